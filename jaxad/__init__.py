@@ -1,0 +1,8 @@
+"""Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.
+
+The public names are listed in the stub beside this file; each room loads when it is first touched.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,123 @@
+"""Argument checks: each raises one `InputError` that says what was wanted, what came and how to mend it."""
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+
+class InputError(ValueError):
+    """What the caller gave cannot be used; the message says what was wanted, what came and the mend."""
+
+
+def raise_problems(problems: Iterable[str]) -> None:
+    """Raise one `InputError` that lists every problem, or nothing where there is none."""
+    found = list(problems)
+    if found:
+        raise InputError(found[0] if len(found) == 1 else "\n".join(["several problems:", *(f"  {p}" for p in found)]))
+
+
+def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:
+    """Refuse a value that is not among the choices, and name the closest one."""
+    known = [str(choice) for choice in choices]
+    if str(value) in known:
+        return
+    close = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"unknown {what} {str(value)!r}: choose one of {', '.join(known)}{hint}")
+
+
+def need_at_least(value: int | float, low: int | float, *, what: str) -> None:
+    """Refuse a number below `low`."""
+    if not value >= low:
+        raise InputError(f"{what} must be at least {low}, got {value}")
+
+
+def need_images(images: object, *, what: str = "images", channels: int | None = None) -> None:
+    """Refuse what is not a float [n, h, w, c] array (of `channels` channels where given); values are not looked at."""
+    shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
+    if shape is None or dtype is None:
+        raise InputError(f"{what} must be a float32 array [n, h, w, c], got {type(images).__name__}")
+    if len(shape) != 4:
+        mend = {2: "add both axes: x[None, ..., None]", 3: "add the missing axis: x[..., None] or x[None]"}
+        raise InputError(
+            f"{what} must have four axes [n, h, w, c], got shape {tuple(shape)}; "
+            + mend.get(len(shape), "reshape it to [n, h, w, c]")
+        )
+    if not np.issubdtype(dtype, np.floating):
+        raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32') / 255")
+    if 0 in shape:
+        raise InputError(f"{what} must hold at least one image and one pixel, got shape {tuple(shape)}")
+    if channels is not None and shape[-1] != channels:
+        raise InputError(f"{what} must have {channels} channel(s) in the last axis, got {shape[-1]} (shape {shape})")
+
+
+def need_unit_range(images: np.ndarray, *, what: str = "images") -> None:
+    """Refuse NaN, infinities and values outside [0, 1], and name the first image that holds one."""
+    low, high = float(np.min(images)), float(np.max(images))
+    if low >= 0.0 and high <= 1.0:
+        return
+    axes = tuple(range(1, images.ndim))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        first = int(np.argmax(~np.isfinite(images).all(axis=axes)))
+        raise InputError(f"{what} must be finite, got NaN or infinity, first in image {first}; mend or drop it")
+    first = int(np.argmax(((images < 0) | (images > 1)).any(axis=axes)))
+    mend = "divide by 255" if low >= 0 and 1 < high <= 255 else "scale them first"
+    raise InputError(
+        f"{what} must lie in [0, 1], got values from {low:g} to {high:g}, first outside in image {first}; {mend}"
+    )
+
+
+def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int, int]) -> None:
+    """Refuse a window or stride that does not fit images of height and width `shape`."""
+    problems = []
+    for axis, length, window, step in zip(("height", "width"), shape, size, stride, strict=True):
+        if window < 1 or step < 1:
+            problems.append(f"window and stride must be at least 1 pixel, got {window} and {step} along the {axis}")
+        elif window > length:
+            problems.append(
+                f"image {axis} must be at least the window's {window} pixels, got {length}; "
+                "use larger images or a smaller window"
+            )
+        elif step > window:
+            problems.append(
+                f"stride must not exceed the window, or pixels go unscored: "
+                f"got stride {step} for a window of {window} along the {axis}"
+            )
+    raise_problems(problems)
+
+
+def need_output_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder if need be and return it; refuse one that cannot be written."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"output folder {str(folder)!r} cannot be made: {error.strerror}; choose another with --out"
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"output folder {str(folder)!r} cannot be written; choose another with --out")
+    return folder
+
+
+def need_same_shape(first: np.ndarray, second: np.ndarray, *, what: str) -> None:
+    """Refuse two arrays of different shapes, which NumPy would broadcast in silence."""
+    if first.shape != second.shape:
+        raise InputError(f"{what} must have the same shape, got {first.shape} and {second.shape}")
+
+
+def need_finite(values: np.ndarray, *, what: str) -> None:
+    """Refuse NaN and infinities, and say how many there are."""
+    bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+    if bad:
+        raise InputError(f"{what} must be finite, got NaN or infinity in {bad} of {np.size(values)} places")
+
+
+def need_binary(values: np.ndarray, *, what: str) -> None:
+    """Refuse an array that holds anything but 0 and 1, or False and True."""
+    if values.dtype != bool and not np.isin(values, (0, 1)).all():
+        other = np.setdiff1d(values, (0, 1))[0]
+        raise InputError(f"{what} must be 0 or 1 (False or True), got {other}")

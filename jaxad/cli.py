@@ -1,0 +1,155 @@
+"""The command `jaxad`: arguments in, a table or JSON out.
+
+Rooms that load jax are imported inside the commands, so that `--help` answers at once.
+"""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jaxad._check import InputError, need_one_of
+
+app = typer.Typer(
+    help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+recipe_app = typer.Typer(help="Published systems: list them, run their protocols.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+
+
+def main() -> None:
+    """Run the command; an `InputError` becomes one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except (InputError, OSError) as error:
+        print(f"jaxad: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        import importlib.metadata
+
+        print(importlib.metadata.version("jaxad"))
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    texture: Annotated[str, typer.Option(help="Texture to learn: brick, grass or gravel.")] = "brick",
+    out: Annotated[Path, typer.Option(help="Folder for the figure and results.json.")] = Path("jaxad-demo"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn a texture, find the defects drawn on it, draw where they are. Needs no data and no network."""
+    from jaxad.protocols import demo as protocol
+    from jaxad.recipes import TEXTURE_VAE
+
+    with _progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
+        results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
+    rows = {"image AUROC": "image_auroc", "pixel AUROC": "pixel_auroc", "AUPRO (to 0.3)": "aupro"}
+    _show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
+
+
+@recipe_app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """Show every recipe with its published figures."""
+    from jaxad.recipes import RECIPES
+
+    if as_json:
+        print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=2))
+        return
+    table = Table("recipe", "what it is", "data", "published AUROC", "source")
+    for recipe in RECIPES.values():
+        data = recipe.protocol
+        shown = f"{data.dataset}: {data.normal} normal, {data.anomaly} anomalous" if data else "your own"
+        figures = "\n".join(f"{name} {value:g}" for name, value in recipe.published)
+        table.add_row(recipe.name, recipe.summary, shown, figures, recipe.source)
+    Console().print(table)
+
+
+@recipe_app.command("run")
+def run_recipe(
+    name: Annotated[str, typer.Argument(help="A recipe from `jaxad recipe list`.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; by default jaxad-NAME.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="mnist or fashion_mnist; by default the published one.")] = None,
+    normal: Annotated[int | None, typer.Option(help="Label to train on.")] = None,
+    anomaly: Annotated[int | None, typer.Option(help="Label to tell from it.")] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Keep the loss weighting, grid and crops of the published code.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
+    ] = None,
+    seed: Seed = 0,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of prepared TFDS sets; by default TFDS_DATA_DIR.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the protocol of a published system: data, training, figures, results.json."""
+    from jaxad import recipes
+
+    need_one_of(name, recipes.RECIPES, what="recipe")
+    recipe = recipes.RECIPES[name]
+    if as_published:
+        recipe = recipes.published_variant(recipe)
+    recipe = recipes.with_settings(recipe, settings or ())
+    if recipe.protocol is not None:
+        given = {"dataset": dataset, "normal": normal, "anomaly": anomaly}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        recipe = dataclasses.replace(recipe, protocol=dataclasses.replace(recipe.protocol, **changes))
+    out = out or Path(f"jaxad-{name}")
+
+    # Loads jax, so it waits until the arguments are known to be good.
+    from jaxad.protocols import published
+
+    with _progress(f"training {name}", recipe.epochs) as on_epoch:
+        results = published.run_recipe(recipe, out=out, seed=seed, data_dir=data_dir, on_epoch=on_epoch)
+    rows = {f"AUROC, {label.replace('_', ', ')}": value for label, value in results["auroc"].items()}
+    _show(results, rows, out, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _progress(text: str, epochs: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A bar on standard error, shown on a terminal and silent in a pipe; yields what reports an epoch."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=epochs)
+
+        def on_epoch(done: int, terms: Mapping[str, float]) -> None:
+            progress.update(task, completed=done, description=f"{text}, loss {terms['loss']:.4g}")
+
+        yield on_epoch
+
+
+def _show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(results))
+        return
+    table = Table("figure", "value")
+    for label, value in rows.items():
+        table.add_row(label, f"{value:.4f}")
+    for label, seconds in results["seconds"].items():
+        table.add_row(f"seconds to {label}", f"{seconds:.1f}")
+    Console().print(table)
+    print(f"look at {where}")

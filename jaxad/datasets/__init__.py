@@ -1,0 +1,7 @@
+"""Images to learn from and to test on."""
+
+from jaxad.datasets._tfds import tfds
+from jaxad.datasets.image_set import ImageSet
+from jaxad.datasets.textures import textures
+
+__all__ = ["ImageSet", "textures", "tfds"]

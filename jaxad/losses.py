@@ -1,0 +1,64 @@
+"""Losses, one value per image; the same functions score.
+
+Images are `[n, h, w, c]` in [0, 1] and every result is `[n]`, in nats unless a line says otherwise.
+Nothing is averaged over the batch here: training does that where everybody can see it.
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxad._types import Images
+
+Codes = Float[Array | np.ndarray, "n z"]
+
+
+def divergence(z_mean: Codes, z_log_variance: Codes) -> Float[Array, " n"]:
+    """Divergence of the posterior from the standard normal, -1/2 sum(1 + log v - m^2 - v), in nats per image.
+
+    The term D of the negative ELBO D + A + M (Kingma & Welling, arXiv:1312.6114, appendix B).
+    Summed over the latent dimensions z.
+
+    >>> float(divergence(jnp.zeros((1, 2)), jnp.zeros((1, 2)))[0])
+    0.0
+    """
+    return -0.5 * jnp.sum(1.0 + z_log_variance - z_mean**2 - jnp.exp(z_log_variance), axis=-1)
+
+
+def log_variance(variance: Images) -> Float[Array, " n"]:
+    """Logarithm of the decoder's variance, 1/2 sum log(2 pi variance), in nats per image.
+
+    The term A of the negative ELBO D + A + M of Matsubara et al., arXiv:1807.05800:
+    what a Gaussian pixel costs even when its mean is right. Summed over h, w and c.
+    """
+    return 0.5 * jnp.sum(jnp.log(2.0 * math.pi * variance), axis=(1, 2, 3))
+
+
+def residual(x: Images, mean: Images, variance: Images) -> Float[Array, " n"]:
+    """Squared error in units of the decoder's own variance, 1/2 sum (x - mean)^2 / variance, in nats per image.
+
+    The term M of the negative ELBO D + A + M; alone it is the unregularised score
+    of Matsubara et al., arXiv:1807.05800. Summed, not averaged, over h, w and c.
+    """
+    return 0.5 * jnp.sum((x - mean) ** 2 / variance, axis=(1, 2, 3))
+
+
+def negative_elbo(
+    x: Images, mean: Images, variance: Images, z_mean: Codes, z_log_variance: Codes
+) -> Float[Array, " n"]:
+    """The negative evidence lower bound D + A + M of every image, in nats; see the three terms above."""
+    return divergence(z_mean, z_log_variance) + log_variance(variance) + residual(x, mean, variance)
+
+
+def batch_summed_negative_elbo(
+    x: Images, mean: Images, variance: Images, z_mean: Codes, z_log_variance: Codes
+) -> Float[Array, " n"]:
+    """The published code's loss: A and M summed over the batch while D is averaged over it.
+
+    Its mean over the batch is the published scalar, so D weighs 1/n of what the ELBO asks:
+    each image's value is D + n (A + M), in nats. Kept to reproduce published figures; train with `negative_elbo`.
+    """
+    n = x.shape[0]
+    return divergence(z_mean, z_log_variance) + n * (log_variance(variance) + residual(x, mean, variance))

@@ -1,0 +1,99 @@
+"""The patch VAE: a small convolutional VAE whose decoder gives a mean and a variance for every pixel."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxad._types import PRNGKey, Windows
+from jaxad.models.layers import BatchNorm, Conv, ConvTranspose
+
+
+class PatchVAEOutput(NamedTuple):
+    """What the model says of windows `[k, p, q, c]`."""
+
+    mean: Float[Array, "k p q c"]
+    """Expected pixel, in [0, 1]."""
+    variance: Float[Array, "k p q c"]
+    """Variance of the pixel, in (0, 1)."""
+    z_mean: Float[Array, "k z"]
+    """Mean of the posterior of the code."""
+    z_log_variance: Float[Array, "k z"]
+    """Logarithm of its variance."""
+
+
+class PatchVAE(nn.Module):
+    """VAE with a Gaussian decoder on windows, after Matsubara et al., arXiv:1807.05800.
+
+    Each of the `filters` halves the window with a 2x2 convolution, so window height and width must be
+    multiples of `2 ** len(filters)`. The two heads of the decoder, mean and variance, are one layer of
+    `2 channels` features: means first.
+
+    Attributes:
+        window: height and width of a window, in pixels.
+        filters: channels after each halving; the decoder uses them in reverse.
+        latent_dim: size of the code z.
+        channels: channels of the windows.
+    """
+
+    window: tuple[int, int] = (8, 8)
+    filters: Sequence[int] = (16, 32)
+    latent_dim: int = 2
+    channels: int = 1
+
+    def setup(self) -> None:
+        """Build the layers; their names are the paths of the parameters."""
+        self.encoder = [Conv(f, (2, 2), (2, 2), "VALID") for f in self.filters]
+        self.encoder_norm = [BatchNorm(nn.relu) for _ in self.filters]
+        self.z_mean = nn.Dense(self.latent_dim, kernel_init=nn.initializers.glorot_uniform())
+        self.z_log_variance = nn.Dense(self.latent_dim, kernel_init=nn.initializers.glorot_uniform())
+        rows, columns = (n >> len(self.filters) for n in self.window)
+        self.decoder_dense = nn.Dense(rows * columns, kernel_init=nn.initializers.glorot_uniform())
+        self.decoder_dense_norm = BatchNorm(nn.relu)
+        self.decoder = [ConvTranspose(f, (2, 2), (2, 2)) for f in reversed(self.filters)]
+        self.decoder_norm = [BatchNorm(nn.relu) for _ in self.filters]
+        self.heads = ConvTranspose(2 * self.channels, (4, 4), kernel_init=_two_heads_init)
+        self.heads_norm = BatchNorm(nn.sigmoid)
+
+    def __call__(self, x: Windows, *, key: PRNGKey | None = None, train: bool = False) -> PatchVAEOutput:
+        """Encode and decode windows `[k, p, q, c]`.
+
+        Args:
+            x: the windows.
+            key: draws z from the posterior; without a key z is the posterior mean.
+            train: use, and update, the batch's own statistics in BatchNorm.
+        """
+        z_mean, z_log_variance = self.encode(x, train=train)
+        z = z_mean
+        if key is not None:
+            z = z_mean + jnp.exp(0.5 * z_log_variance) * jax.random.normal(key, z_mean.shape)
+        return PatchVAEOutput(*self.decode(z, train=train), z_mean, z_log_variance)
+
+    def encode(self, x: Windows, *, train: bool = False) -> tuple[Float[Array, "k z"], Float[Array, "k z"]]:
+        """Mean and log-variance of the code of windows `[k, p, q, c]`, each `[k, z]`."""
+        x = jnp.asarray(x)
+        for convolution, norm in zip(self.encoder, self.encoder_norm, strict=True):
+            x = norm(convolution(x), train=train)
+        x = x.reshape(x.shape[0], -1)
+        return self.z_mean(x), self.z_log_variance(x)
+
+    def decode(
+        self, z: Float[Array, "k z"], *, train: bool = False
+    ) -> tuple[Float[Array, "k p q c"], Float[Array, "k p q c"]]:
+        """Mean and variance of every pixel for codes `[k, z]`, each `[k, p, q, c]`."""
+        x = self.decoder_dense_norm(self.decoder_dense(z), train=train)
+        x = x.reshape(-1, *(n >> len(self.filters) for n in self.window), 1)
+        for convolution, norm in zip(self.decoder, self.decoder_norm, strict=True):
+            x = norm(convolution(x), train=train)
+        mean, variance = jnp.split(self.heads_norm(self.heads(x), train=train), 2, -1)
+        return mean, variance
+
+
+def _two_heads_init(key: PRNGKey, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+    """Glorot-uniform for each head by itself, as two separate layers would draw it."""
+    one = (*shape[:-1], shape[-1] // 2)
+    init = nn.initializers.glorot_uniform()
+    return jnp.concatenate([init(k, one, dtype) for k in jax.random.split(key)], -1)

@@ -1,0 +1,76 @@
+"""The demo: learn a texture that comes with scikit-image, then find the defects drawn on it."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxad import datasets, detector, metrics, plots
+from jaxad._check import need_output_folder
+from jaxad.protocols.output import environment, save_figure, save_results
+from jaxad.recipes import TEXTURE_VAE
+
+TRAIN_COUNT = 64
+TEST_COUNT = 80
+
+
+def run_demo(
+    *,
+    texture: str = "brick",
+    out: str | os.PathLike[str] = "jaxad-demo",
+    seed: int = 0,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
+    """Train the texture recipe on good crops of a photograph and score crops with drawn defects.
+
+    Writes `detections.png` (image, heatmap and mask of a good crop and of one crop a kind of defect) and
+    `results.json` to the folder `out`.
+
+    Args:
+        texture: see `jaxad.datasets.textures`.
+        out: folder for the results; made if need be.
+        seed: of training, crops and defects.
+        on_epoch: called with the epochs done and the means of that epoch's loss terms.
+
+    Returns:
+        What `results.json` holds: image AUROC, pixel AUROC, AUPRO, seconds and environment.
+
+    Raises:
+        InputError: the texture is unknown, or the folder cannot be written.
+    """
+    train = datasets.textures(texture, "train", seed=seed, count=TRAIN_COUNT)
+    test = datasets.textures(texture, "test", seed=seed, count=TEST_COUNT)
+    assert test.masks is not None
+    folder = need_output_folder(out)
+
+    fitted, history = detector.fit(jax.random.key(seed), TEXTURE_VAE, train.images, on_epoch=on_epoch)
+    began = time.perf_counter()
+    scores = fitted.score(test.images)
+    score_seconds = time.perf_counter() - began
+
+    shown = [test.names.index(name) for name in dict.fromkeys(test.names)]
+    normal_pixels = fitted.score(train.images[:16]).map
+    figure = plots.detections(
+        test.images[shown],
+        scores.map[shown],
+        test.masks[shown],
+        [test.names[i].replace("_", " ") for i in shown],
+        limits=(float(np.median(normal_pixels)), 2.0 * float(np.quantile(normal_pixels, 0.999))),
+        label="unregularised score M, nats a window",
+    )
+    save_figure(folder, "detections.png", figure)
+    results = {
+        "recipe": TEXTURE_VAE.name,
+        "texture": texture,
+        "seed": seed,
+        "image_auroc": metrics.auroc(test.labels, scores.image),
+        "pixel_auroc": metrics.pixel_auroc(test.masks, scores.map),
+        "aupro": metrics.aupro(test.masks, scores.map),
+        "seconds": {"compile": history.compile_seconds, "train": history.seconds, "score": score_seconds},
+        "environment": environment(),
+    }
+    save_results(folder, results)
+    return results

@@ -1,0 +1,42 @@
+"""What every run writes, and what it says of the machine."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxad._files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PACKAGES = ("jaxad", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and machine that a figure was measured with."""
+    device = jax.devices()[0]
+    return {
+        **{package: importlib.metadata.version(package) for package in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": f"{device.platform}: {device.device_kind}",
+        "cores": os.cpu_count(),
+    }
+
+
+def save_figure(folder: Path, name: str, figure: "Figure") -> None:
+    """Write a figure as PNG."""
+    with replacing(folder / name) as path:
+        figure.savefig(path)
+
+
+def save_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write `results.json`; it is written last, so where it lies the run is complete."""
+    with replacing(folder / "results.json") as path:
+        path.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,0 +1,162 @@
+"""Training: state in, state out, one compiled scan an epoch.
+
+Nothing here knows a model, a loss or a recipe by name. Shuffling, noise and batches stay on the device;
+the host sees one row of means per epoch.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxad._check import InputError, need_at_least, need_images
+from jaxad._types import Images, PRNGKey
+
+Terms = dict[str, Float[Array, ""]]
+LossFunction = Callable[
+    [PyTree, PyTree, Float[Array, "b h w c"], PRNGKey], tuple[Float[Array, ""], tuple[PyTree, Terms]]
+]
+"""`loss(params, batch_stats, batch, key)` gives the scalar to minimise, and new batch statistics with named terms."""
+
+
+class State(NamedTuple):
+    """All that training changes; a pytree."""
+
+    step: Int[Array, ""]
+    """Updates made so far."""
+    params: PyTree
+    batch_stats: PyTree
+    """Running statistics of BatchNorm; an empty dictionary where a model has none."""
+    opt_state: optax.OptState
+
+
+class History(NamedTuple):
+    """What training reports: `terms[name]` is a float32 array `[epochs]` of means over each epoch."""
+
+    terms: dict[str, np.ndarray]
+    compile_seconds: float
+    seconds: float
+    """Wall time of the epochs, without compilation."""
+
+
+class DivergedError(InputError):
+    """Training left the finite numbers; `state` is the last good one, `history` what led there."""
+
+    def __init__(self, message: str, state: State, history: History) -> None:
+        super().__init__(message)
+        self.state = state
+        self.history = history
+
+
+def make_state(variables: dict[str, PyTree], optimizer: optax.GradientTransformation) -> State:
+    """The state before the first update, from a model's `init` and an optimiser."""
+    params = variables["params"]
+    return State(jnp.zeros((), jnp.int32), params, variables.get("batch_stats", {}), optimizer.init(params))
+
+
+def fit(
+    key: PRNGKey,
+    state: State,
+    examples: Images,
+    *,
+    loss: LossFunction,
+    optimizer: optax.GradientTransformation,
+    epochs: int,
+    batch_size: int,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+) -> tuple[State, History]:
+    """Train until `epochs` epochs are complete; the same key gives the same bits.
+
+    Every epoch draws its own order and noise from `key` folded with the step, so a state saved between
+    two epochs continues as if nothing had happened. Each epoch goes through whole batches and leaves the
+    rest of that epoch's order out.
+
+    Args:
+        key: draws orders and noise.
+        state: where to start; see `make_state`.
+        examples: `[n, h, w, c]`; a batch is drawn along the first axis.
+        loss: see `LossFunction`.
+        optimizer: any optax transformation.
+        epochs: epochs in all, those in `state` included.
+        batch_size: examples an update; all of them where there are fewer.
+        on_epoch: called on the host with the epochs done and the means of that epoch's terms.
+
+    Returns:
+        The new state, and the history with the mean of `loss` and of every term per epoch.
+
+    Raises:
+        InputError: no examples, or `epochs` or `batch_size` below 1.
+        DivergedError: the loss or a weight is no longer finite; carries the last good state.
+    """
+    need_images(examples, what="examples")
+    need_at_least(epochs, 1, what="epochs")
+    need_at_least(batch_size, 1, what="batch_size")
+    batch_size = min(batch_size, examples.shape[0])
+    steps = examples.shape[0] // batch_size
+    examples = jnp.asarray(examples)
+
+    began = time.perf_counter()
+    epoch = make_epoch(loss, optimizer, steps=steps, batch_size=batch_size)
+    compiled = jax.jit(epoch).lower(key, state, examples).compile()
+    compile_seconds = time.perf_counter() - began
+
+    rows: list[dict[str, float]] = []
+    began = time.perf_counter()
+
+    def history() -> History:
+        terms = {name: np.asarray([row[name] for row in rows], np.float32) for name in (rows[0] if rows else {})}
+        return History(terms, compile_seconds, time.perf_counter() - began)
+
+    for done in range(int(state.step) // steps, epochs):
+        new_state, terms = compiled(key, state, examples)
+        row = {name: float(value) for name, value in terms.items()}
+        if not (np.isfinite(row["loss"]) and _all_finite(new_state.params)):
+            what = "the weights are no longer finite" if np.isfinite(row["loss"]) else f"the loss is {row['loss']}"
+            raise DivergedError(
+                f"training diverged: {what} in epoch {done + 1} of {epochs}; "
+                "lower the learning rate, or raise the batch size",
+                state,
+                history(),
+            )
+        state = new_state
+        rows.append(row)
+        if on_epoch is not None:
+            on_epoch(done + 1, row)
+    return state, history()
+
+
+def make_epoch(
+    loss: LossFunction, optimizer: optax.GradientTransformation, *, steps: int, batch_size: int
+) -> Callable[[PRNGKey, State, Array], tuple[State, Terms]]:
+    """A pure function of key, state and examples that runs one epoch and gives the mean of every term."""
+
+    def update(state: State, batch: Array, key: Array) -> tuple[State, Terms]:
+        (value, (batch_stats, terms)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            state.params, state.batch_stats, batch, key
+        )
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return State(state.step + 1, params, batch_stats, opt_state), {"loss": value, **terms}
+
+    def epoch(key: PRNGKey, state: State, examples: Array) -> tuple[State, Terms]:
+        shuffle_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
+        order = jax.random.permutation(shuffle_key, examples.shape[0])[: steps * batch_size]
+
+        def body(state: State, pick: tuple[Array, Any]) -> tuple[State, Terms]:
+            indices, step_key = pick
+            return update(state, examples[indices], step_key)
+
+        picks = order.reshape(steps, batch_size), jax.random.split(noise_key, steps)
+        state, terms = jax.lax.scan(body, state, picks)
+        return state, jax.tree.map(jnp.mean, terms)
+
+    return epoch
+
+
+def _all_finite(params: PyTree) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(params)))

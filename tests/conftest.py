@@ -1,0 +1,64 @@
+"""Settings and fixtures of the whole suite. Nothing here may import jaxad: the shape checks hook into its import."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jaxtyping
+import matplotlib
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+matplotlib.use("Agg")
+
+
+def data_folder(folder: Path, *, how: str) -> str:
+    """Return the folder's path; where it is absent skip the test, or fail it when CI is set."""
+    if folder.is_dir():
+        return str(folder)
+    reason = f"no folder {folder}; {how}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def tfds_dir() -> str:
+    """Folder of prepared TensorFlow Datasets: TFDS_DATA_DIR, else ../shared/tfds beside the repository."""
+    chosen = os.environ.get("TFDS_DATA_DIR") or ROOT.parent / "shared" / "tfds"
+    return data_folder(Path(chosen), how="set TFDS_DATA_DIR to a folder of prepared TensorFlow Datasets")
+
+
+@pytest.fixture(scope="session")
+def parity_dir() -> str:
+    """Folder of weights, inputs and outputs of other frameworks: ../shared/parity beside the repository."""
+    return data_folder(ROOT.parent / "shared" / "parity", how="it holds reference weights and outputs")
+
+
+@pytest.fixture(scope="module")
+def compile_fast() -> Iterator[None]:
+    """Compile with few optimisations, for modules whose time goes into compiling many small programs."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Switch off the run-time shape checks, so that a test of bad input meets the library's own `InputError`.
+
+    The checks are put around every function of jaxad when it is imported (pytest's option
+    `--jaxtyping-packages`), and each call asks `jaxtyping.config.jaxtyping_disable` first. So the switch acts
+    on functions decorated long ago, and flipping it back restores them. A function under `jax.jit` is checked
+    while it is traced: what was traced during the test stays in jit's cache for those same shapes.
+    """
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)

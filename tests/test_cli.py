@@ -1,0 +1,128 @@
+"""The command, end to end, as a shell would call it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SMALL = ["--set", "crops=256", "--set", "epochs=1", "--set", "stride=8,8"]
+
+
+def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jaxad", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        check=False,
+    )
+
+
+def need_refusal(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+
+
+def test_help_and_version(tmp_path: Path) -> None:
+    helped = jaxad("--help", cwd=tmp_path)
+    assert helped.returncode == 0
+    assert "demo" in helped.stdout
+    assert jaxad("--version", cwd=tmp_path).stdout.strip()[0].isdigit()
+
+
+def test_recipe_list_shows_every_recipe(tmp_path: Path) -> None:
+    from jaxad.recipes import RECIPES
+
+    listed = json.loads(jaxad("recipe", "list", "--json", cwd=tmp_path).stdout)
+    assert set(listed) == set(RECIPES)
+    table = jaxad("recipe", "list", cwd=tmp_path).stdout
+    assert all(name in table for name in RECIPES)
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.parametrize("published", [[], ["--as-published"]])
+def test_recipe_run_writes_figures_and_results(tmp_path: Path, tfds_dir: str, published: list[str]) -> None:
+    done = jaxad(
+        *["recipe", "run", "patch-vae", "--dataset", "fashion_mnist", "--normal", "7", "--anomaly", "9"],
+        *["--out", "out", "--data-dir", tfds_dir, "--json", *SMALL, *published],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {key: results[key] for key in ("recipe", "dataset", "normal", "anomaly", "seed")} == {
+        "recipe": "patch-vae",
+        "dataset": "fashion_mnist",
+        "normal": 7,
+        "anomaly": 9,
+        "seed": 0,
+    }
+    assert set(results["auroc"]) == {
+        f"{kind}_{pool}" for kind in ("unregularised", "regularised") for pool in ("mean", "max")
+    }
+    assert all(0 <= value <= 1 for value in results["auroc"].values())
+    assert set(results["seconds"]) == {"load", "compile", "train", "score"}
+    assert results["windows_per_second"] > 0
+    assert results["environment"]["jax"]
+    assert results["settings"]["cover"] == ("seed" if published else "full")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"heatmap_unregularised.png", "heatmap_regularised.png", "roc.png", "results.json"}
+
+
+@pytest.mark.slow
+def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import dataclasses
+
+    from jaxad import cli
+    from jaxad.protocols import demo
+
+    quick = dataclasses.replace(demo.TEXTURE_VAE, crops=256, epochs=1, stride=(16, 16))
+    monkeypatch.setattr(demo, "TEXTURE_VAE", quick)
+    monkeypatch.setattr(demo, "TEST_COUNT", 10)
+    monkeypatch.setattr(demo, "TRAIN_COUNT", 4)
+    monkeypatch.setattr(sys, "argv", ["jaxad", "demo", "--texture", "grass", "--out", str(tmp_path), "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 0
+    results = json.loads(capsys.readouterr().out)
+    assert set(results) >= {"image_auroc", "pixel_auroc", "aupro", "seconds", "environment"}
+    assert {path.name for path in tmp_path.iterdir()} == {"detections.png", "results.json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["recipe", "run", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
+        (["recipe", "run", "patch-vae", "--dataset", "mnsit"], ["mnsit", "did you mean 'mnist'"]),
+        (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
+        (["recipe", "run", "patch-vae", "--set", "epochs=many"], ["epochs", "10"]),
+        (["recipe", "run", "patch-vae", "--set", "window=8"], ["window", "8,8"]),
+        (["recipe", "run", "patch-vae", "--set", "epochs=0"], ["epochs", "at least 1"]),
+        (["recipe", "run", "patch-vae", "--normal", "9"], ["normal and anomaly"]),
+        (["recipe", "run", "patch-vae", "--normal", "11"], ["11"]),
+        (["recipe", "run", "patch-vae", "--data-dir", "nowhere"], ["nowhere"]),
+        (["recipe", "run", "patch-vae-texture"], ["no published protocol"]),
+        (["demo", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
+        (["demo", "--out", "/proc/here"], ["/proc/here", "--out"]),
+        (["demo", "--seed", "-1"], ["seed"]),
+        (["nonsense"], ["nonsense"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(
+    arguments: list[str], words: list[str], tmp_path: Path, tfds_dir: str
+) -> None:
+    need_refusal(jaxad(*arguments, cwd=tmp_path, TFDS_DATA_DIR=tfds_dir), *words)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_unprepared_data_says_what_to_run(tmp_path: Path) -> None:
+    done = jaxad("recipe", "run", "patch-vae", "--data-dir", str(tmp_path), "--out", "out", cwd=tmp_path)
+    need_refusal(done, "mnist", "pip install", "download_and_prepare")

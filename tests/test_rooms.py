@@ -1,0 +1,233 @@
+"""Guards of the tree: which room may import what. Each guard takes a tree, and each is shown to fail on a bad one."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST_PACKAGES = {"matplotlib", "tensorflow_datasets", "sklearn", "skimage", "orbax"}
+MAX_LINES = 320
+
+
+class Room(NamedTuple):
+    level: int
+    planned: bool
+    device: bool
+
+
+def read_rooms(tree: Path) -> dict[str, Room]:
+    """Read the rooms' table of docs/design.md."""
+    row = re.compile(r"^\| (\d) \| `(\w+)`( \(planned\))? \| (device|host) \|", re.MULTILINE)
+    found = row.findall((tree / "docs" / "design.md").read_text())
+    return {name: Room(int(level), bool(planned), runs == "device") for level, name, planned, runs in found}
+
+
+def source_files(tree: Path) -> list[Path]:
+    return sorted(path for path in (tree / "jaxad").rglob("*.py*") if path.suffix in {".py", ".pyi"})
+
+
+def room_of(tree: Path, file: Path) -> str:
+    return file.relative_to(tree / "jaxad").parts[0].split(".")[0]
+
+
+def imports(tree: Path, file: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, absolute dotted name) of every import, wherever it stands; `from a import b` gives a.b."""
+    package = file.relative_to(tree).parent.parts
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in {"import_module", "__import__"}:
+            yield from ((node.lineno, str(arg.value)) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+
+
+def at(tree: Path, file: Path, line: int = 1) -> str:
+    return f"{file.relative_to(tree)}:{line}"
+
+
+def wrong_levels(tree: Path) -> list[str]:
+    """Imports that do not go to a lower level. `jaxad.x` is the room x, any other name of jaxad is `__init__`."""
+    rooms, problems = read_rooms(tree), []
+    for file in source_files(tree):
+        here = room_of(tree, file)
+        for line, name in imports(tree, file):
+            top, *rest = name.split(".")
+            there = rest[0] if rest and rest[0] in rooms else "__init__"
+            if top != "jaxad" or here not in rooms or here == there:
+                continue
+            if rooms[there].level >= rooms[here].level:
+                levels = f"{here} is on level {rooms[here].level}, {there} on level {rooms[there].level}"
+                problems.append(f"{at(tree, file, line)}: imports {name}; {levels}")
+    return problems
+
+
+def wrong_table(tree: Path) -> list[str]:
+    """Rooms that the table and the tree do not agree on."""
+    rooms, there = read_rooms(tree), {room_of(tree, file) for file in source_files(tree)}
+    return [
+        *(f"jaxad/{name} is not in the table of docs/design.md" for name in sorted(there - set(rooms))),
+        *(f"{name} exists; drop '(planned)'" for name in sorted(there) if name in rooms and rooms[name].planned),
+        *(f"{name} is in the table and not in the tree" for name in rooms if name not in there | planned(rooms)),
+    ]
+
+
+def planned(rooms: dict[str, Room]) -> set[str]:
+    return {name for name, room in rooms.items() if room.planned}
+
+
+def stray_flax(tree: Path) -> list[str]:
+    """Uses of flax.linen outside models/."""
+    problems = []
+    for file in source_files(tree):
+        if room_of(tree, file) == "models":
+            continue
+        lines = [line for line, name in imports(tree, file) if f"{name}.".startswith("flax.linen.")]
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "flax.linen":
+                lines.append(node.lineno)
+        problems += [f"{at(tree, file, line)}: flax.linen belongs in models/" for line in lines]
+    return problems
+
+
+def host_imports(tree: Path) -> list[str]:
+    """Imports of host packages in rooms whose code runs on the device."""
+    rooms, forbidden = read_rooms(tree), HOST_PACKAGES | {"pathlib"}
+    return [
+        f"{at(tree, file, line)}: device code imports {name}"
+        for file in source_files(tree)
+        if (room := rooms.get(room_of(tree, file))) and room.device
+        for line, name in imports(tree, file)
+        if name.split(".")[0] in forbidden
+    ]
+
+
+def vague_names(tree: Path) -> list[str]:
+    """Files and folders named after nothing."""
+    vague = {"utils", "util", "common", "helpers"}
+    return [at(tree, path) for path in (tree / "jaxad").rglob("*") if path.stem.strip("_") in vague]
+
+
+def long_files(tree: Path) -> list[str]:
+    counts = {file: len(file.read_text().splitlines()) for file in source_files(tree)}
+    return [f"{at(tree, file, n)}: over {MAX_LINES} lines" for file, n in counts.items() if n > MAX_LINES]
+
+
+def loaded(tree: Path, code: str, packages: set[str]) -> list[str]:
+    """Which of the packages a fresh Python has loaded after running the code beside the tree."""
+    env = {**os.environ, "PYTHONPATH": str(tree)}
+    probe = f"import sys\n{code}\nprint(*(p for p in {sorted(packages)!r} if p in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", probe], env=env, cwd=tree, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.split()
+
+
+def loaded_by_library(tree: Path) -> list[str]:
+    return loaded(tree, "import jaxad; jaxad.fit", HOST_PACKAGES)
+
+
+def loaded_by_cli(tree: Path) -> list[str]:
+    return loaded(tree, "import jaxad.cli", {"jax", *HOST_PACKAGES})
+
+
+GUARDS: list[Callable[[Path], list[str]]] = [
+    wrong_levels,
+    wrong_table,
+    stray_flax,
+    host_imports,
+    vague_names,
+    long_files,
+    loaded_by_library,
+    loaded_by_cli,
+]
+
+SOUND = {
+    "docs/design.md": (
+        "| level | room | runs | what lives there | what does not |\n|---|---|---|---|---|\n"
+        "| 0 | `_check` | host | a | b |\n| 1 | `patches` | device | a | b |\n| 1 | `models` | device | a | b |\n"
+        "| 1 | `ssim` (planned) | device | a | b |\n| 2 | `losses` | device | a | b |\n| 7 | `cli` | host | a | b |\n"
+        "| 7 | `__init__` | host | a | b |\n"
+    ),
+    "jaxad/__init__.py": "from jaxad.losses import fit\n",
+    "jaxad/__init__.pyi": "from . import losses as losses\nfrom .losses import fit as fit\n",
+    "jaxad/_check.py": "from pathlib import Path\n",
+    "jaxad/patches.py": "from . import _check\n",
+    "jaxad/models/__init__.py": "from jaxad.models import layers\n",
+    "jaxad/models/layers.py": "import json as linen\n",
+    "jaxad/losses.py": "from .patches import _check\nfit = 1\n",
+    "jaxad/cli.py": "import jaxad.losses\n",
+    "jax.py": "",
+    "sklearn.py": "",
+}
+
+PLANTED: list[tuple[Callable[[Path], list[str]], dict[str, str]]] = [
+    (wrong_levels, {"jaxad/patches.py": "import jaxad.losses\n"}),
+    (wrong_levels, {"jaxad/patches.py": "from jaxad import losses\n"}),
+    (wrong_levels, {"jaxad/patches.py": "from .losses import fit\n"}),
+    (wrong_levels, {"jaxad/patches.py": "from . import losses\n"}),
+    (wrong_levels, {"jaxad/patches.py": "from .models import layers\n"}),
+    (wrong_levels, {"jaxad/models/layers.py": "from .. import patches\n"}),
+    (wrong_levels, {"jaxad/patches.py": "def f():\n    import jaxad\n"}),
+    (wrong_levels, {"jaxad/patches.py": "import importlib\nimportlib.import_module('jaxad.losses')\n"}),
+    (wrong_levels, {"jaxad/patches.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import jaxad.cli\n"}),
+    (wrong_levels, {"jaxad/__init__.pyi": "from .cli import main\n"}),
+    (wrong_table, {"jaxad/extra.py": ""}),
+    (wrong_table, {"jaxad/extra/deep.py": ""}),
+    (wrong_table, {"jaxad/ssim.py": ""}),
+    (wrong_table, {"docs/design.md": SOUND["docs/design.md"] + "| 3 | `training` | device | a | b |\n"}),
+    (stray_flax, {"jaxad/losses.py": "import flax.linen as nn\n"}),
+    (stray_flax, {"jaxad/losses.py": "from flax import linen\n"}),
+    (stray_flax, {"jaxad/losses.py": "from flax.linen import Dense\n"}),
+    (stray_flax, {"jaxad/losses.py": "import flax\nflax.linen.Dense\n"}),
+    (host_imports, {"jaxad/losses.py": "from pathlib import Path\n"}),
+    (host_imports, {"jaxad/models/layers.py": "def f():\n    import matplotlib.pyplot\n"}),
+    (vague_names, {"jaxad/utils.py": ""}),
+    (vague_names, {"jaxad/models/_helpers.py": ""}),
+    (vague_names, {"jaxad/common/__init__.py": ""}),
+    (long_files, {"jaxad/losses.py": "\n" * (MAX_LINES + 1)}),
+    (loaded_by_library, {"jaxad/losses.py": "import sklearn\nfit = 1\n"}),
+    (loaded_by_cli, {"jaxad/cli.py": "import jax\n"}),
+]
+
+
+def plant(tree: Path, files: dict[str, str]) -> Path:
+    for name, text in {**SOUND, **files}.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+    return tree
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_tree_keeps_the_rules(guard: Callable[[Path], list[str]]) -> None:
+    problems = guard(ROOT)
+    assert not problems, "\n".join(problems)
+
+
+def test_table_is_read() -> None:
+    rooms = read_rooms(ROOT)
+    rows = [line for line in (ROOT / "docs" / "design.md").read_text().splitlines() if re.match(r"\|\s*\d", line)]
+    assert len(rooms) == len(rows) >= 15
+    assert rooms["patches"].level < rooms["heatmaps"].level < rooms["detector"].level < rooms["cli"].level
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_guard_accepts_a_sound_tree(guard: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    assert guard(plant(tmp_path, {})) == []
+
+
+@pytest.mark.parametrize(("guard", "files"), PLANTED)
+def test_guard_refuses(guard: Callable[[Path], list[str]], files: dict[str, str], tmp_path: Path) -> None:
+    assert guard(plant(tmp_path, files))
+
+
+def test_every_guard_has_a_planted_violation() -> None:
+    assert {guard for guard, _ in PLANTED} == set(GUARDS)
