@@ -1,6 +1,23 @@
-from . import datasets, detector, heatmaps, losses, metrics, models, patches, plots, protocols, recipes, training
+from . import (
+    bundle,
+    convert,
+    datasets,
+    detector,
+    heatmaps,
+    losses,
+    metrics,
+    models,
+    one_class_svm,
+    patches,
+    plots,
+    protocols,
+    recipes,
+    ssim,
+    thresholds,
+    training,
+)
 from ._check import InputError
-from .detector import Detector, Scores, fit
+from .detector import Detector, Scores, fit, fit_members, load
 from .recipes import RECIPES
 from .training import DivergedError, History
 
@@ -11,16 +28,23 @@ __all__ = [
     "History",
     "InputError",
     "Scores",
+    "bundle",
+    "convert",
     "datasets",
     "detector",
     "fit",
+    "fit_members",
     "heatmaps",
+    "load",
     "losses",
     "metrics",
     "models",
+    "one_class_svm",
     "patches",
     "plots",
     "protocols",
     "recipes",
+    "ssim",
+    "thresholds",
     "training",
 ]

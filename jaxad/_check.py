@@ -54,8 +54,8 @@ def need_images(images: object, *, what: str = "images", channels: int | None = 
         raise InputError(f"{what} must have {channels} channel(s) in the last axis, got {shape[-1]} (shape {shape})")
 
 
-def need_unit_range(images: np.ndarray, *, what: str = "images") -> None:
-    """Refuse NaN, infinities and values outside [0, 1], and name the first image that holds one."""
+def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> None:
+    """Refuse NaN, infinities and, unless `any_range`, values outside [0, 1]; name the first image that holds one."""
     low, high = float(np.min(images)), float(np.max(images))
     if low >= 0.0 and high <= 1.0:
         return
@@ -63,6 +63,8 @@ def need_unit_range(images: np.ndarray, *, what: str = "images") -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         first = int(np.argmax(~np.isfinite(images).all(axis=axes)))
         raise InputError(f"{what} must be finite, got NaN or infinity, first in image {first}; mend or drop it")
+    if any_range:
+        return
     first = int(np.argmax(((images < 0) | (images > 1)).any(axis=axes)))
     mend = "divide by 255" if low >= 0 and 1 < high <= 255 else "scale them first"
     raise InputError(

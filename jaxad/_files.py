@@ -9,7 +9,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to; it takes the name `path` when the block ends without an error."""
+    """Yield a new path beside `path` to write to; it takes the name `path` when the block ends without an error.
+
+    A reader sees the old file or the whole new one, after a crash too: the bytes reach the disk before the name does.
+    """
     final = Path(path)
     handle, name = tempfile.mkstemp(prefix=f".{final.stem}-", suffix=final.suffix, dir=final.parent)
     os.close(handle)
@@ -20,6 +23,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         beside.chmod(0o666 & ~umask)
+        _sync(beside, os.O_RDONLY)
         beside.replace(final)
+        # The rename itself must reach the disk; where folders cannot be opened (Windows) the system sees to it.
+        if hasattr(os, "O_DIRECTORY"):
+            _sync(final.parent, os.O_RDONLY | os.O_DIRECTORY)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -20,5 +20,8 @@ Maps = Float[Array | np.ndarray, "n h w"]
 PRNGKey = Key[Array, ""]
 """A key made by `jax.random.key`."""
 
+PRNGKeys = Key[Array, " members"]
+"""A row of keys, one a member."""
+
 Cover = Literal["full", "seed"]
 Reduce = Literal["mean", "sum"]

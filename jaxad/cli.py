@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,6 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jaxad._check import InputError, need_one_of
+
+if TYPE_CHECKING:
+    from jaxad.recipes import Protocol
 
 app = typer.Typer(
     help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
@@ -28,6 +31,9 @@ recipe_app = typer.Typer(help="Published systems: list them, run their protocols
 app.add_typer(recipe_app, name="recipe")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
 
@@ -68,6 +74,39 @@ def demo(
     _show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
 
 
+@app.command()
+def convert(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe that the weights belong to.")],
+    weights: Annotated[Path, typer.Argument(help="A Keras .h5, .weights.h5 or .keras, or a PyTorch .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The detector to write.")],
+    shape: Annotated[str, typer.Option(help="Height, width and channels of the images.")] = "28,28,1",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Turn trained Keras or PyTorch weights into a detector that scores."""
+    from jaxad import recipes
+
+    need_one_of(name, recipes.RECIPES, what="recipe")
+    recipe = recipes.with_settings(recipes.RECIPES[name], settings or ())
+    sizes = shape.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise InputError(f"shape must be height,width,channels such as 28,28,1, got {shape!r}")
+    if not weights.is_file():
+        raise InputError(f"weights must be a file, got {str(weights)!r}, which is none")
+    height, width, channels = map(int, sizes)
+
+    from jaxad.convert import to_detector
+
+    detector = to_detector(weights, recipe, shape=(height, width, channels))
+    detector.save(out)
+    if as_json:
+        print(
+            json.dumps({"recipe": name, "weights": str(weights), "detector": str(out), "score": detector.recipe.score})
+        )
+    else:
+        print(f"{out} scores by {detector.recipe.score}; load it with jaxad.load({str(out)!r})")
+
+
 @recipe_app.command("list")
 def list_recipes(as_json: Json = False) -> None:
     """Show every recipe with its published figures."""
@@ -76,12 +115,10 @@ def list_recipes(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=2))
         return
-    table = Table("recipe", "what it is", "data", "published AUROC", "source")
+    table = Table("recipe", "what it is", "data", "published figures", "source")
     for recipe in RECIPES.values():
-        data = recipe.protocol
-        shown = f"{data.dataset}: {data.normal} normal, {data.anomaly} anomalous" if data else "your own"
         figures = "\n".join(f"{name} {value:g}" for name, value in recipe.published)
-        table.add_row(recipe.name, recipe.summary, shown, figures, recipe.source)
+        table.add_row(recipe.name, recipe.summary, _data(recipe.protocol), figures, recipe.source)
     Console().print(table)
 
 
@@ -95,10 +132,9 @@ def run_recipe(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="Keep the loss weighting, grid and crops of the published code.")
     ] = False,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
-    ] = None,
+    settings: Settings = None,
     seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Members to train at once; reports mean and spread.")] = 1,
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of prepared TFDS sets; by default TFDS_DATA_DIR.")
     ] = None,
@@ -119,12 +155,25 @@ def run_recipe(
     out = out or Path(f"jaxad-{name}")
 
     # Loads jax, so it waits until the arguments are known to be good.
-    from jaxad.protocols import published
+    from jaxad.protocols import run
 
     with _progress(f"training {name}", recipe.epochs) as on_epoch:
-        results = published.run_recipe(recipe, out=out, seed=seed, data_dir=data_dir, on_epoch=on_epoch)
-    rows = {f"AUROC, {label.replace('_', ', ')}": value for label, value in results["auroc"].items()}
+        results = run.run_recipe(recipe, out=out, seed=seed, seeds=seeds, data_dir=data_dir, on_epoch=on_epoch)
+    rows = {f"AUROC, {label.replace('_', ' ')}": value for label, value in results["auroc"].items()}
+    for sentence in results["warnings"]:
+        print(f"jaxad: warning: {sentence}", file=sys.stderr)
     _show(results, rows, out, as_json=as_json)
+
+
+def _data(protocol: "Protocol | None") -> str:
+    """The protocol in a few words."""
+    if protocol is None:
+        return "your own"
+    if protocol.anomaly_dataset:
+        return f"{protocol.dataset} against {protocol.anomaly_dataset}"
+    if protocol.anomaly is None:
+        return f"{protocol.dataset} against noise"
+    return f"{protocol.dataset}: {protocol.normal} normal, {protocol.anomaly} anomalous"
 
 
 @contextlib.contextmanager

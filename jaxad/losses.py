@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._types import Images
+from jaxad.ssim import ssim
 
 Codes = Float[Array | np.ndarray, "n z"]
 
@@ -62,3 +63,17 @@ def batch_summed_negative_elbo(
     """
     n = x.shape[0]
     return divergence(z_mean, z_log_variance) + n * (log_variance(variance) + residual(x, mean, variance))
+
+
+def squared_error(x: Images, reconstruction: Images) -> Float[Array, " n"]:
+    """Mean squared error of every image over h, w and c, in squared units of the pixel."""
+    return jnp.mean((x - reconstruction) ** 2, axis=(1, 2, 3))
+
+
+def ssim_loss(x: Images, reconstruction: Images) -> Float[Array, " n"]:
+    """1 - SSIM of every image, from 0 for equal images to 2; without unit. See `jaxad.ssim.ssim`.
+
+    Raises:
+        InputError: images are smaller than the 11 x 11 window of SSIM.
+    """
+    return 1.0 - ssim(x, reconstruction)

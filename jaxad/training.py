@@ -15,13 +15,19 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxad._check import InputError, need_at_least, need_images
-from jaxad._types import Images, PRNGKey
+from jaxad._types import Images, PRNGKey, PRNGKeys
 
 Terms = dict[str, Float[Array, ""]]
 LossFunction = Callable[
     [PyTree, PyTree, Float[Array, "b h w c"], PRNGKey], tuple[Float[Array, ""], tuple[PyTree, Terms]]
 ]
 """`loss(params, batch_stats, batch, key)` gives the scalar to minimise, and new batch statistics with named terms."""
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called on the host with the epochs done and the terms of the last one."""
+
+MembersImages = Float[Array | np.ndarray, "members n h w c"]
+ExtraBatch = Float[Array | np.ndarray, "b h w c"]
 
 
 class State(NamedTuple):
@@ -36,7 +42,10 @@ class State(NamedTuple):
 
 
 class History(NamedTuple):
-    """What training reports: `terms[name]` is a float32 array `[epochs]` of means over each epoch."""
+    """What training reports: `terms[name]` is a float32 array `[epochs]` of means over each epoch.
+
+    Where several members are trained at once it is `[epochs, members]`.
+    """
 
     terms: dict[str, np.ndarray]
     compile_seconds: float
@@ -60,15 +69,18 @@ def make_state(variables: dict[str, PyTree], optimizer: optax.GradientTransforma
 
 
 def fit(
-    key: PRNGKey,
+    key: PRNGKey | PRNGKeys,
     state: State,
-    examples: Images,
+    examples: Images | MembersImages,
     *,
     loss: LossFunction,
     optimizer: optax.GradientTransformation,
     epochs: int,
     batch_size: int,
-    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    extra_batch: ExtraBatch | None = None,
+    monitor: Callable[[State], Terms] | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_state: Callable[[int, State], None] | None = None,
 ) -> tuple[State, History]:
     """Train until `epochs` epochs are complete; the same key gives the same bits.
 
@@ -76,15 +88,22 @@ def fit(
     two epochs continues as if nothing had happened. Each epoch goes through whole batches and leaves the
     rest of that epoch's order out.
 
+    A row of keys, `[members]`, with a state whose every leaf has that axis in front trains so many members
+    in one compiled program.
+
     Args:
         key: draws orders and noise.
         state: where to start; see `make_state`.
-        examples: `[n, h, w, c]`; a batch is drawn along the first axis.
+        examples: `[n, h, w, c]`; a batch is drawn along the first axis. With `[members, n, h, w, c]` every
+            member has its own, else they share them.
         loss: see `LossFunction`.
         optimizer: any optax transformation.
         epochs: epochs in all, those in `state` included.
         batch_size: examples an update; all of them where there are fewer.
-        on_epoch: called on the host with the epochs done and the means of that epoch's terms.
+        extra_batch: `[b, h, w, c]` for one more update after every epoch.
+        monitor: what else to report of the state after every epoch, such as the loss on other images.
+        on_epoch: called on the host with the epochs done and that epoch's terms, averaged over members.
+        on_state: called on the host with the epochs done and the state.
 
     Returns:
         The new state, and the history with the mean of `loss` and of every term per epoch.
@@ -93,30 +112,38 @@ def fit(
         InputError: no examples, or `epochs` or `batch_size` below 1.
         DivergedError: the loss or a weight is no longer finite; carries the last good state.
     """
-    need_images(examples, what="examples")
+    members = key.ndim > 0
+    own = members and np.ndim(examples) == 5
+    need_images(examples[0] if own else examples, what="examples")
     need_at_least(epochs, 1, what="epochs")
     need_at_least(batch_size, 1, what="batch_size")
-    batch_size = min(batch_size, examples.shape[0])
-    steps = examples.shape[0] // batch_size
-    examples = jnp.asarray(examples)
+    count = examples.shape[1 if own else 0]
+    batch_size = min(batch_size, count)
+    steps = count // batch_size
+    arguments = key, state, jnp.asarray(examples), None if extra_batch is None else jnp.asarray(extra_batch)
 
     began = time.perf_counter()
-    epoch = make_epoch(loss, optimizer, steps=steps, batch_size=batch_size)
-    compiled = jax.jit(epoch).lower(key, state, examples).compile()
+    epoch = make_epoch(loss, optimizer, steps=steps, batch_size=batch_size, monitor=monitor)
+    if members:
+        epoch = jax.vmap(epoch, in_axes=(0, 0, 0 if own else None, None))
+    compiled = jax.jit(epoch).lower(*arguments).compile()
     compile_seconds = time.perf_counter() - began
 
-    rows: list[dict[str, float]] = []
+    rows: list[dict[str, np.ndarray]] = []
     began = time.perf_counter()
 
     def history() -> History:
         terms = {name: np.asarray([row[name] for row in rows], np.float32) for name in (rows[0] if rows else {})}
         return History(terms, compile_seconds, time.perf_counter() - began)
 
-    for done in range(int(state.step) // steps, epochs):
-        new_state, terms = compiled(key, state, examples)
-        row = {name: float(value) for name, value in terms.items()}
-        if not (np.isfinite(row["loss"]) and _all_finite(new_state.params)):
-            what = "the weights are no longer finite" if np.isfinite(row["loss"]) else f"the loss is {row['loss']}"
+    updates = steps + (extra_batch is not None)
+    for done in range(int(np.max(state.step)) // updates, epochs):
+        new_state, terms = compiled(key, state, *arguments[2:])
+        row = jax.device_get(terms)
+        if not (np.isfinite(row["loss"]).all() and _all_finite(new_state.params)):
+            what = "the weights are no longer finite"
+            if not np.isfinite(row["loss"]).all():
+                what = f"the loss is {row['loss']}"
             raise DivergedError(
                 f"training diverged: {what} in epoch {done + 1} of {epochs}; "
                 "lower the learning rate, or raise the batch size",
@@ -126,14 +153,25 @@ def fit(
         state = new_state
         rows.append(row)
         if on_epoch is not None:
-            on_epoch(done + 1, row)
+            on_epoch(done + 1, {name: float(np.mean(value)) for name, value in row.items()})
+        if on_state is not None:
+            on_state(done + 1, state)
     return state, history()
 
 
 def make_epoch(
-    loss: LossFunction, optimizer: optax.GradientTransformation, *, steps: int, batch_size: int
-) -> Callable[[PRNGKey, State, Array], tuple[State, Terms]]:
-    """A pure function of key, state and examples that runs one epoch and gives the mean of every term."""
+    loss: LossFunction,
+    optimizer: optax.GradientTransformation,
+    *,
+    steps: int,
+    batch_size: int,
+    monitor: Callable[[State], Terms] | None = None,
+) -> Callable[[PRNGKey, State, Array, Array | None], tuple[State, Terms]]:
+    """A pure function that runs one epoch and gives the new state with the mean of every term.
+
+    Its arguments are the key, the state, the examples `[n, h, w, c]` and a batch `[b, h, w, c]` for one more
+    update at the end, or None.
+    """
 
     def update(state: State, batch: Array, key: Array) -> tuple[State, Terms]:
         (value, (batch_stats, terms)), gradients = jax.value_and_grad(loss, has_aux=True)(
@@ -143,17 +181,22 @@ def make_epoch(
         params = optax.apply_updates(state.params, updates)
         return State(state.step + 1, params, batch_stats, opt_state), {"loss": value, **terms}
 
-    def epoch(key: PRNGKey, state: State, examples: Array) -> tuple[State, Terms]:
-        shuffle_key, noise_key = jax.random.split(jax.random.fold_in(key, state.step))
+    def epoch(key: PRNGKey, state: State, examples: Array, extra_batch: Array | None = None) -> tuple[State, Terms]:
+        shuffle_key, noise_key, extra_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
         order = jax.random.permutation(shuffle_key, examples.shape[0])[: steps * batch_size]
 
         def body(state: State, pick: tuple[Array, Any]) -> tuple[State, Terms]:
-            indices, step_key = pick
-            return update(state, examples[indices], step_key)
+            indices, number = pick
+            return update(state, examples[indices], jax.random.fold_in(noise_key, number))
 
-        picks = order.reshape(steps, batch_size), jax.random.split(noise_key, steps)
+        picks = order.reshape(steps, batch_size), jnp.arange(steps)
         state, terms = jax.lax.scan(body, state, picks)
-        return state, jax.tree.map(jnp.mean, terms)
+        terms = jax.tree.map(jnp.mean, terms)
+        if extra_batch is not None:
+            state, _ = update(state, extra_batch, extra_key)
+        if monitor is not None:
+            terms = {**terms, **monitor(state)}
+        return state, terms
 
     return epoch
 

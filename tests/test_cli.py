@@ -74,7 +74,8 @@ def test_recipe_run_writes_figures_and_results(tmp_path: Path, tfds_dir: str, pu
     assert results["environment"]["jax"]
     assert results["settings"]["cover"] == ("seed" if published else "full")
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"heatmap_unregularised.png", "heatmap_regularised.png", "roc.png", "results.json"}
+    figures = {"heatmap_unregularised.png", "heatmap_regularised.png", "roc.png"}
+    assert written == figures | {"scores.npz", "detector.jaxad", "results.json"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ import importlib.util
 import io
 import json
 import logging
+import math
 import os
 import shutil
 import socket
@@ -132,7 +133,13 @@ def test_textures_refuse(name, split, options, words):
 
 
 @pytest.fixture
-def decodings(monkeypatch, tmp_path):
+def no_counts(monkeypatch):
+    """No set has known numbers of images a class, so that invented ones are no strangers."""
+    monkeypatch.setattr(_tfds, "_COUNTS", {})
+
+
+@pytest.fixture
+def decodings(monkeypatch, tmp_path, no_counts):
     """Let `tfds` decode twelve invented images of a folder that holds one dummy file; list the decodings."""
     calls = []
 
@@ -230,6 +237,7 @@ def test_tfds_refuses_labels(decodings, labels, words):
 
 
 @pytest.mark.mnist
+@pytest.mark.usefixtures("no_counts")  # whatever lies under a name is to be read as it is
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_tfds_keeps_the_records_as_they_are(tfds_dir, tmp_path, name):
     found = datasets.tfds(name, "test", data_dir=tfds_dir, cache_dir=tmp_path)
@@ -344,3 +352,107 @@ def test_tfds_prepares_a_set_where_tensorflow_is(tfds_dir, tmp_path, monkeypatch
     monkeypatch.setattr(tensorflow_datasets.core.DatasetBuilder, "download_and_prepare", prepare)
     assert len(datasets.tfds("mnist", "test", labels=[1], data_dir=tmp_path, cache_dir=tmp_path)) == 1135
     assert capsys.readouterr() == ("", "preparing\n")
+
+
+INVENTED = {"mnist": {"test": (4, 4, 4)}, "fashion_mnist": {"test": (3, 4, 5)}, "kmnist": {"test": (5, 4, 3)}}
+
+
+def test_tfds_warns_of_a_set_under_another_name(decodings, monkeypatch, tmp_path):
+    (tmp_path / "sets" / "fashion_mnist").mkdir()
+    (tmp_path / "sets" / "fashion_mnist" / "records").write_bytes(b"dummy")
+    monkeypatch.setattr(_tfds, "_COUNTS", INVENTED)
+    datasets.tfds("mnist", "test")
+    words = r"'fashion_mnist' in .* is not what its name says.*\(3, 4, 5\).*counts of 'mnist'.*prepare it anew: pip"
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning, match=words):
+            assert len(datasets.tfds("fashion_mnist", "test", labels=[1])) == 4
+
+
+def test_tfds_warns_of_a_set_with_other_counts(decodings, monkeypatch):
+    monkeypatch.setattr(_tfds, "_COUNTS", {"mnist": {"test": (4, 4, 5)}})
+    with pytest.warns(UserWarning, match=r"'mnist' .* should have \(4, 4, 5\) images a class and has \(4, 4, 4\)"):
+        datasets.tfds("mnist", "test")
+
+
+@pytest.mark.mnist
+def test_tfds_knows_the_counts_of_mnist(tfds_dir, tmp_path):
+    """Warnings are errors in this suite."""
+    assert len(datasets.tfds("mnist", "test", data_dir=tfds_dir, cache_dir=tmp_path)) == 10000
+
+
+# mixtures
+
+
+def flat(count, first, *, names=()):
+    """Images of one grey value each, so that each is known again in any order."""
+    values = (first + np.arange(count)) / np.float32(255)
+    images = np.broadcast_to(values.astype(np.float32).reshape(-1, 1, 1, 1), (count, 3, 2, 1)).copy()
+    return datasets.ImageSet(images, np.full(count, 7), names=names)
+
+
+def grey_values(found):
+    return np.rint(found.images[:, 0, 0, 0] * 255).astype(int)
+
+
+@pytest.mark.parametrize(("share", "hidden"), [(0.0, 0), (0.049, 0), (0.05, 1), (0.3, 6), (0.99, 19)])
+def test_contaminate_keeps_all_normal_images_and_counts_the_others(share, hidden):
+    found = datasets.contaminate(flat(20, 0), flat(30, 100), share=share)
+    assert found.images.shape == (20 + hidden, 3, 2, 1)
+    assert found.images.dtype == np.float32
+    assert found.labels.sum() == hidden
+    values = grey_values(found)
+    np.testing.assert_array_equal(np.sort(values[found.labels == 0]), np.arange(20))
+    assert len(set(values[found.labels == 1].tolist())) == hidden
+    np.testing.assert_array_equal(found.labels, values >= 100)
+    assert found.names == tuple("anomaly" if label else "normal" for label in found.labels)
+
+
+def test_contaminate_keeps_the_names():
+    one, three = (tuple(f"{word} {i}" for i in range(4)) for word in ("one", "three"))
+    found = datasets.contaminate(flat(4, 0, names=one), flat(4, 100, names=three), share=0.5)
+    assert found.names == tuple(f"three {v - 100}" if v >= 100 else f"one {v}" for v in grey_values(found).tolist())
+
+
+def test_contaminate_is_a_function_of_the_seed():
+    def draw(**options):
+        return grey_values(datasets.contaminate(flat(20, 0), flat(30, 100), share=0.3, **options)).tolist()
+
+    assert draw() == draw(seed=42)
+    assert draw(seed=1) == draw(seed=1)
+    assert draw(seed=1) != draw(seed=2)
+    # Not only the order, but the choice too.
+    assert sorted(draw(seed=1)) != sorted(draw(seed=2))
+    # Anomalies are hidden, not appended.
+    assert draw() != sorted(draw())
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalies", "share", "words"),
+    [
+        (flat(9, 0), flat(9, 0), -0.1, r"share in \[0, 1\), got -0.1"),
+        (flat(9, 0), flat(9, 0), 1.0, r"share in \[0, 1\), got 1.0"),
+        (flat(9, 0), flat(9, 0), math.nan, r"share in \[0, 1\), got nan"),
+        (flat(100, 0), flat(9, 0), 0.1, "contamination 0.1 of 100 normal images asks for 10 anomalies, there are 9"),
+        (flat(9, 0), datasets.noise(9, (2, 3, 1)), 0.5, r"one size, got \(3, 2, 1\) and \(2, 3, 1\)"),
+    ],
+)
+def test_contaminate_refuses(normal, anomalies, share, words):
+    with pytest.raises(InputError, match=words):
+        datasets.contaminate(normal, anomalies, share=share)
+
+
+def test_noise_is_standard_normal_and_a_function_of_the_seed():
+    found, same, other = (datasets.noise(50, (20, 10, 3), seed=seed) for seed in (1, 1, 2))
+    assert (found.images.shape, found.images.dtype) == ((50, 20, 10, 3), np.float32)
+    np.testing.assert_array_equal(found.images, same.images)
+    assert (found.images != other.images).mean() > 0.999
+    # Six standard errors of 30,000 draws.
+    assert abs(found.images.mean()) < 6 / math.sqrt(30_000)
+    assert abs(found.images.var() - 1) < 6 * math.sqrt(2 / 30_000)
+    assert (found.labels == 1).all()
+    assert found.names == ("noise",) * 50
+
+
+def test_noise_refuses_no_images():
+    with pytest.raises(InputError, match="count of noise images must be at least 1, got 0"):
+        datasets.noise(0, (2, 2, 1))

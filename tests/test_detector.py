@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxad import detector as room
+from jaxad import bundle, losses
 from jaxad._check import InputError
-from jaxad.detector import fit
+from jaxad.detector import detector as room
+from jaxad.detector import find_faults, fit, fit_members, load
 from jaxad.losses import residual
 from jaxad.models import PatchVAE
-from jaxad.recipes import PATCH_VAE
+from jaxad.recipes import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE, to_document
 from tests.references.heatmap import heatmap as slow_heatmap
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -76,7 +77,7 @@ def test_detector_is_a_pytree(detector):
     np.testing.assert_array_equal(same.score(IMAGES).map, detector.score(IMAGES).map)
     maps = jax.jit(lambda detector, images: detector.apply(images))(detector, IMAGES)
     assert maps.keys() == {"unregularised", "regularised"}
-    np.testing.assert_allclose(maps["unregularised"], detector.score(IMAGES).map, rtol=ROUNDING)
+    np.testing.assert_allclose(maps["unregularised"].map, detector.score(IMAGES).map, rtol=ROUNDING)
 
 
 def test_score_is_the_slow_one(detector):
@@ -102,7 +103,7 @@ def test_image_score_is_the_pool_of_its_map(detector, pool):
 
 
 def test_recipe_names_the_score(detector):
-    maps = detector.score_maps(IMAGES)
+    maps = {name: scores.map for name, scores in detector.score_all(IMAGES).items()}
     regularised = detector.replace(recipe=replace(RECIPE, score="regularised")).score(IMAGES).map
     np.testing.assert_array_equal(regularised, maps["regularised"])
     assert (maps["regularised"] != maps["unregularised"]).all()
@@ -174,3 +175,255 @@ def test_bad_images(images, message, detector, unchecked):
 def test_bad_recipe(change, message, unchecked):
     with pytest.raises(InputError, match=message):
         fit(jax.random.key(0), replace(RECIPE, **change), IMAGES)
+
+
+# Every kind of recipe
+
+QUICK = {"epochs": 1, "batch_size": 4}
+BLOCKS = {"encoder": ((3, 2), (4, 2)), "decoder": ((4, 2), (3, 2)), "latent_dim": 3}
+KINDS = {
+    "patch_vae": RECIPE,
+    "conv_ae": replace(CONV_AE, **BLOCKS, **QUICK),
+    "ssim_ae": replace(SSIM_AE, **(BLOCKS | {"latent_dim": 0}), **QUICK),
+    "dense_ae": replace(DENSE_AE, encoder=(6, 3), decoder=(6,), **QUICK),
+    "latent_ocsvm": replace(LATENT_OCSVM, encoder=(6, 2), decoder=(6,), **QUICK, code_activation="linear"),
+}
+SMALL = images_of(6, 12, 13, 1)
+CODES = {"conv_ae": (3,), "ssim_ae": (3, 4, 4), "dense_ae": (3,), "latent_ocsvm": (2,)}
+
+
+@pytest.fixture(scope="module")
+def each():
+    """A detector of every kind."""
+    return {name: fit(jax.random.key(0), recipe, SMALL)[0] for name, recipe in KINDS.items()}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_saved_and_loaded_bit_for_bit(name, each, tmp_path):
+    detector = each[name]
+    detector.save(tmp_path / "one.jaxad")
+    loaded = load(tmp_path / "one.jaxad")
+    assert (loaded.recipe, loaded.shape) == (detector.recipe, (12, 13, 1))
+    assert jax.tree.structure(loaded) == jax.tree.structure(detector)
+    jax.tree.map(np.testing.assert_array_equal, loaded, detector)
+    jax.tree.map(np.testing.assert_array_equal, loaded.score_all(SMALL), detector.score_all(SMALL))
+    loaded.save(tmp_path / "two.jaxad")
+    assert (tmp_path / "one.jaxad").read_bytes() == (tmp_path / "two.jaxad").read_bytes()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_scores_of_every_kind(name, each):
+    scored = each[name].score_all(SMALL)
+    names = {"patch_vae": {"unregularised", "regularised"}, "ssim_ae": {"squared_error", "ssim_loss"}}
+    names["latent_ocsvm"] = {"squared_error", "one_class_svm"}
+    assert scored.keys() == names.get(name, {"squared_error"})
+    for scores in scored.values():
+        assert (scores.image.shape, scores.map.shape) == ((6,), (6, 12, 13))
+        assert scores.image.dtype == scores.map.dtype == np.float32
+        assert np.isfinite(scores.map).all()
+    jax.tree.map(np.testing.assert_array_equal, each[name].score(SMALL), scored[each[name].recipe.score])
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_scores_are_made_of_reconstructions_and_codes(name, each):
+    detector = each[name]
+    made, codes = detector.reconstruct(SMALL), detector.encode(SMALL)
+    assert (made.shape, made.dtype) == (SMALL.shape, np.float32)
+    assert codes.shape == (6, *CODES[name])
+    scored = detector.score_all(SMALL)
+    np.testing.assert_allclose(scored["squared_error"].map, ((SMALL - made) ** 2).mean(-1), rtol=ROUNDING, atol=1e-7)
+    np.testing.assert_allclose(scored["squared_error"].image, ((SMALL - made) ** 2).mean((1, 2, 3)), rtol=ROUNDING)
+    if "ssim_loss" in scored:
+        np.testing.assert_allclose(scored["ssim_loss"].image, losses.ssim_loss(SMALL, made), rtol=ROUNDING)
+        # 2 x 3 windows; their values fill the border.
+        assert len(np.unique(scored["ssim_loss"].map[0])) == 6
+    if "one_class_svm" in scored:
+        np.testing.assert_allclose(scored["one_class_svm"].image, detector.head.score(codes), atol=ROUNDING)
+
+
+def test_windows_reconstruct_no_images(detector):
+    for call in (detector.reconstruct, detector.encode):
+        with pytest.raises(InputError, match="'patch-vae' sees windows, so it reconstructs no whole images"):
+            call(IMAGES)
+
+
+@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("shape", [(2, 13, 12, 1), (2, 12, 13, 3)], ids=str)
+def test_other_sizes_are_refused(name, shape, each):
+    got = " x ".join(map(str, shape[1:]))
+    for call in (each[name].score, each[name].reconstruct, each[name].encode):
+        with pytest.raises(InputError, match=f"images must be 12 x 13 x 1 .*as those it was fitted on; got {got}"):
+            call(images_of(*shape))
+
+
+def test_ssim_needs_its_window():
+    with pytest.raises(InputError, match="at least as large as the SSIM window of 11 x 11 pixels.*got 10 x 12"):
+        fit(jax.random.key(0), KINDS["ssim_ae"], images_of(2, 10, 12, 1))
+
+
+@pytest.mark.parametrize("name", ["patch_vae", "dense_ae"])
+def test_any_range_is_taken_only_when_said(name, each):
+    noise = np.random.default_rng(0).normal(size=SMALL.shape).astype(np.float32)
+    with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
+        each[name].score(noise)
+    assert np.isfinite(each[name].score(noise, any_range=True).image).all()
+    noise[3, 0, 0, 0] = np.nan
+    with pytest.raises(InputError, match="must be finite.*first in image 3"):
+        each[name].score(noise, any_range=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (replace(KINDS["conv_ae"], score="one_class_svm"), "unknown score 'one_class_svm'"),
+        (replace(KINDS["dense_ae"], output_activation="tahn"), "unknown output_activation 'tahn'.*did you mean 'tanh'"),
+        (replace(KINDS["dense_ae"], model="dense"), "unknown model 'dense'"),
+        (replace(RECIPE, window=(6, 4), filters=(4, 4)), "window must be a multiple of 4 pixels"),
+    ],
+)
+def test_bad_recipe_of_other_kinds(recipe, message):
+    with pytest.raises(InputError, match=message):
+        fit(jax.random.key(0), recipe, SMALL)
+
+
+# What a file may hold
+
+
+def rewritten(detector, path, change):
+    """The detector's file with its arrays and document changed."""
+    detector.save(path)
+    arrays, document = bundle.read(path)
+    change(arrays, document)
+    bundle.write(path, arrays, document)
+    return path
+
+
+def test_all_misfits_of_a_file_are_listed(each, tmp_path):
+    def change(arrays, document):
+        del arrays["variables/params/output/bias"]
+        arrays["variables/params/other"] = np.zeros(3)
+        arrays["variables/params/encoder_0/kernel"] = np.zeros((5, 5))
+        arrays["head/support_vectors"] = np.zeros((4, 9))
+        del arrays["head/gamma"]
+
+    with pytest.raises(InputError) as caught:
+        load(rewritten(each["latent_ocsvm"], tmp_path / "d.jaxad", change))
+    lines = str(caught.value).splitlines()
+    assert "does not fit its model" in lines[0]
+    count = len(each["latent_ocsvm"].head.weights)
+    assert [line.strip() for line in lines[1:]] == [
+        "head/gamma: bundle has nothing",
+        f"head/support_vectors: model has [{count}, 2], bundle has [4, 9]",
+        "variables/params/encoder_0/kernel: model has [156, 6], bundle has [5, 5]",
+        "variables/params/other: model has nothing",
+        "variables/params/output/bias: bundle has nothing",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, r"several problems(?s:.)*no recipe(?s:.)*no shape"),
+        ({"recipe": to_document(RECIPE)}, "holds no detector: it has no shape"),
+        ({"recipe": to_document(RECIPE), "shape": [8, 8]}, "holds no detector: it has no shape"),
+        ({"recipe": to_document(RECIPE) | {"model": "transformer"}, "shape": [8, 8, 1]}, "unknown model 'transformer'"),
+        ({"recipe": to_document(RECIPE) | {"colour": 1}, "shape": [8, 8, 1]}, "unknown field 'colour'"),
+    ],
+)
+def test_a_bundle_of_something_else_is_refused(document, message, tmp_path):
+    bundle.write(tmp_path / "d.jaxad", {}, document)
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "d.jaxad")
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="nothing.jaxad"):
+        load(tmp_path / "nothing.jaxad")
+
+
+# Watching, extra batches, members
+
+
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_history_tells_the_loss_of_watched_images(pool):
+    watched = np.random.default_rng(1).normal(size=(3, *SMALL.shape[1:])).astype(np.float32)
+    kept = []
+    detector, history = fit(
+        jax.random.key(0),
+        replace(KINDS["conv_ae"], pool=pool, epochs=2),
+        SMALL,
+        watched={"noise": watched},
+        on_detector=lambda done, now: kept.append((done, now)),
+    )
+    assert history.terms.keys() == {"loss", "noise"}
+    assert [done for done, _ in kept] == [1, 2]
+    for (_, now), value in zip(kept, history.terms["noise"], strict=True):
+        made = now.reconstruct(watched, any_range=True)
+        np.testing.assert_allclose(value, ((watched - made) ** 2).mean(), rtol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, kept[-1][1], detector)
+    with pytest.raises(InputError, match="sees windows"):
+        fit(jax.random.key(0), RECIPE, IMAGES, watched={"noise": IMAGES})
+
+
+def test_extra_batch_changes_the_detector(each):
+    extra = images_of(2, 12, 13, 1, seed=9)
+    other, _ = fit(jax.random.key(0), KINDS["dense_ae"], SMALL, extra_batch=extra)
+    assert (other.score(SMALL).image != each["dense_ae"].score(SMALL).image).all()
+
+
+@pytest.mark.parametrize("name", ["patch_vae", "latent_ocsvm"])
+def test_members_differ_and_repeat(name):
+    recipe = replace(KINDS[name], epochs=2)
+    (members, history), (again, _) = (fit_members(jax.random.key(0), recipe, SMALL, count=3) for _ in range(2))
+    assert len(members) == 3
+    jax.tree.map(np.testing.assert_array_equal, members, again)
+    assert {values.shape for values in history.terms.values()} == {(2, 3)}
+    images = [member.score(SMALL).image for member in members]
+    assert all((images[i] != images[j]).any() for i, j in ((0, 1), (0, 2), (1, 2)))
+    assert len(set(history.terms["loss"][0].tolist())) == 3
+
+
+def test_member_is_the_single_fit_of_its_key():
+    members, history = fit_members(jax.random.key(3), KINDS["dense_ae"], SMALL, count=2)
+    for i, key in enumerate(jax.random.split(jax.random.key(3), 2)):
+        alone, its_history = fit(key, KINDS["dense_ae"], SMALL)
+        np.testing.assert_allclose(members[i].score(SMALL).image, alone.score(SMALL).image, rtol=1e-4)
+        np.testing.assert_allclose(history.terms["loss"][:, i], its_history.terms["loss"], rtol=1e-5)
+
+
+def test_no_members():
+    with pytest.raises(InputError, match="count must be at least 1, got 0"):
+        fit_members(jax.random.key(0), RECIPE, IMAGES, count=0)
+
+
+# Health
+
+
+def with_params(detector, module, **values):
+    """The detector with the arrays of one module filled with numbers."""
+    params = detector.variables["params"]
+    changed = {name: jnp.full_like(params[module][name], value) for name, value in values.items()}
+    return detector.replace(variables=detector.variables | {"params": params | {module: params[module] | changed}})
+
+
+def test_healthy_detector_has_no_faults(each):
+    for name in ("conv_ae", "ssim_ae", "latent_ocsvm"):
+        assert find_faults(each[name], SMALL) == []
+
+
+def test_dead_code_is_a_fault(each):
+    dead = with_params(each["dense_ae"], "encoder_1", kernel=0.0, bias=-1.0)
+    code, score = find_faults(dead, np.repeat(SMALL[:1], 3, axis=0))
+    assert code.startswith("dead code: 3 of 3 code units give the same number for every image")
+    assert score.startswith("constant score: every image scores ")
+    # The images differ, so their errors do too.
+    assert [fault.split(":")[0] for fault in find_faults(dead, SMALL)] == ["dead code"]
+
+
+def test_collapsed_posterior_is_a_fault(detector):
+    silent = {"kernel": 0.0, "bias": 0.0}
+    collapsed = with_params(with_params(detector, "z_mean", **silent), "z_log_variance", **silent)
+    (fault,) = find_faults(collapsed, IMAGES)
+    assert fault.startswith("collapsed posterior: the divergence is 0.0000, 0.0000 nats")
+    # One dimension with something to say is enough: half a nat of mean 1.
+    assert find_faults(with_params(collapsed, "z_mean", kernel=0.0, bias=1.0), IMAGES) == []

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from jaxad import losses
+from jaxad.convert import read_layers, to_variables
 from jaxad.heatmaps import heatmap
-from jaxad.models import PatchVAE, layers, patch_vae
+from jaxad.models import ConvAE, DenseAE, PatchVAE, layers, patch_vae
 from tests.data.make_patch_vae import read
 from tests.references import convolution as slow
 from tests.references import patch_vae as slow_patch_vae
@@ -131,14 +132,19 @@ def test_convolution_stays_one_on_accelerators(kind):
     assert "stablehlo.dot_general" in lowered("cpu")
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
 @pytest.mark.parametrize("examples_last", [True, False], ids=["cpu", "accelerator"])
+@pytest.mark.parametrize("activation_first", [False, True], ids=["norm first", "activation first"])
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("shape", [(6, 3), (5, 4, 3, 2)], ids=str)
-def test_batch_norm_is_linens(shape, train, examples_last, monkeypatch):
+def test_batch_norm_is_linens(shape, train, activation_first, examples_last, monkeypatch):
     """Values, statistics and gradients in float64, where the order of the sums does not show."""
-    original = layers._normalise_batch
+    original = layers._normalise
     here = {"examples_last": examples_last}
-    monkeypatch.setattr(layers, "_normalise_batch", lambda *arrays, **options: original(*arrays, **(options | here)))
+    monkeypatch.setattr(layers, "_normalise", lambda *arrays, **options: original(*arrays, **(options | here)))
     rng = np.random.default_rng(0)
     x, cotangent = rng.normal(2.0, 3.0, (2, *shape))
     scale, bias, mean, var = rng.uniform(0.5, 2.0, (4, shape[-1]))
@@ -146,11 +152,11 @@ def test_batch_norm_is_linens(shape, train, examples_last, monkeypatch):
     linen = nn.BatchNorm(not train, momentum=0.99, epsilon=1e-3, use_fast_variance=False)
 
     def ours(variables, x):
-        return layers.BatchNorm(nn.sigmoid).apply(variables, x, train=train, mutable=["batch_stats"])
+        return layers.BatchNorm(nn.sigmoid, activation_first).apply(variables, x, train=train, mutable=["batch_stats"])
 
     def theirs(variables, x):
-        values, updates = linen.apply(variables, x, mutable=["batch_stats"])
-        return nn.sigmoid(values), updates
+        values, updates = linen.apply(variables, nn.sigmoid(x) if activation_first else x, mutable=["batch_stats"])
+        return values if activation_first else nn.sigmoid(values), updates
 
     def with_gradients(function):
         values, pull, updates = jax.vjp(function, variables, x, has_aux=True)
@@ -160,8 +166,10 @@ def test_batch_norm_is_linens(shape, train, examples_last, monkeypatch):
         results = [jax.jit(with_gradients, static_argnums=0)(function) for function in (ours, theirs)]
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-10, atol=1e-13), *results)
     axes = tuple(range(len(shape) - 1))
-    center, spread = (x.mean(axes), x.var(axes)) if train else (mean, var)
-    expected = 1 / (1 + np.exp(-((x - center) / np.sqrt(spread + 1e-3) * scale + bias)))
+    activated = sigmoid(x) if activation_first else x
+    center, spread = (activated.mean(axes), activated.var(axes)) if train else (mean, var)
+    expected = (activated - center) / np.sqrt(spread + 1e-3) * scale + bias
+    expected = expected if activation_first else sigmoid(expected)
     np.testing.assert_allclose(results[0][0], expected, rtol=1e-12)
 
 
@@ -343,3 +351,109 @@ def test_small_copy_is_the_original(keras, parity_dir):
     for name, value in keras.items():
         np.testing.assert_array_equal(value, original[name])
         assert value.dtype == original[name].dtype
+
+
+# Autoencoders of whole images
+
+
+def numbered(name, kind, count):
+    return tuple((f"{name}_{i}", kind) for i in range(count))
+
+
+def conv_rows(blocks, *, code):
+    dense = (("code", "Dense"), ("decoder_dense", "Dense")) if code else ()
+    return (
+        *numbered("encoder", "Conv", blocks),
+        *dense,
+        *numbered("decoder", "ConvTranspose", blocks),
+        ("output", "ConvTranspose"),
+        *numbered("encoder_norm", "BatchNorm", blocks),
+        *numbered("decoder_norm", "BatchNorm", blocks),
+    )
+
+
+def dense_rows(encoder, decoder, *, norm):
+    norms = (("input_norm", "BatchNorm"), ("output_norm", "BatchNorm")) if norm else ()
+    return *numbered("encoder", "Dense", encoder), *numbered("decoder", "Dense", decoder), ("output", "Dense"), *norms
+
+
+SHAPE = (28, 28, 1)
+PUBLISHED = {
+    "conv_ae": ("h5", ConvAE(SHAPE), conv_rows(2, code=True)),
+    "ssim_ae": (
+        "h5",
+        ConvAE(SHAPE, ((32, 1), (64, 2), (64, 2)), ((64, 1), (64, 2), (32, 2)), None, 0.3, False),
+        conv_rows(3, code=False),
+    ),
+    "latent_ae": ("h5", DenseAE(SHAPE), dense_rows(4, 3, norm=False)),
+    "dense_bn_ae": (
+        "safetensors",
+        DenseAE(
+            SHAPE,
+            (512, 256, 128, 64, 32, 16),
+            (32, 64, 128, 256, 512),
+            decoder_activation="tanh",
+            output_activation="tanh",
+            norm=True,
+            torch_init=True,
+        ),
+        dense_rows(6, 5, norm=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_autoencoder_is_the_published_one(name, parity_dir, lowering):
+    """Weights and outputs of Keras and PyTorch; the tolerance is relative to the largest value of each array."""
+    end, model, rows = PUBLISHED[name]
+    with np.load(f"{parity_dir}/{name}.npz") as file:
+        data = {key: file[key] for key in file}
+    images = data["x"].reshape(-1, *SHAPE)
+    template = jax.eval_shape(model.init, jax.random.key(0), images)
+    output = jax.jit(model.apply)(to_variables(read_layers(f"{parity_dir}/{name}.{end}"), template, rows), images)
+    assert_close(np.reshape(output.reconstruction, data["reconstruction"].shape), data["reconstruction"])
+    if "latent" in data:
+        assert_close(output.code, data["latent"])
+    assert output.code.shape == ((len(images), 7, 7, 64) if name == "ssim_ae" else data["latent"].shape)
+
+
+@pytest.mark.parametrize("latent_dim", [5, None])
+@pytest.mark.parametrize("shape", [(9, 10, 1), (8, 4, 3), (1, 1, 1)], ids=str)
+def test_conv_ae_keeps_any_image_size(shape, latent_dim):
+    model = ConvAE(shape, ((3, 2), (4, 2)), ((4, 2), (3, 2)), latent_dim)
+    output, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), jnp.zeros((2, *shape)))
+    assert output.reconstruction.shape == (2, *shape)
+    small = tuple(-(-length // 4) for length in shape[:2])
+    assert output.code.shape == ((2, latent_dim) if latent_dim else (2, *small, 4))
+
+
+@pytest.mark.parametrize("name", ["conv", "dense"])
+def test_autoencoder_statistics_move_in_training_alone(name):
+    shape = (5, 6, 1)
+    conv, dense = ConvAE(shape, ((2, 2),), ((2, 2),), 3), DenseAE(shape, (4, 2), (3,), norm=True)
+    model = conv if name == "conv" else dense
+    images = np.random.default_rng(0).random((4, *shape), np.float32)
+    variables = model.init(jax.random.key(0), images)
+    kept, moved = (
+        model.apply(variables, images, train=train, mutable=["batch_stats"])[1]["batch_stats"]
+        for train in (False, True)
+    )
+    jax.tree.map(np.testing.assert_array_equal, kept, variables["batch_stats"])
+    if name == "dense":
+        expected = 0.1 * images.reshape(4, -1).mean(0)
+        np.testing.assert_allclose(moved["input_norm"]["mean"], expected, rtol=1e-6)
+    assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (kept, moved)), strict=True))
+
+
+def test_dense_ae_starts_as_pytorch_or_keras_does():
+    x = jnp.zeros((1, 10, 10, 1))
+    keras, torch = (
+        DenseAE((10, 10, 1), (50, 20), (50,), torch_init=torch_init).init(jax.random.key(0), x)["params"]
+        for torch_init in (False, True)
+    )
+    bound = 1 / math.sqrt(100)
+    for name in ("kernel", "bias"):
+        assert 0.9 * bound < np.abs(torch["encoder_0"][name]).max() <= bound
+    assert not keras["encoder_0"]["bias"].any()
+    glorot = math.sqrt(6 / (100 + 50))
+    assert 0.95 * glorot < np.abs(keras["encoder_0"]["kernel"]).max() <= glorot

@@ -1,10 +1,18 @@
+import json
 from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
 
 from jaxad._check import InputError
-from jaxad.detector import LOSSES, POOLS
-from jaxad.recipes import PATCH_VAE, RECIPES, published_variant, with_settings
+from jaxad.detector.systems import POOLS, make_system
+from jaxad.recipes import (
+    PATCH_VAE,
+    RECIPES,
+    from_document,
+    published_variant,
+    to_document,
+    with_settings,
+)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -13,7 +21,7 @@ def test_recipe_is_frozen_data(recipe):
     assert recipe == same
     assert hash(recipe) == hash(same)
     assert {recipe, same, other} == {recipe, other}
-    assert (other.epochs, other.window) == (recipe.epochs + 1, recipe.window)
+    assert (other.epochs, other.batch_size) == (recipe.epochs + 1, recipe.batch_size)
     with pytest.raises(FrozenInstanceError):
         recipe.epochs = 3
 
@@ -21,9 +29,12 @@ def test_recipe_is_frozen_data(recipe):
 @pytest.mark.parametrize(("name", "recipe"), RECIPES.items(), ids=RECIPES)
 def test_recipe_names_things_that_exist(name, recipe):
     assert recipe.name == name
-    assert recipe.loss in LOSSES
+    system = make_system(recipe, (28, 28, 1))
+    assert recipe.loss in system.losses
+    assert recipe.score in system.scores
     assert recipe.pool in POOLS
-    assert all(0 < value <= 1 for _, value in recipe.published)
+    assert all(isinstance(figure, str) and value > 0 for figure, value in recipe.published)
+    assert all(0.5 < value <= 1 for figure, value in recipe.published if figure.startswith("auroc"))
 
 
 def test_recipes_are_read_only():
@@ -34,6 +45,9 @@ def test_recipes_are_read_only():
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 def test_published_variant_differs_where_it_says(recipe):
     variant = published_variant(recipe)
+    if recipe.model != "patch_vae":
+        assert variant == recipe
+        return
     published = {
         "loss": "batch_summed_negative_elbo",
         "cover": "seed",
@@ -60,3 +74,43 @@ def test_bad_setting(setting):
 def test_bad_settings_are_told_together():
     with pytest.raises(InputError, match="several problems:\n.*'epoch=3'.*\n.*'window=8'"):
         with_settings(PATCH_VAE, ["epoch=3", "window=8"])
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), published_variant(PATCH_VAE)], ids=lambda recipe: recipe.name)
+def test_recipe_goes_through_json(recipe):
+    read = from_document(json.loads(json.dumps(to_document(recipe), allow_nan=False)))
+    assert read == recipe
+    assert type(read) is type(recipe)
+    assert hash(read) == hash(recipe)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "patch_vea"}, "unknown model 'patch_vea'.*did you mean 'patch_vae'"),
+        ({"model": None}, "unknown model 'None'"),
+        ({"colour": 3}, "recipe has an unknown field 'colour'"),
+        ({"colour": 3, "taste": 4}, "several problems:\n.*'colour'\n.*'taste'"),
+        ({"protocol": {"dataset": "mnist"}}, "recipe does not have the fields.*missing"),
+        ({"protocol": {"dataset": "mnist", "normal": 1, "anomaly": 2, "colour": 3}}, "recipe does not.*'colour'"),
+    ],
+)
+def test_unknown_parts_of_a_document_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        from_document(to_document(PATCH_VAE) | change)
+
+
+def test_incomplete_document_is_refused():
+    document = to_document(PATCH_VAE)
+    del document["epochs"]
+    with pytest.raises(InputError, match="recipe does not have the fields.*'epochs'"):
+        from_document(document)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_setting_takes_the_text_it_shows(recipe):
+    """What a refused setting shows as an example is itself a setting, and changes nothing."""
+    with pytest.raises(InputError) as caught:
+        with_settings(recipe, ["nonsense"])
+    _, _, shown = str(caught.value).partition("with one of ")
+    assert with_settings(recipe, shown.split(", ")) == recipe

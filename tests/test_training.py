@@ -174,3 +174,100 @@ def test_no_examples():
     options = {"loss": squared_error, "optimizer": optax.adam(0.05), "epochs": 1, "batch_size": 8}
     with pytest.raises(InputError, match=r"examples must hold at least one image.*got shape \(0, 1, 2, 1\)"):
         fit(jax.random.key(0), start(optax.adam(0.05)), EXAMPLES[:0], **options)
+
+
+# One more update after every epoch
+
+EXTRA = np.float32([[[[5.0], [-2.0]]], [[[4.0], [3.0]]]])
+
+
+def test_extra_batch_is_one_more_update_an_epoch():
+    state, history = train(epochs=3, extra_batch=EXTRA)
+    assert state.step == state.batch_stats["calls"] == 3 * (5 + 1)
+    # The means of an epoch leave it out.
+    np.testing.assert_allclose(train(epochs=3, noise=0.0, extra_batch=EXTRA)[1].terms["mean_x"], X.mean(), atol=1e-7)
+    assert history.terms["loss"].shape == (3,)
+
+
+def test_extra_update_by_hand():
+    rate = 0.01
+    options = {"noise": 0.0, "optimizer": optax.sgd(rate), "epochs": 1, "batch_size": len(X)}
+    (before, _), (after, _) = train(**options), train(**options, extra_batch=EXTRA)
+    x, y = EXTRA[:, 0, 0, 0].astype(np.float64), EXTRA[:, 0, 1, 0].astype(np.float64)
+    slope, offset = (float(before.params[name]) for name in ("slope", "offset"))
+    error = slope * x + offset - y
+    assert after.params["slope"] == pytest.approx(slope - rate * 2 * np.mean(error * x), rel=1e-5)
+    assert after.params["offset"] == pytest.approx(offset - rate * 2 * np.mean(error), rel=1e-5)
+
+
+def test_resumed_with_extra_batch_is_uninterrupted():
+    whole_state, whole_history = train(epochs=4, extra_batch=EXTRA)
+    first, start_of_history = train(epochs=2, extra_batch=EXTRA)
+    resumed, rest = train(epochs=4, state=first, extra_batch=EXTRA)
+    assert_same(resumed, whole_state)
+    for name, values in whole_history.terms.items():
+        np.testing.assert_array_equal(np.concatenate([start_of_history.terms[name], rest.terms[name]]), values)
+
+
+# What else is reported
+
+
+def test_monitor_and_on_state_see_the_state_after_the_epoch(whole):
+    told = []
+    state, history = train(
+        monitor=lambda state: {"slope": state.params["slope"]},
+        on_state=lambda done, state: told.append((done, state)),
+        extra_batch=None,
+    )
+    assert [done for done, _ in told] == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(history.terms["slope"], [state.params["slope"] for _, state in told])
+    assert_same(told[-1][1], state)
+    # Watching changes nothing.
+    assert_same(state, whole[0])
+    assert set(history.terms) == {"loss", "mean_x", "slope"}
+
+
+# Members
+
+
+def train_members(seeds, examples=EXAMPLES, **options):
+    optimizer = optax.adam(0.05)
+    state = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * len(seeds)), start(optimizer))
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+    options = {"loss": squared_error, "optimizer": optimizer, "epochs": 3, "batch_size": 8} | options
+    return fit(keys, state, examples, **options)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("extra", [None, EXTRA], ids=["plain", "extra"])
+def test_members_equal_single_fits(own, extra):
+    """To rounding: a vectorised sum may be added in another order."""
+    seeds = (0, 1, 5)
+    each = [EXAMPLES + np.float32(0.1 * i) if own else EXAMPLES for i in range(3)]
+    told = []
+    state, history = train_members(
+        seeds, np.stack(each) if own else EXAMPLES, extra_batch=extra, on_epoch=lambda *news: told.append(news)
+    )
+    assert history.terms["loss"].shape == (3, 3)
+    np.testing.assert_allclose([news["loss"] for _, news in told], history.terms["loss"].mean(1), rtol=1e-5)
+    for i, seed in enumerate(seeds):
+        options = {"loss": squared_error, "optimizer": optax.adam(0.05), "epochs": 3, "batch_size": 8}
+        alone, its_history = fit(jax.random.key(seed), start(optax.adam(0.05)), each[i], extra_batch=extra, **options)
+        assert state.step[i] == alone.step
+        member = jax.tree.map(lambda leaf, i=i: leaf[i], state.params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), member, alone.params)
+        for name, values in its_history.terms.items():
+            np.testing.assert_allclose(history.terms[name][:, i], values, rtol=1e-5, atol=1e-6)
+
+
+def test_one_diverging_member_stops_all():
+    def loss(params, batch_stats, batch, key):
+        value, aux = squared_error(params, batch_stats, batch, key)
+        return value * jnp.where(params["offset"] > 100, jnp.nan, 1.0), aux
+
+    optimizer = optax.sgd(0.01)
+    state = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), start(optimizer))
+    state = state._replace(params=state.params | {"offset": jnp.array([0.0, 101.0])})
+    keys = jax.random.split(jax.random.key(0), 2)
+    with pytest.raises(DivergedError, match="epoch 1 of 2"):
+        fit(keys, state, EXAMPLES, loss=loss, optimizer=optimizer, epochs=2, batch_size=8)

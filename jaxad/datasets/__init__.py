@@ -2,6 +2,7 @@
 
 from jaxad.datasets._tfds import tfds
 from jaxad.datasets.image_set import ImageSet
+from jaxad.datasets.mixtures import contaminate, noise
 from jaxad.datasets.textures import textures
 
-__all__ = ["ImageSet", "textures", "tfds"]
+__all__ = ["ImageSet", "contaminate", "noise", "textures", "tfds"]

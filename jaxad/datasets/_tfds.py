@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import os
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 import warnings
@@ -23,10 +22,20 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxad._check import InputError, need_one_of
+from jaxad._files import replacing
 from jaxad.datasets.image_set import ImageSet
 
 SETS = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "svhn_cropped")
 SPLITS = ("train", "test")
+
+# Images per class: what tells a set that was stored under another one's name.
+_COUNTS = {
+    "mnist": {
+        "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+        "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    },
+    "fashion_mnist": {"train": (6000,) * 10, "test": (1000,) * 10},
+}
 
 _RECORDS_AT_ONCE = 2000
 _SECONDS_TO_ANSWER = 5.0
@@ -65,6 +74,9 @@ def tfds(
 
     Raises:
       InputError: the set, split or label is not offered, or the set is not there and cannot be prepared.
+
+    Warns:
+      UserWarning: MNIST or Fashion-MNIST does not have its known number of images in every class.
     """
     need_one_of(name, SETS, what="data set")
     need_one_of(split, SPLITS, what="split")
@@ -78,12 +90,27 @@ def tfds(
         decoded = _decode(name, split, root)
         _write_cache(file, decoded, _stamp(root / name))
 
+    _warn_of_stranger(decoded, name, split, root)
     rows = _rows(decoded, labels, name)
     chosen = decoded.labels[rows]
     return ImageSet(
         images=decoded.images[rows].astype(np.float32) / np.float32(255),
         labels=chosen,
         names=tuple(decoded.classes[chosen].tolist()),
+    )
+
+
+def _warn_of_stranger(decoded: _Decoded, name: str, split: str, root: Path) -> None:
+    counts = tuple(np.bincount(decoded.labels, minlength=len(decoded.classes)).tolist())
+    wanted = _COUNTS.get(name, {}).get(split)
+    if wanted is None or counts == wanted:
+        return
+    owners = [other for other, splits in _COUNTS.items() if splits[split] == counts]
+    whose = f"the counts of {owners[0]!r}, so these are its images" if owners else f"{counts}"
+    warnings.warn(
+        f"data set {name!r} in {str(root)!r} is not what its name says: it should have {wanted} images a class and "
+        f"has {whose}; remove {str(root / name)!r} and prepare it anew: {_command(name, root)}",
+        stacklevel=3,
     )
 
 
@@ -214,16 +241,11 @@ def _read_cache(file: Path, stamp: str) -> _Decoded | None:
 
 
 def _write_cache(file: Path, decoded: _Decoded, stamp: str) -> None:
-    beside = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as part:
-            beside = Path(part.name)
-            np.savez(part, stamp=np.array(stamp), **decoded._asdict())
-        beside.replace(file)
+        with replacing(file) as beside:
+            np.savez(beside, stamp=np.array(stamp), **decoded._asdict())
     except OSError as error:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
         warnings.warn(
             f"decoded images cannot be kept in {str(file.parent)!r} ({error.strerror}), so every load decodes anew; "
             "choose a writable folder with cache_dir or JAXAD_CACHE_DIR",

@@ -1,5 +1,7 @@
 """Flax models: pure `init` and `apply`, no losses, no optimisers. The only room that imports `flax.linen`."""
 
+from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
+from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
 from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput
 
-__all__ = ["PatchVAE", "PatchVAEOutput"]
+__all__ = ["ACTIVATIONS", "AutoencoderOutput", "ConvAE", "DenseAE", "PatchVAE", "PatchVAEOutput"]

@@ -8,7 +8,7 @@ where the program is lowered, so one traced model is right on every device.
 import operator
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -82,11 +82,13 @@ class BatchNorm(nn.Module):
 
     Attributes:
         activation: applied to the result; inside, so that it runs in the layout that the backend likes best.
+        activation_first: apply it to the input instead.
         momentum: share of the running statistics that an update keeps; this default and the next are those of Keras.
         epsilon: added to the variance.
     """
 
     activation: Callable[[Array], Array]
+    activation_first: bool = False
     momentum: float = 0.99
     epsilon: float = 1e-3
 
@@ -98,15 +100,18 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
-        options: dict[str, Any] = {"activation": self.activation, "epsilon": self.epsilon}
+        before = self.activation if self.activation_first else _identity
+        after = _identity if self.activation_first else self.activation
         if not train:
-            return _normalise(x, mean.value, variance.value, scale, bias, axis=-1, **options)
+            gain = scale * jax.lax.rsqrt(variance.value + self.epsilon)
+            return after(_rescale(before(x), mean.value, gain, bias, axis=-1))
+        normalise = partial(_normalise, before=before, after=after, epsilon=self.epsilon)
         y, batch_mean, batch_variance = jax.lax.platform_dependent(
             x,
             scale,
             bias,
-            cpu=partial(_normalise_batch, examples_last=True, **options),
-            default=partial(_normalise_batch, examples_last=False, **options),
+            cpu=partial(normalise, examples_last=True),
+            default=partial(normalise, examples_last=False),
         )
         if not self.is_initializing():
             mean.value = self.momentum * mean.value + (1 - self.momentum) * batch_mean
@@ -114,34 +119,33 @@ class BatchNorm(nn.Module):
         return y
 
 
-def _normalise_batch(
-    x: Array, scale: Array, bias: Array, *, examples_last: bool, **options: Any
-) -> tuple[Array, Array, Array]:
-    """Normalised `[n, ..., c]`, and the mean and variance of every channel."""
-    if examples_last:
-        x = jnp.swapaxes(x, 0, -1)
-    axis = 0 if examples_last else -1
-    others = tuple(i for i in range(x.ndim) if i != axis % x.ndim)
-    mean, variance = jnp.mean(x, others), jnp.var(x, others)
-    y = _normalise(x, mean, variance, scale, bias, axis=axis, **options)
-    return jnp.swapaxes(y, 0, -1) if examples_last else y, mean, variance
-
-
 def _normalise(
     x: Array,
-    mean: Array,
-    variance: Array,
     scale: Array,
     bias: Array,
     *,
-    axis: int,
+    examples_last: bool,
+    before: Callable[[Array], Array],
+    after: Callable[[Array], Array],
     epsilon: float,
-    activation: Callable[[Array], Array],
-) -> Array:
+) -> tuple[Array, Array, Array]:
+    """Normalised `[n, ..., c]`, and the mean and variance of every channel."""
+    x = before(jnp.swapaxes(x, 0, -1) if examples_last else x)
+    axis = 0 if examples_last else x.ndim - 1
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    mean, variance = jnp.mean(x, others), jnp.var(x, others)
+    y = after(_rescale(x, mean, scale * jax.lax.rsqrt(variance + epsilon), bias, axis=axis))
+    return jnp.swapaxes(y, 0, -1) if examples_last else y, mean, variance
+
+
+def _rescale(x: Array, mean: Array, gain: Array, bias: Array, *, axis: int) -> Array:
     shape = [1] * x.ndim
     shape[axis] = -1
-    gain = scale * jax.lax.rsqrt(variance + epsilon)
-    return activation((x - mean.reshape(shape)) * gain.reshape(shape) + bias.reshape(shape))
+    return (x - mean.reshape(shape)) * gain.reshape(shape) + bias.reshape(shape)
+
+
+def _identity(x: Array) -> Array:
+    return x
 
 
 def convolve(

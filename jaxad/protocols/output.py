@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from jaxad._files import replacing
 
@@ -36,7 +37,13 @@ def save_figure(folder: Path, name: str, figure: "Figure") -> None:
         figure.savefig(path)
 
 
+def save_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays `[...]` as one `.npz` file."""
+    with replacing(folder / name) as path, path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
 def save_results(folder: Path, results: Mapping[str, Any]) -> None:
     """Write `results.json`; it is written last, so where it lies the run is complete."""
     with replacing(folder / "results.json") as path:
-        path.write_text(json.dumps(results, indent=2) + "\n")
+        path.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")

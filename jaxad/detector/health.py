@@ -1,0 +1,51 @@
+"""What can be wrong with a trained detector although its loss looks well."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxad._types import Images
+from jaxad.detector.detector import Detector
+from jaxad.detector.systems import AutoencoderSystem, PatchVAESystem
+from jaxad.losses import divergence
+from jaxad.models import PatchVAEOutput
+
+DEAD = 1e-6
+"""A code unit that varies less than this over the training images says nothing of them."""
+COLLAPSED = 0.01
+"""Nats: a latent dimension below this carries no information."""
+
+
+def find_faults(detector: Detector, images: Images) -> list[str]:
+    """Sentences on a dead code, a collapsed posterior and a constant score; an empty list where all is well.
+
+    Args:
+        detector: the detector.
+        images: normal images `[n, h, w, c]` to look at, such as those it was trained on.
+    """
+    faults = []
+    system = detector.system
+    if isinstance(system, AutoencoderSystem):
+        codes = detector.encode(images).reshape(len(images), -1)
+        dead = int(np.count_nonzero(codes.std(axis=0) < DEAD))
+        if 2 * dead >= codes.shape[1]:
+            faults.append(
+                f"dead code: {dead} of {codes.shape[1]} code units give the same number for every image; "
+                "train with another seed or a linear code"
+            )
+    if isinstance(system, PatchVAESystem):
+        windows = system.make_examples(jax.random.key(0), jnp.asarray(images))[:4096]
+        output = PatchVAEOutput(*system.make_model().apply(detector.variables, windows))
+        # `divergence` sums the last axis, so each latent dimension goes in as codes of one entry.
+        columns = (code.T[..., None] for code in (output.z_mean, output.z_log_variance))
+        each = [float(value) for value in jnp.mean(jax.vmap(divergence)(*columns), axis=1)]
+        if max(each) < COLLAPSED:
+            shown = ", ".join(f"{value:.4f}" for value in each)
+            faults.append(
+                f"collapsed posterior: the divergence is {shown} nats in the latent dimensions, so the code says "
+                "nothing of the image; train longer, or with another seed"
+            )
+    scores = detector.score(images).image
+    if np.ptp(scores) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
+        faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")
+    return faults

@@ -1,0 +1,289 @@
+"""What each recipe's model, loss and scores are: one system a kind of model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxad import losses
+from jaxad._check import InputError, need_one_of, need_window
+from jaxad._types import Images, Maps, PRNGKey, Windows
+from jaxad.heatmaps import heatmap
+from jaxad.models import ACTIVATIONS, AutoencoderOutput, ConvAE, DenseAE, PatchVAE, PatchVAEOutput
+from jaxad.one_class_svm import OneClassSVM
+from jaxad.patches import random_crops
+from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
+from jaxad.ssim import ssim_map
+from jaxad.training import LossFunction, Terms
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+POOLS: dict[str, Callable[..., Array]] = {
+    "mean": partial(jnp.mean, axis=(1, 2)),
+    "max": partial(jnp.max, axis=(1, 2)),
+}
+SSIM_BORDER = 5
+"""Pixels on each side that the 11 x 11 window of SSIM cannot be centred on."""
+
+
+class Scored(NamedTuple):
+    """One score of a batch, on the device."""
+
+    image: Float[Array, " n"]
+    map: Maps
+
+
+@dataclass(frozen=True)
+class System(ABC):
+    """A recipe for images of one shape, brought to life."""
+
+    recipe: Any
+    shape: Shape
+    scores: ClassVar[tuple[str, ...]]
+    """Names of the scores it can give."""
+    losses: ClassVar[tuple[str, ...]]
+    """Names of the losses it can be trained with."""
+
+    def need_sound(self) -> None:
+        """Refuse a recipe whose names or sizes do not go with the model or the images."""
+        need_one_of(self.recipe.loss, self.losses, what="loss")
+        need_one_of(self.recipe.score, self.scores, what="score")
+        need_one_of(self.recipe.pool, POOLS, what="pool")
+
+    @abstractmethod
+    def make_model(self) -> Any:
+        """The flax model."""
+
+    @abstractmethod
+    def example(self) -> Array:
+        """One input of the model, `[1, h, w, c]`, of zeros."""
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of height, width and channels that the model cannot read."""
+        if tuple(shape) != self.shape:
+            raise InputError(
+                f"images must be {_times(self.shape)} (height x width x channels), as those it was fitted on; "
+                f"got {_times(shape)}"
+            )
+
+    def make_examples(self, key: PRNGKey, images: Images) -> Array:
+        """What to train on, `[m, h, w, c]`."""
+        return jnp.asarray(images)
+
+    @abstractmethod
+    def make_loss(self) -> LossFunction:
+        """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""
+
+    @abstractmethod
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
+        """Every score of images `[n, h, w, c]`, by name; jit-safe."""
+
+
+class PatchVAESystem(System):
+    """A VAE on windows, for images of any height and width."""
+
+    recipe: PatchVAERecipe
+    scores = ("unregularised", "regularised")
+    losses = ("negative_elbo", "batch_summed_negative_elbo")
+
+    def need_sound(self) -> None:
+        """See `System`; the window must also be one that the model can halve."""
+        super().need_sound()
+        need_window(self.shape[:2], self.recipe.window, self.recipe.stride)
+        halvings = len(self.recipe.filters)
+        if any(length % 2**halvings for length in self.recipe.window):
+            raise InputError(
+                f"window must be a multiple of {2**halvings} pixels, since {halvings} filters halve it {halvings} "
+                f"times; got {self.recipe.window}"
+            )
+
+    def make_model(self) -> PatchVAE:
+        """See `System`."""
+        return PatchVAE(self.recipe.window, self.recipe.filters, self.recipe.latent_dim, self.shape[-1])
+
+    def example(self) -> Array:
+        """One window, `[1, p, q, c]`."""
+        return jnp.zeros((1, *self.recipe.window, self.shape[-1]))
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse another channel count, or an image `[h, w, c]` smaller than the window."""
+        if shape[-1] != self.shape[-1]:
+            raise InputError(
+                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape})"
+            )
+        need_window((shape[0], shape[1]), self.recipe.window, self.recipe.stride)
+
+    def make_examples(self, key: PRNGKey, images: Images) -> Array:
+        """Random windows, `[crops, p, q, c]`."""
+        recipe = self.recipe
+        return random_crops(key, images, count=recipe.crops, size=recipe.window, skip_last=recipe.skip_last)
+
+    def make_loss(self) -> LossFunction:
+        """See `System`."""
+        model, function = self.make_model(), getattr(losses, self.recipe.loss)
+
+        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+            output, updates = model.apply(
+                {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
+            )
+            terms = {
+                "divergence": losses.divergence(output.z_mean, output.z_log_variance),
+                "log_variance": losses.log_variance(output.variance),
+                "residual": losses.residual(batch, output.mean, output.variance),
+            }
+            return jnp.mean(function(batch, *output)), (updates["batch_stats"], jax.tree.map(jnp.mean, terms))
+
+        return loss
+
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
+        """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""
+        recipe = self.recipe
+        maps = heatmap(
+            WindowScorer(self.make_model(), variables),
+            images,
+            size=recipe.window,
+            stride=recipe.stride,
+            cover=recipe.cover,
+            reduce=recipe.reduce,
+        )
+        return {name: Scored(POOLS[recipe.pool](score_map), score_map) for name, score_map in maps.items()}
+
+
+@flax.struct.dataclass
+class WindowScorer:
+    """The scores of a patch VAE on windows, from one forward pass with z at its posterior mean."""
+
+    model: PatchVAE = flax.struct.field(pytree_node=False)
+    variables: dict[str, PyTree]
+
+    def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
+        """`unregularised` is the term M of the negative ELBO, `regularised` all of D + A + M; nats a window, `[k]`."""
+        output = PatchVAEOutput(*self.model.apply(self.variables, windows))
+        unregularised = losses.residual(windows, output.mean, output.variance)
+        rest = losses.divergence(output.z_mean, output.z_log_variance) + losses.log_variance(output.variance)
+        return {"unregularised": unregularised, "regularised": rest + unregularised}
+
+
+class AutoencoderSystem(System):
+    """An autoencoder of whole images of one size."""
+
+    scores: ClassVar[tuple[str, ...]] = ("squared_error", "ssim_loss")
+    losses = ("squared_error", "ssim_loss")
+
+    def need_sound(self) -> None:
+        """See `System`; SSIM also needs images of 11 pixels."""
+        super().need_sound()
+        if "ssim_loss" in (self.recipe.loss, self.recipe.score):
+            jax.eval_shape(losses.ssim_loss, self.example(), self.example())
+
+    def example(self) -> Array:
+        """One image, `[1, h, w, c]`."""
+        return jnp.zeros((1, *self.shape))
+
+    def make_loss(self) -> LossFunction:
+        """See `System`."""
+        model, function = self.make_model(), getattr(losses, self.recipe.loss)
+
+        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+            output, updates = model.apply(
+                {"params": params, "batch_stats": batch_stats}, batch, train=True, mutable=["batch_stats"]
+            )
+            return jnp.mean(function(batch, output.reconstruction)), (updates.get("batch_stats", {}), {})
+
+        return loss
+
+    def reconstruct(self, variables: PyTree, images: Images) -> AutoencoderOutput:
+        """Reconstruction `[n, h, w, c]` and code of images; jit-safe."""
+        return AutoencoderOutput(*self.make_model().apply(variables, images))
+
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
+        """Squared error, 1 - SSIM where the recipe names it, and the SVM's score where there is one.
+
+        Images are `[n, h, w, c]`, scores `[n]` and `[n, h, w]`.
+
+        An image's squared error is the pool of its map; its 1 - SSIM is the mean over the positions of the window,
+        and in the map a window's value stands at its middle, repeated into the border.
+        """
+        images = jnp.asarray(images)
+        output = self.reconstruct(variables, images)
+        error = jnp.mean((images - output.reconstruction) ** 2, axis=-1)
+        scored = {"squared_error": Scored(POOLS[self.recipe.pool](error), error)}
+        if "ssim_loss" in (self.recipe.loss, self.recipe.score):
+            inside = 1.0 - jnp.mean(ssim_map(images, output.reconstruction), axis=-1)
+            border = [(0, 0), (SSIM_BORDER, SSIM_BORDER), (SSIM_BORDER, SSIM_BORDER)]
+            scored["ssim_loss"] = Scored(POOLS[self.recipe.pool](inside), jnp.pad(inside, border, mode="edge"))
+        if head is not None:
+            scored["one_class_svm"] = Scored(head.score(output.code), error)
+        return scored
+
+
+class ConvAESystem(AutoencoderSystem):
+    """The convolutional autoencoder."""
+
+    recipe: ConvAERecipe
+
+    def make_model(self) -> ConvAE:
+        """See `System`."""
+        recipe = self.recipe
+        code = recipe.latent_dim or None
+        return ConvAE(self.shape, recipe.encoder, recipe.decoder, code, recipe.slope, recipe.activation_first)
+
+
+class DenseAESystem(AutoencoderSystem):
+    """The dense autoencoder, with or without a one-class SVM on its code."""
+
+    recipe: DenseAERecipe
+    scores = (*AutoencoderSystem.scores, "one_class_svm")
+
+    def need_sound(self) -> None:
+        """See `System`; activations have names too."""
+        super().need_sound()
+        for field in ("code_activation", "decoder_activation", "output_activation"):
+            need_one_of(getattr(self.recipe, field), ACTIVATIONS, what=field)
+
+    def make_model(self) -> DenseAE:
+        """See `System`."""
+        recipe = self.recipe
+        return DenseAE(
+            self.shape,
+            recipe.encoder,
+            recipe.decoder,
+            recipe.code_activation,
+            recipe.decoder_activation,
+            recipe.output_activation,
+            recipe.norm,
+            recipe.torch_init,
+        )
+
+
+SYSTEMS: dict[str, type[System]] = {
+    "patch_vae": PatchVAESystem,
+    "conv_ae": ConvAESystem,
+    "dense_ae": DenseAESystem,
+}
+
+
+def make_system(recipe: Recipe, shape: tuple[int, ...]) -> System:
+    """The system of a recipe for images of height, width and channels `[h, w, c]`.
+
+    Raises:
+        InputError: the recipe names a model, loss, score, pool or activation that there is not, or its sizes do
+            not go with the images.
+    """
+    need_one_of(recipe.model, SYSTEMS, what="model")
+    height, width, channels = shape
+    system = SYSTEMS[recipe.model](recipe, (height, width, channels))
+    system.need_sound()
+    return system
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, np.asarray(shape)))

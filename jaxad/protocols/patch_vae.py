@@ -1,0 +1,48 @@
+"""System 3: the VAE on windows, one digit or garment against another."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxad import metrics, plots
+from jaxad.detector import POOLS, Detector, Scores
+from jaxad.protocols.experiment import Data, Experiment, Numbers
+from jaxad.training import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LABELS = {"unregularised": "unregularised score M", "regularised": "regularised score D + A + M"}
+
+
+class PatchVAEExperiment(Experiment):
+    """Heatmaps of both scores, and how well their mean and maximum tell the classes apart."""
+
+    def load(self) -> Data:
+        """See `Experiment`."""
+        train, test, anomalous = self.one_against_another()
+        return Data(train, test, anomalous)
+
+    def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
+        """See `Experiment`."""
+        return {
+            "auroc": {
+                f"{name}_{pool}": metrics.auroc(data.anomalous, np.asarray(reduce(scored[name].map)))
+                for name in LABELS
+                for pool, reduce in POOLS.items()
+            }
+        }
+
+    def draw(
+        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+    ) -> Iterator[tuple[str, "Figure"]]:
+        """See `Experiment`."""
+        first = [int(np.argmax(~data.anomalous)), int(np.argmax(data.anomalous))]
+        titles = [f"{kind}: {data.test.names[i]}" for kind, i in zip(("normal", "anomaly"), first, strict=True)]
+        for name, label in LABELS.items():
+            figure = plots.heatmap_pairs(data.test.images[first], scored[name].map[first], titles, label=label)
+            yield f"heatmap_{name}.png", figure
+        curves = {label: scored[name].image for name, label in LABELS.items()}
+        title = f"{self.protocol.dataset}: {self.protocol.normal} normal, {self.protocol.anomaly} anomalous"
+        yield "roc.png", plots.roc(data.anomalous, curves, title=title)

@@ -1,0 +1,188 @@
+"""Running a recipe's published protocol: train, score, measure, draw, save."""
+
+import dataclasses
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxad import detector as detectors
+from jaxad._check import InputError, need_at_least, need_output_folder
+from jaxad.detector import Detector, Scores
+from jaxad.patches import grid
+from jaxad.protocols.conv_ae import ContaminatedExperiment, OtherDatasetExperiment
+from jaxad.protocols.dense_ae import LatentSVMExperiment, NoiseExperiment
+from jaxad.protocols.experiment import Data, Experiment, Numbers
+from jaxad.protocols.output import environment, save_arrays, save_figure, save_results
+from jaxad.protocols.patch_vae import PatchVAEExperiment
+from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
+from jaxad.training import OnEpoch
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    out: str | os.PathLike[str],
+    seed: int = 0,
+    seeds: int = 1,
+    data_dir: str | os.PathLike[str] | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Numbers:
+    """Run a recipe's protocol on its data and write all it publishes to the folder `out`.
+
+    Writes the system's figures, `scores.npz` (image scores by name, `anomalous`, `labels`, `indices` of the test
+    images), the detector as `detector.jaxad` and, last of all, `results.json`.
+
+    Args:
+        recipe: with the protocol to run; change it by `dataclasses.replace`.
+        out: folder for the results; made if need be.
+        seed: of all random choices.
+        seeds: members to train at once; figures and files are the first one's, the numbers also have the mean and
+            the spread (standard deviation) over all of them.
+        data_dir: where TFDS has its sets; its own rule where None.
+        on_epoch: called with the epochs done and the means of that epoch's loss terms.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        InputError: the data is not there, a label or setting is unknown, or the folder cannot be written.
+        FitDivergedError: the loss is no longer finite; the detector of the last good epoch is `last_good.jaxad`.
+    """
+    need_at_least(seeds, 1, what="seeds")
+    experiment = make_experiment(recipe, seed=seed, data_dir=data_dir)
+    folder = need_output_folder(out)
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        data = experiment.load()
+    loaded = time.perf_counter() - began
+
+    # An old one would vouch for what a run that breaks off leaves here.
+    (folder / "results.json").unlink(missing_ok=True)
+    key, arguments = jax.random.key(seed), (recipe, data.train.images)
+    options: dict[str, Any] = {
+        "watched": data.watched,
+        "extra_batch": data.extra_batch,
+        "on_epoch": on_epoch,
+        "on_detector": _keeper(experiment, data, folder),
+    }
+    try:
+        if seeds == 1:
+            fitted, history = detectors.fit(key, *arguments, **options)
+            members = [fitted]
+        else:
+            members, history = detectors.fit_members(key, *arguments, count=seeds, **options)
+            history = history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
+    except detectors.FitDivergedError as error:
+        error.detectors[0].save(folder / "last_good.jaxad")
+        raise
+    # The first pass compiles; the second one shows what scoring costs.
+    _, first_seconds = _scored(members[0], data)
+    scored, score_seconds = _scored(members[0], data)
+
+    numbers = [experiment.measure(members[0], data, scored)]
+    numbers += [experiment.measure(member, data, _scored(member, data)[0]) for member in members[1:]]
+    for name, figure in experiment.draw(members[0], data, scored, history):
+        save_figure(folder, name, figure)
+    for name, arrays in (("scores.npz", _arrays(data, scored)), *experiment.extra_arrays()):
+        save_arrays(folder, name, arrays)
+    members[0].save(folder / "detector.jaxad")
+
+    faults = detectors.find_faults(members[0], data.train.images)
+    protocol = dataclasses.asdict(recipe.protocol) if recipe.protocol else {}
+    results = {
+        "recipe": recipe.name,
+        **{name: protocol[name] for name in ("dataset", "normal", "anomaly")},
+        "seed": seed,
+        **numbers[0],
+        "final": {name: float(values[-1]) for name, values in history.terms.items()},
+        "seconds": {
+            "load": loaded,
+            "compile": history.compile_seconds + max(0.0, first_seconds - score_seconds),
+            "train": history.seconds,
+            "score": score_seconds,
+        },
+        "images_per_second": len(data.test) / score_seconds,
+        **_windows_per_second(recipe, data, score_seconds),
+        "warnings": list(dict.fromkeys([*(str(doubt.message) for doubt in doubts), *faults])),
+        "settings": dataclasses.asdict(recipe),
+        "history": {name: values.tolist() for name, values in history.terms.items()},
+        "environment": environment(),
+    }
+    if seeds > 1:
+        results["members"] = numbers
+        results["mean"] = _over_members(numbers, np.mean)
+        results["spread"] = _over_members(numbers, lambda values: np.std(values, ddof=1))
+    save_results(folder, results)
+    return results
+
+
+def make_experiment(recipe: Recipe, *, seed: int, data_dir: str | os.PathLike[str] | None) -> Experiment:
+    """The experiment of a recipe.
+
+    Raises:
+        InputError: the recipe has no protocol, or one that contradicts itself.
+    """
+    protocol = recipe.protocol
+    if protocol is None:
+        raise InputError(f"recipe {recipe.name!r} has no published protocol to run; fit it on images of your own")
+    if protocol.normal is not None and protocol.normal == protocol.anomaly:
+        raise InputError(f"normal and anomaly must be different classes, got {protocol.normal} for both")
+    kind: type[Experiment]
+    if isinstance(recipe, PatchVAERecipe):
+        kind = PatchVAEExperiment
+    elif isinstance(recipe, ConvAERecipe):
+        kind = OtherDatasetExperiment if protocol.anomaly_dataset else ContaminatedExperiment
+    elif isinstance(recipe, DenseAERecipe):
+        kind = NoiseExperiment if recipe.noise_test else LatentSVMExperiment
+    return kind(recipe, seed=seed, data_dir=data_dir)
+
+
+def _scored(detector: Detector, data: Data) -> tuple[dict[str, Scores], float]:
+    began = time.perf_counter()
+    scored = detector.score_all(data.test.images, any_range=data.any_range)
+    return scored, time.perf_counter() - began
+
+
+def _keeper(experiment: Experiment, data: Data, folder: Path) -> Callable[[int, Detector], None] | None:
+    if type(experiment).keep is Experiment.keep:
+        return None
+
+    def on_detector(done: int, detector: Detector) -> None:
+        for name, kept in experiment.keep(done, detector, data):
+            if isinstance(kept, Detector):
+                kept.save(folder / name)
+            else:
+                save_figure(folder, name, kept)
+
+    return on_detector
+
+
+def _arrays(data: Data, scored: dict[str, Scores]) -> dict[str, np.ndarray]:
+    indices = np.arange(len(data.test))
+    scores = {name: values.image for name, values in scored.items()}
+    return {**scores, "anomalous": data.anomalous, "labels": data.test.labels, "indices": indices}
+
+
+def _windows_per_second(recipe: Recipe, data: Data, seconds: float) -> dict[str, float]:
+    if not isinstance(recipe, PatchVAERecipe):
+        return {}
+    rows, columns = grid(data.test.images.shape[1:3], recipe.window, recipe.stride, cover=recipe.cover)
+    return {"windows_per_second": len(data.test) * len(rows) * len(columns) / seconds}
+
+
+def _over_members(numbers: list[Numbers], reduce: Callable[[Any], Any]) -> Numbers:
+    """The numbers of all members reduced leaf by leaf; what a member lacks is left out."""
+    reduced: Numbers = {}
+    for name, value in numbers[0].items():
+        if isinstance(value, dict):
+            reduced[name] = _over_members([n[name] for n in numbers], reduce)
+        elif all(n.get(name) is not None for n in numbers):
+            reduced[name] = float(reduce([n[name] for n in numbers]))
+    return reduced

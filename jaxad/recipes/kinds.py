@@ -1,0 +1,118 @@
+"""What every kind of system says of itself: frozen data of numbers, strings and tuples, so a recipe hashes."""
+
+from dataclasses import dataclass, field
+
+from jaxad._types import Cover, Reduce
+
+Blocks = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """The data a system was published on: train on `normal`, tell `anomaly` from it on the test split."""
+
+    dataset: str
+    normal: int | None
+    """Label to train on; None for all of them."""
+    anomaly: int | None
+    """Label to tell from it; None for all of `anomaly_dataset`, or for images of noise."""
+    anomaly_dataset: str | None = None
+    """Where the anomalies come from, if not from `dataset`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every system says of itself."""
+
+    name: str
+    summary: str
+    source: str
+    """Where it was published."""
+    protocol: Protocol | None
+    """None where a recipe was published nowhere."""
+    published: tuple[tuple[str, float], ...] = ()
+    """Figures of the published system, or of its replica in the original framework, by name."""
+    model: str
+    loss: str
+    score: str
+    """Which of the model's scores judges an image."""
+    pool: str = "mean"
+    """How a map becomes one score: `"mean"` or `"max"` over its pixels."""
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    learning_rate_decay: float = 0.0
+    """The rate is divided by 1 + this x updates made, as in the `decay` of older Keras."""
+    weight_decay: float = 0.0
+    """Times the weights, added to the gradient: PyTorch's L2 form."""
+    adam_epsilon: float = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchVAERecipe(Recipe):
+    """A VAE on windows, slid over the image; see `jaxad.models.PatchVAE` and `jaxad.heatmaps`."""
+
+    model: str = "patch_vae"
+    loss: str = "negative_elbo"
+    score: str = "unregularised"
+    window: tuple[int, int] = (8, 8)
+    stride: tuple[int, int] = (2, 2)
+    cover: Cover = "full"
+    reduce: Reduce = "mean"
+    filters: tuple[int, ...] = (16, 32)
+    latent_dim: int = 2
+    crops: int = 100_000
+    """Random windows of the normal images to train on."""
+    skip_last: bool = False
+    """Leave out the last row and column of crop positions, as the published code does."""
+    as_published: tuple[tuple[str, str | bool], ...] = field(
+        default=(
+            ("loss", "batch_summed_negative_elbo"),
+            ("cover", "seed"),
+            ("reduce", "sum"),
+            ("skip_last", True),
+        ),
+        repr=False,
+    )
+    """The fields in which the published code differs, and their values there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvAERecipe(Recipe):
+    """A convolutional autoencoder of whole images; see `jaxad.models.ConvAE`."""
+
+    model: str = "conv_ae"
+    loss: str = "squared_error"
+    score: str = "squared_error"
+    encoder: Blocks
+    decoder: Blocks
+    latent_dim: int
+    """Size of the dense code; 0 keeps the last convolution's output as the code."""
+    slope: float
+    activation_first: bool
+    contamination: float = 0.0
+    """Anomalies hidden in the training set, as a share of its normal images."""
+    validation: float = 0.0
+    """Share of the training set held out to watch the loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseAERecipe(Recipe):
+    """A dense autoencoder of whole images; see `jaxad.models.DenseAE`."""
+
+    model: str = "dense_ae"
+    loss: str = "squared_error"
+    score: str = "squared_error"
+    encoder: tuple[int, ...]
+    decoder: tuple[int, ...]
+    code_activation: str = "relu"
+    decoder_activation: str = "relu"
+    output_activation: str = "sigmoid"
+    norm: bool = False
+    torch_init: bool = False
+    noise_train: int = 0
+    """Noise images whose loss is watched while training."""
+    noise_test: int = 0
+    """Noise images to tell from the test images."""
+    train_on_noise: bool = False
+    """One update on the watched noise images after every epoch, as published: it trains on the anomalies."""

@@ -1,0 +1,158 @@
+"""The published systems, one recipe each with its published figures, and one improved variant of each."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from jaxad.recipes.kinds import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol
+
+CONV_AE = ConvAERecipe(
+    name="conv-ae",
+    summary="convolutional autoencoder on a set with 1 % unlabelled anomalies",
+    source="Keras tutorial on anomaly detection with autoencoders",
+    protocol=Protocol(dataset="mnist", normal=1, anomaly=3),
+    published=(
+        ("loss", 0.0016),
+        ("validation", 0.0019),
+        ("threshold", 0.0286),
+        ("flagged", 7.0),
+        ("flagged_anomalies", 5.0),
+        ("auroc_train", 0.993),
+        ("auroc", 0.9977),
+    ),
+    encoder=((32, 2), (64, 2)),
+    decoder=((64, 2), (32, 2)),
+    latent_dim=16,
+    slope=0.2,
+    activation_first=True,
+    contamination=0.01,
+    validation=0.2,
+    epochs=20,
+    batch_size=32,
+    learning_rate=1e-3,
+    learning_rate_decay=1e-3 / 20,
+)
+
+SSIM_AE = ConvAERecipe(
+    name="ssim-ae",
+    summary="deep convolutional autoencoder trained on structural similarity",
+    source="Keras tutorial on autoencoders with SSIM loss",
+    protocol=Protocol(dataset="fashion_mnist", normal=None, anomaly=None, anomaly_dataset="mnist"),
+    loss="ssim_loss",
+    score="ssim_loss",
+    encoder=((32, 1), (64, 2), (64, 2)),
+    decoder=((64, 1), (64, 2), (32, 2)),
+    latent_dim=0,
+    slope=0.3,
+    activation_first=False,
+    epochs=10,
+    batch_size=128,
+    learning_rate=5e-4,
+)
+
+PATCH_VAE = PatchVAERecipe(
+    name="patch-vae",
+    summary="VAE with Gaussian decoder on 8x8 windows, heatmap by sliding window",
+    source="Matsubara et al., arXiv:1807.05800",
+    protocol=Protocol(dataset="mnist", normal=1, anomaly=9),
+    published=(
+        ("unregularised_mean", 0.924),
+        ("unregularised_max", 0.905),
+        ("regularised_mean", 0.945),
+        ("regularised_max", 0.92),
+    ),
+    epochs=10,
+    batch_size=128,
+    learning_rate=1e-3,
+)
+
+LATENT_OCSVM = DenseAERecipe(
+    name="latent-ocsvm",
+    summary="dense autoencoder to two dimensions, then a one-class SVM on the code",
+    source="tutorial on one-class SVM with autoencoder codes",
+    protocol=Protocol(dataset="fashion_mnist", normal=5, anomaly=7),
+    published=(("auroc_pixels", 0.509236), ("auroc", 0.7)),
+    score="one_class_svm",
+    encoder=(128, 64, 32, 2),
+    decoder=(32, 64, 128),
+    epochs=50,
+    batch_size=32,
+    learning_rate=1e-3,
+)
+
+DENSE_AE = DenseAERecipe(
+    name="dense-ae",
+    summary="dense autoencoder of all digits against images of noise",
+    source="PyTorch tutorial on autoencoders for anomaly detection",
+    protocol=Protocol(dataset="mnist", normal=None, anomaly=None),
+    published=(("largest_noise", 1.27), ("largest_normal", 0.30)),
+    encoder=(512, 256, 128, 64, 32, 16),
+    decoder=(32, 64, 128, 256, 512),
+    decoder_activation="tanh",
+    output_activation="tanh",
+    norm=True,
+    torch_init=True,
+    noise_train=200,
+    noise_test=30_000,
+    epochs=160,
+    batch_size=64,
+    learning_rate=1e-2,
+    weight_decay=1e-5,
+    adam_epsilon=1e-8,
+)
+
+TEXTURE_VAE = replace(
+    PATCH_VAE,
+    name="patch-vae-texture",
+    summary="the patch VAE for surfaces: 16x16 windows, 16 latent dimensions, an image is as bad as its worst pixel",
+    source="jaxad, after Matsubara et al., arXiv:1807.05800",
+    protocol=None,
+    published=(),
+    window=(16, 16),
+    stride=(4, 4),
+    latent_dim=16,
+    crops=30_000,
+    epochs=8,
+    pool="max",
+)
+
+VARIANTS = (
+    replace(
+        CONV_AE,
+        name="conv-ae-small-code",
+        summary="conv-ae with a code of 4 numbers, too few to store the hidden anomalies",
+        source="jaxad",
+        published=(),
+        latent_dim=4,
+    ),
+    replace(
+        SSIM_AE,
+        name="ssim-ae-bottleneck",
+        summary="ssim-ae with a dense code of 16 numbers, so that it cannot learn to copy",
+        source="jaxad",
+        published=(),
+        latent_dim=16,
+    ),
+    replace(
+        LATENT_OCSVM,
+        name="latent-ocsvm-linear",
+        summary="latent-ocsvm with a linear code, which cannot die",
+        source="jaxad",
+        published=(),
+        code_activation="linear",
+    ),
+    replace(
+        DENSE_AE,
+        name="dense-ae-calm",
+        summary="dense-ae at a tenth of the learning rate, in 20 epochs",
+        source="jaxad",
+        published=(),
+        learning_rate=1e-3,
+        epochs=20,
+    ),
+)
+"""One improved variant a published system; the patch VAE's own is its default, see `published_variant`."""
+
+RECIPES = MappingProxyType(
+    {recipe.name: recipe for recipe in (CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE, *VARIANTS, TEXTURE_VAE)}
+)
+"""Every recipe by name."""

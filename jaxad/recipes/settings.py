@@ -1,0 +1,110 @@
+"""Recipes from text: fields set on the command line, whole recipes in JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from jaxad._check import InputError, need_one_of, raise_problems
+from jaxad.recipes.kinds import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
+
+R = TypeVar("R", bound=Recipe)
+UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published")
+"""Fields that describe a system; the others are its settings."""
+
+KINDS: dict[str, type[Recipe]] = {
+    "patch_vae": PatchVAERecipe,
+    "conv_ae": ConvAERecipe,
+    "dense_ae": DenseAERecipe,
+}
+"""The kind of recipe that each model has."""
+
+
+def with_settings(recipe: R, settings: Sequence[str]) -> R:
+    """The recipe with fields changed by `"name=value"` texts, such as `"epochs=5"` or `"window=16,16"`.
+
+    A field that holds a tuple takes its entries separated by commas; features and stride of a block are one entry,
+    with a colon between, as in `"encoder=32:2,64:2"`.
+
+    Raises:
+        InputError: a text without `=`, an unknown field (the fields are listed), or a value of the wrong type.
+
+    >>> from jaxad.recipes import PATCH_VAE
+    >>> with_settings(PATCH_VAE, ["epochs=5", "window=16,16"]).window
+    (16, 16)
+    """
+    offered = {f.name: f.type for f in fields(recipe) if f.name not in UNSETTABLE}
+    now = {name: _as_text(getattr(recipe, name)) for name in offered}
+    changes: dict[str, Any] = {}
+    problems = []
+    for text in settings:
+        name, separator, value = text.partition("=")
+        name = name.strip()
+        if not separator or name not in offered:
+            shown = ", ".join(f"{field}={value}" for field, value in now.items())
+            problems.append(f"cannot set {text!r}: write field=value with one of {shown}")
+            continue
+        try:
+            changes[name] = _parse(value.strip(), offered[name])
+        except ValueError:
+            problems.append(f"cannot set {text!r}: {name} takes a value like {now[name]}")
+    raise_problems(problems)
+    return replace(recipe, **changes)
+
+
+def published_variant(recipe: R) -> R:
+    """The recipe with every choice of the published code, such as the patch VAE's loss weighting, grid and crops.
+
+    Recipes that keep to the published code anyway come back as they are.
+    """
+    changes: dict[str, Any] = dict(getattr(recipe, "as_published", ()))
+    return replace(recipe, **changes)
+
+
+def to_document(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON; `from_document` reads it."""
+    return asdict(recipe)
+
+
+def from_document(document: Mapping[str, Any]) -> Recipe:
+    """The recipe that `to_document` wrote.
+
+    Raises:
+        InputError: a model, a field or a value that this version of jaxad does not know.
+    """
+    need_one_of(document.get("model"), KINDS, what="model")
+    kind = KINDS[document["model"]]
+    known = {f.name for f in fields(kind)}
+    raise_problems(f"recipe has an unknown field {name!r}" for name in document if name not in known)
+    values = {name: _as_tuples(value) for name, value in document.items()}
+    try:
+        if document.get("protocol") is not None:
+            values["protocol"] = Protocol(**document["protocol"])
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"recipe does not have the fields of this version of jaxad: {error}") from None
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+
+
+def _parse(text: str, kind: Any) -> object:
+    """The text as a value of the annotated type `kind`; ValueError where it is none."""
+    inside = get_args(kind)
+    if get_origin(kind) is tuple:
+        # A tuple of tuples leaves the commas to the outer one.
+        entries = text.split("," if "," in text or ":" not in text or get_origin(inside[0]) is tuple else ":")
+        if inside[-1] is not Ellipsis and len(entries) != len(inside):
+            raise ValueError(text)
+        return tuple(_parse(entry.strip(), inside[0]) for entry in entries)
+    if get_origin(kind) is Literal:
+        return inside[inside.index(text)]
+    if kind is bool:
+        return ("false", "true").index(text.lower()) == 1
+    return kind(text)
+
+
+def _as_text(value: object) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(":".join(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in value)

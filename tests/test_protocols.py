@@ -1,0 +1,246 @@
+"""Every published protocol end to end, on a few invented images a class."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxad import datasets, detector
+from jaxad._check import InputError
+from jaxad.protocols import run_recipe
+from jaxad.recipes import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE, from_document
+from jaxad.training import DivergedError
+
+pytestmark = pytest.mark.usefixtures("compile_fast", "invented")
+
+PER_CLASS = {"train": 60, "test": 12}
+CONV = {"encoder": ((3, 2), (4, 2)), "decoder": ((4, 2), (3, 2)), "latent_dim": 4, "epochs": 2, "batch_size": 16}
+DENSE = {"encoder": (16, 2), "decoder": (16,), "epochs": 2}
+RECIPES = {
+    "conv-ae": replace(CONV_AE, **CONV, contamination=0.1),
+    "ssim-ae": replace(SSIM_AE, **CONV),
+    "patch-vae": replace(PATCH_VAE, stride=(8, 8), filters=(4, 4), crops=128, epochs=2, batch_size=32),
+    "latent-ocsvm": replace(LATENT_OCSVM, **DENSE, code_activation="linear"),
+    "dense-ae": replace(DENSE_AE, **DENSE, noise_train=8, noise_test=24),
+}
+FIGURES = {
+    "conv-ae": {"reconstructions", "loss", "errors", "roc"},
+    "ssim-ae": {"reconstructions", "triples", "loss", "roc"},
+    "patch-vae": {"heatmap_unregularised", "heatmap_regularised", "roc"},
+    "latent-ocsvm": {"roc", "codes", "confusion", "loss"},
+    "dense-ae": {"loss", "errors", "roc"},
+}
+SCORES = {
+    "conv-ae": {"squared_error"},
+    "ssim-ae": {"squared_error", "ssim_loss"},
+    "patch-vae": {"unregularised", "regularised"},
+    "latent-ocsvm": {"squared_error", "one_class_svm"},
+    "dense-ae": {"squared_error"},
+}
+# Normal and anomalous test images.
+COUNTS = {
+    "conv-ae": (12, 12),
+    "ssim-ae": (120, 120),
+    "patch-vae": (12, 12),
+    "latent-ocsvm": (12, 12),
+    "dense-ae": (120, 24),
+}
+AUROCS = {
+    "conv-ae": {"test", "contaminated"},
+    "ssim-ae": {"squared_error", "ssim_loss"},
+    "patch-vae": {f"{kind}_{pool}" for kind in ("unregularised", "regularised") for pool in ("mean", "max")},
+    "latent-ocsvm": {"codes", "pixels", "squared_error"},
+    "dense-ae": {"test"},
+}
+
+
+def invented_set(name, split, *, labels=None, data_dir=None):
+    """28 x 28 images of ten classes: class k is a bright band in its own rows, over faint noise."""
+    count = PER_CLASS[split]
+    generator = np.random.default_rng([len(name), len(split)])
+    images = 0.3 * generator.random((10 * count, 28, 28, 1), np.float32)
+    every = np.arange(10 * count) % 10
+    for label in range(10):
+        rows = slice(2 * label, 2 * label + 6)
+        images[every == label, rows if name == "mnist" else slice(None), rows] += np.float32(0.6)
+    kept = np.isin(every, range(10) if labels is None else labels)
+    return datasets.ImageSet(images[kept], every[kept], names=tuple(f"{name} {label}" for label in every[kept]))
+
+
+@pytest.fixture
+def invented(monkeypatch):
+    monkeypatch.setattr(datasets, "tfds", invented_set)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_run_writes_all_it_promises(name, tmp_path):
+    recipe, told = RECIPES[name], []
+    results = run_recipe(recipe, out=tmp_path, seed=3, on_epoch=lambda done, terms: told.append(done))
+    assert told == [1, 2]
+    names = {path.name for path in tmp_path.iterdir()}
+    files = {"scores.npz", "detector.jaxad", "results.json"} | ({"image_set.npz"} if name == "conv-ae" else set())
+    assert names == {f"{figure}.png" for figure in FIGURES[name]} | files
+    for figure in FIGURES[name]:
+        assert (tmp_path / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
+    last = max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert last.name == "results.json"
+
+    # JSON has no tuples; else the file is what was returned.
+    assert json.loads(json.dumps(results)) == json.loads((tmp_path / "results.json").read_text())
+    assert {key: results[key] for key in ("recipe", "dataset", "normal", "anomaly", "seed")} == {
+        "recipe": name,
+        "dataset": recipe.protocol.dataset,
+        "normal": recipe.protocol.normal,
+        "anomaly": recipe.protocol.anomaly,
+        "seed": 3,
+    }
+    assert results["auroc"].keys() == AUROCS[name]
+    assert all(0 <= value <= 1 for value in results["auroc"].values())
+    assert results["final"] == {term: values[-1] for term, values in results["history"].items()}
+    assert {len(values) for values in results["history"].values()} == {2}
+    assert results["seconds"].keys() == {"load", "compile", "train", "score"}
+    assert results["images_per_second"] > 0
+    assert ("windows_per_second" in results) == (name == "patch-vae")
+    assert from_document(results["settings"]) == recipe
+    assert not {"members", "mean", "spread"} & results.keys()
+
+    with np.load(tmp_path / "scores.npz") as file:
+        arrays = {key: file[key] for key in file}
+    assert arrays.keys() == SCORES[name] | {"anomalous", "labels", "indices"}
+    normal, anomalous = COUNTS[name]
+    assert (np.count_nonzero(~arrays["anomalous"]), np.count_nonzero(arrays["anomalous"])) == (normal, anomalous)
+    np.testing.assert_array_equal(arrays["indices"], np.arange(normal + anomalous))
+    assert {len(values) for values in arrays.values()} == {normal + anomalous}
+
+    if name == "dense-ae":
+        noise = datasets.noise(24, (28, 28, 1), seed=4).images
+        images = np.concatenate([invented_set("mnist", "test").images, noise])
+    elif name == "ssim-ae":
+        images = np.concatenate([invented_set(other, "test").images for other in ("fashion_mnist", "mnist")])
+    else:
+        labels = [recipe.protocol.normal, recipe.protocol.anomaly]
+        images = invented_set(recipe.protocol.dataset, "test", labels=labels).images
+    loaded = detector.load(tmp_path / "detector.jaxad")
+    assert loaded.recipe == recipe
+    for score, values in loaded.score_all(images, any_range=True).items():
+        np.testing.assert_array_equal(values.image, arrays[score])
+
+
+def test_same_seed_same_scores(tmp_path):
+    for folder, seed in (("one", 0), ("same", 0), ("other", 1)):
+        run_recipe(RECIPES["latent-ocsvm"], out=tmp_path / folder, seed=seed)
+    one, same, other = (
+        np.load(tmp_path / folder / "scores.npz")["squared_error"] for folder in ("one", "same", "other")
+    )
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+def test_contaminated_run_counts_what_it_flags(tmp_path):
+    results = run_recipe(RECIPES["conv-ae"], out=tmp_path)
+    assert results["quantiles"].keys() == {"0.999", "0.995"}
+    for found in results["quantiles"].values():
+        # Of 66 errors one lies above either quantile.
+        assert found["flagged"] == 1
+        assert 0 <= found["anomalies"] <= 1
+        assert found["threshold"] > 0
+    assert results["history"].keys() == {"loss", "validation"}
+
+
+def test_svm_run_reports_both_classes(tmp_path):
+    results = run_recipe(RECIPES["latent-ocsvm"], out=tmp_path)
+    counts = results["confusion"]
+    assert sum(counts.values()) == 24
+    with np.load(tmp_path / "scores.npz") as file:
+        flagged = file["one_class_svm"] > 0
+        assert counts["tp"] == np.count_nonzero(flagged & file["anomalous"])
+    recall = results["report"]["normal"]["recall"]
+    assert recall == pytest.approx(counts["tn"] / (counts["tn"] + counts["fp"]))
+    assert results["report"]["anomaly"]["recall"] == pytest.approx(counts["tp"] / (counts["tp"] + counts["fn"]))
+
+
+@pytest.mark.parametrize("name", ["conv-ae", "patch-vae", "dense-ae"])
+def test_seeds_give_members_mean_and_spread(name, tmp_path):
+    results = run_recipe(replace(RECIPES[name], epochs=1), out=tmp_path, seeds=2)
+    assert len(results["members"]) == 2
+    for figure in AUROCS[name]:
+        values = [member["auroc"][figure] for member in results["members"]]
+        assert results["auroc"][figure] == values[0]
+        assert results["mean"]["auroc"][figure] == pytest.approx(np.mean(values))
+        assert results["spread"]["auroc"][figure] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
+    # JSON has no tuples; else the file is what was returned.
+    assert json.loads(json.dumps(results)) == json.loads((tmp_path / "results.json").read_text())
+    assert {f"{figure}.png" for figure in FIGURES[name]} < {path.name for path in tmp_path.iterdir()}
+
+
+def test_dense_ae_keeps_pictures_and_checkpoints(tmp_path):
+    results = run_recipe(replace(RECIPES["dense-ae"], epochs=20, batch_size=600), out=tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {name for name in names if "_0" in name} == {
+        "reconstructions_010.png",
+        "reconstructions_020.png",
+        "checkpoint_020.jaxad",
+    }
+    checkpoint, last = (detector.load(tmp_path / f"{name}.jaxad") for name in ("checkpoint_020", "detector"))
+    images = invented_set("mnist", "test").images
+    np.testing.assert_array_equal(checkpoint.score(images).image, last.score(images).image)
+    assert results["history"].keys() == {"loss", "noise"}
+
+
+def test_training_on_noise_is_one_more_update(tmp_path):
+    recipe = replace(RECIPES["dense-ae"], epochs=3)
+    watched, trained = (
+        run_recipe(replace(recipe, train_on_noise=on), out=tmp_path / str(on))["history"]["noise"]
+        for on in (False, True)
+    )
+    assert trained[-1] != watched[-1]
+
+
+def test_diverged_run_leaves_no_results(tmp_path):
+    recipe = replace(RECIPES["dense-ae"], output_activation="linear", norm=False, weight_decay=0.0)
+    run_recipe(replace(recipe, epochs=1), out=tmp_path)
+    # The results of an earlier run in the same folder must not vouch for this one.
+    with pytest.raises(DivergedError, match="lower the learning rate"):
+        run_recipe(replace(recipe, learning_rate=1e30), out=tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    assert np.isfinite(
+        detector.load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).image
+    ).all()
+
+
+def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):
+    def doubtful(name, split, **options):
+        import warnings
+
+        warnings.warn(f"{name} is odd", stacklevel=2)
+        return invented_set(name, split, **options)
+
+    monkeypatch.setattr(datasets, "tfds", doubtful)
+    results = run_recipe(RECIPES["latent-ocsvm"], out=tmp_path)
+    assert results["warnings"][0] == "fashion_mnist is odd"
+    assert results["warnings"].count("fashion_mnist is odd") == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (replace(RECIPES["conv-ae"], validation=1.0), r"validation must be a share in \[0, 1\), got 1.0"),
+        (replace(RECIPES["conv-ae"], contamination=-0.5), r"contamination must be a share in \[0, 1\), got -0.5"),
+        (replace(RECIPES["patch-vae"], protocol=None), "no published protocol"),
+        (
+            replace(RECIPES["patch-vae"], protocol=replace(PATCH_VAE.protocol, anomaly=1)),
+            "normal and anomaly must be different classes, got 1 for both",
+        ),
+    ],
+)
+def test_bad_runs_are_refused(recipe, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        run_recipe(recipe, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_seeds(tmp_path):
+    with pytest.raises(InputError, match="seeds must be at least 1, got 0"):
+        run_recipe(PATCH_VAE, out=tmp_path, seeds=0)
