@@ -127,10 +127,11 @@ VARIANTS = (
     replace(
         SSIM_AE,
         name="ssim-ae-bottleneck",
-        summary="ssim-ae with a dense code of 16 numbers, so that it cannot learn to copy",
+        summary="ssim-ae with a dense code of 16 numbers, so that it cannot learn to copy, in 3 epochs",
         source="jaxad",
         published=(),
         latent_dim=16,
+        epochs=3,
     ),
     replace(
         LATENT_OCSVM,
