@@ -33,7 +33,7 @@ def jaxad_epoch(name: str) -> Callable[[], float]:
     """A function that makes the updates of one round and returns samples per second."""
     recipe = jaxad.RECIPES[name]
     system = make_system(recipe, (28, 28, 1))
-    images = np.random.default_rng(0).uniform(size=(4096, 28, 28, 1)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
     examples = system.make_examples(jax.random.key(1), images)
     optimizer = make_optimizer(recipe)
     variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())

@@ -15,7 +15,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 
 BATCH = {"conv-ae": 32, "ssim-ae": 128, "patch-vae": 128, "latent-ocsvm": 32, "dense-ae": 64}
-IMAGES = np.random.default_rng(0).uniform(size=(4096, 28, 28, 1)).astype(np.float32)
+IMAGES = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
 ENCODERS = {"conv-ae": ((32, 2), (64, 2)), "ssim-ae": ((32, 1), (64, 2), (64, 2))}
 DECODERS = {"conv-ae": ((64, 2), (32, 2)), "ssim-ae": ((64, 1), (64, 2), (32, 2))}
 
