@@ -50,7 +50,7 @@ class ContaminatedExperiment(Experiment):
         return {"auroc": auroc, "quantiles": found}
 
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
         shown = np.asarray(data.watched.get("validation", data.train.images)[:10])
@@ -60,7 +60,7 @@ class ContaminatedExperiment(Experiment):
         errors = detector.score(self.mixture.images).image
         hidden = self.mixture.labels == 1
         sets = {"normal": errors[~hidden], **({"hidden anomalies": errors[hidden]} if hidden.any() else {})}
-        limits = {f"quantile {q}": thresholds.quantile(errors, q=q).value for q in QUANTILES}
+        limits = {f"quantile {q}": found["threshold"] for q, found in numbers["quantiles"].items()}
         title = f"{self.recipe.name}: errors inside the contaminated set"
         yield "errors.png", plots.error_histogram(sets, title=title, label="mean squared error", thresholds=limits)
         yield "roc.png", _roc(self, data, scored)
@@ -85,7 +85,7 @@ class OtherDatasetExperiment(Experiment):
         return {"auroc": {name: metrics.auroc(data.anomalous, scores.image) for name, scores in scored.items()}}
 
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
         normal = data.test.images[~data.anomalous][:10]

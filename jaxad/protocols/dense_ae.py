@@ -43,7 +43,7 @@ class LatentSVMExperiment(Experiment):
         }
 
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
         scores = scored[self.recipe.score].image
@@ -92,7 +92,7 @@ class NoiseExperiment(Experiment):
         }
 
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
         curves = {"normal": history.terms["loss"], "noise": history.terms["noise"]}
@@ -100,7 +100,7 @@ class NoiseExperiment(Experiment):
         yield "loss.png", plots.loss_curves(curves, title=title, log=True)
         pixels = data.test.images[0].size
         errors = scored[self.recipe.score].image * pixels
-        threshold = thresholds.quantile(detector.score(data.train.images).image, q=QUANTILE).value * pixels
+        threshold = numbers["threshold"]["value"] * pixels
         figure = plots.error_histogram(
             {"normal": errors[~data.anomalous], "noise": errors[data.anomalous]},
             title=f"{self.recipe.name}: test images",

@@ -56,9 +56,9 @@ class Experiment(ABC):
 
     @abstractmethod
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
-        """The pictures that the system publishes, by file name."""
+        """The pictures that the system publishes, by file name; `numbers` are what `measure` gave."""
 
     def keep(self, done: int, detector: Detector, data: Data) -> Iterator[tuple[str, Any]]:
         """What to save in the middle of training, after `done` epochs: figures and detectors by file name."""

@@ -35,7 +35,7 @@ class PatchVAEExperiment(Experiment):
         }
 
     def draw(
-        self, detector: Detector, data: Data, scored: dict[str, Scores], history: History
+        self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
         first = [int(np.argmax(~data.anomalous)), int(np.argmax(data.anomalous))]

@@ -91,7 +91,7 @@ def run_recipe(
 
     numbers = [experiment.measure(members[0], data, scored)]
     numbers += [experiment.measure(member, data, _scored(member, data)[0]) for member in members[1:]]
-    for name, figure in experiment.draw(members[0], data, scored, history):
+    for name, figure in experiment.draw(members[0], data, scored, numbers[0], history):
         save_figure(folder, name, figure)
     for name, arrays in (("scores.npz", _arrays(data, scored)), *experiment.extra_arrays()):
         save_arrays(folder, name, arrays)
