@@ -14,10 +14,14 @@ DEAD = 1e-6
 """A code unit that varies less than this over the training images says nothing of them."""
 COLLAPSED = 0.01
 """Nats: a latent dimension below this carries no information."""
+WINDOWS = 4096
+"""Windows of a patch model to look at."""
 
 
 def find_faults(detector: Detector, images: Images) -> list[str]:
-    """Sentences on a dead code, a collapsed posterior and a constant score; an empty list where all is well.
+    """Sentences on a dead code, a collapsed posterior, a blind reconstruction and a constant score.
+
+    The list is empty where all is well.
 
     Args:
         detector: the detector.
@@ -25,7 +29,9 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
     """
     faults = []
     system = detector.system
+    seen = made = np.asarray(images)
     if isinstance(system, AutoencoderSystem):
+        made = detector.reconstruct(images)
         codes = detector.encode(images).reshape(len(images), -1)
         dead = int(np.count_nonzero(codes.std(axis=0) < DEAD))
         if 2 * dead >= codes.shape[1]:
@@ -34,8 +40,9 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
                 "train with another seed or a linear code"
             )
     if isinstance(system, PatchVAESystem):
-        windows = system.make_examples(jax.random.key(0), jnp.asarray(images))[:4096]
+        windows = system.make_examples(jax.random.key(0), jnp.asarray(images))[:WINDOWS]
         output = PatchVAEOutput(*system.make_model().apply(detector.variables, windows))
+        seen, made = np.asarray(windows), np.asarray(output.mean)
         # `divergence` sums the last axis, so each latent dimension goes in as codes of one entry.
         columns = (code.T[..., None] for code in (output.z_mean, output.z_log_variance))
         each = [float(value) for value in jnp.mean(jax.vmap(divergence)(*columns), axis=1)]
@@ -45,6 +52,13 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
                 f"collapsed posterior: the divergence is {shown} nats in the latent dimensions, so the code says "
                 "nothing of the image; train longer, or with another seed"
             )
+    error, spread = float(np.mean((seen - made) ** 2)), float(np.mean(seen.var(axis=0)))
+    if error > spread > 0:
+        faults.append(
+            f"blind reconstruction: its squared error is {error:.4g} a pixel, but {spread:.4g} for the mean of the "
+            "training images, so it says less than one fixed picture; lower the learning rate, or train with "
+            "another seed"
+        )
     scores = detector.score(images).image
     if np.ptp(scores) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
         faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")

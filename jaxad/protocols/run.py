@@ -97,7 +97,11 @@ def run_recipe(
         save_arrays(folder, name, arrays)
     members[0].save(folder / "detector.jaxad")
 
-    faults = detectors.find_faults(members[0], data.train.images[:FAULT_IMAGES])
+    faults = [
+        f"member {i}: {fault}" if seeds > 1 else fault
+        for i, member in enumerate(members)
+        for fault in detectors.find_faults(member, data.train.images[:FAULT_IMAGES])
+    ]
     protocol = dataclasses.asdict(recipe.protocol) if recipe.protocol else {}
     results = {
         "recipe": recipe.name,
