@@ -435,7 +435,7 @@ def test_collapsed_posterior_is_a_fault(detector):
     assert "collapsed posterior" not in kinds(heard)
 
 
-@pytest.mark.parametrize("middle, blind", [(0.5, False), (0.375, True)])
+@pytest.mark.parametrize(("middle", "blind"), [(0.5, False), (0.375, True)])
 def test_blind_reconstruction_is_a_fault(each, middle, blind):
     """A decoder that makes the flat image 0.5 of everything, for images whose mean it is, or is not."""
     flat = with_params(each["conv_ae"], "output", kernel=0.0, bias=0.0)
