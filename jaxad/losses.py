@@ -6,6 +6,7 @@ Nothing is averaged over the batch here: training does that where everybody can 
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -34,7 +35,7 @@ def log_variance(variance: Images) -> Float[Array, " n"]:
     The term A of the negative ELBO D + A + M of Matsubara et al., arXiv:1807.05800:
     what a Gaussian pixel costs even when its mean is right. Summed over h, w and c.
     """
-    return 0.5 * jnp.sum(jnp.log(2.0 * math.pi * variance), axis=(1, 2, 3))
+    return 0.5 * _total(jnp.log(2.0 * math.pi * variance))
 
 
 def residual(x: Images, mean: Images, variance: Images) -> Float[Array, " n"]:
@@ -43,7 +44,7 @@ def residual(x: Images, mean: Images, variance: Images) -> Float[Array, " n"]:
     The term M of the negative ELBO D + A + M; alone it is the unregularised score
     of Matsubara et al., arXiv:1807.05800. Summed, not averaged, over h, w and c.
     """
-    return 0.5 * jnp.sum((x - mean) ** 2 / variance, axis=(1, 2, 3))
+    return 0.5 * _total((x - mean) ** 2 / variance)
 
 
 def negative_elbo(
@@ -77,3 +78,9 @@ def ssim_loss(x: Images, reconstruction: Images) -> Float[Array, " n"]:
         InputError: images are smaller than the 11 x 11 window of SSIM.
     """
     return 1.0 - ssim(x, reconstruction)
+
+
+def _total(values: Images) -> Float[Array, " n"]:
+    """Sum of `[n, h, w, c]` over h, w and c, as a product with ones: XLA on CPU takes ten times as long to add rows."""
+    rows = values.reshape(values.shape[0], -1)
+    return jnp.matmul(rows, jnp.ones(rows.shape[1], rows.dtype), precision=jax.lax.Precision.HIGHEST)

@@ -11,7 +11,7 @@ import pytest
 from jaxad import losses
 from jaxad.convert import read_layers, to_variables
 from jaxad.heatmaps import heatmap
-from jaxad.models import ConvAE, DenseAE, PatchVAE, layers, patch_vae
+from jaxad.models import ConvAE, DenseAE, PatchVAE, convolution, layers, normalisation, patch_vae
 from tests.data.make_patch_vae import read
 from tests.references import convolution as slow
 from tests.references import patch_vae as slow_patch_vae
@@ -23,11 +23,12 @@ from tests.references import patch_vae as slow_patch_vae
 def lowering(request, monkeypatch):
     """What a convolution becomes on CPU, and on CPU what it becomes elsewhere."""
     if request.param == "accelerator":
-        monkeypatch.setattr(layers, "_products", layers._convolution)
+        monkeypatch.setattr(convolution, "_products", convolution._convolution)
 
 
 # Height and width, channels in, channels out, kernel, strides.
-# Together they take every way through `layers`: more channels out or in, strides, a kernel smaller than its stride.
+# Together they take every way through: more channels out or in, short columns and long ones, strides, a kernel smaller
+# than its stride.
 SHAPES = [
     ((5, 6), 2, 3, (3, 3), (1, 1)),
     ((5, 6), 4, 1, (3, 2), (1, 1)),
@@ -35,6 +36,7 @@ SHAPES = [
     ((7, 9), 3, 2, (5, 3), (2, 3)),
     ((5, 6), 2, 2, (1, 2), (2, 3)),
     ((6, 5), 2, 3, (4, 4), (1, 1)),
+    ((9, 5), 3, 1, (2, 3), (1, 1)),
 ]
 PADDINGS = ("SAME", "VALID")
 PAIRS = {
@@ -142,9 +144,9 @@ def sigmoid(x):
 @pytest.mark.parametrize("shape", [(6, 3), (5, 4, 3, 2)], ids=str)
 def test_batch_norm_is_linens(shape, train, activation_first, examples_last, monkeypatch):
     """Values, statistics and gradients in float64, where the order of the sums does not show."""
-    original = layers._normalise
+    original = normalisation._normalise
     here = {"examples_last": examples_last}
-    monkeypatch.setattr(layers, "_normalise", lambda *arrays, **options: original(*arrays, **(options | here)))
+    monkeypatch.setattr(normalisation, "_normalise", lambda *arrays, **options: original(*arrays, **(options | here)))
     rng = np.random.default_rng(0)
     x, cotangent = rng.normal(2.0, 3.0, (2, *shape))
     scale, bias, mean, var = rng.uniform(0.5, 2.0, (4, shape[-1]))

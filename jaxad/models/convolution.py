@@ -1,0 +1,141 @@
+"""Convolution as the backend likes it best.
+
+On GPU and TPU a convolution stays a convolution. XLA on CPU runs convolutions inside a loop about ten
+times slower than it should, so there each becomes one matrix product with shifted slices. The choice is made
+where the program is lowered, so one traced model is right on every device.
+"""
+
+import operator
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+Pair = tuple[int, int]
+
+
+def convolve(
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "p q c f"],
+    bias: Float[Array, " f"],
+    *,
+    pads: Pads,
+    strides: Pair = (1, 1),
+    dilation: Pair = (1, 1),
+) -> Float[Array, "n h2 w2 f"]:
+    """Correlate `[n, h, w, c]` with a kernel `[p, q, c, f]`, lowered as the backend likes it best.
+
+    Args:
+        x: the images.
+        kernel: the kernel, not flipped.
+        bias: added to every output, one number a feature.
+        pads: zeros before and after each axis, after dilation.
+        strides: pixels from one output to the next.
+        dilation: 1 + the zeros put between neighbouring inputs; above 1 the convolution is a transposed one.
+
+    Returns:
+        `[n, h2, w2, f]`.
+    """
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        bias,
+        cpu=partial(_products, pads=pads, strides=strides, dilation=dilation),
+        default=partial(_convolution, pads=pads, strides=strides, dilation=dilation),
+    )
+
+
+def _convolution(x: Array, kernel: Array, bias: Array, *, pads: Pads, strides: Pair, dilation: Pair) -> Array:
+    y = jax.lax.conv_general_dilated(
+        x, kernel, strides, pads, lhs_dilation=dilation, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return y + bias.reshape(1, 1, 1, -1)
+
+
+def _products(x: Array, kernel: Array, bias: Array, *, pads: Pads, strides: Pair, dilation: Pair) -> Array:
+    """The convolution as a matrix product and shifted slices, in the order that moves fewer numbers.
+
+    Inside, images lie as `[c, h, w, n]`: with the examples last every slice is a block of whole rows and every
+    sum runs along them. XLA joins the transposes of neighbouring layers, so few of them are carried out.
+    """
+    if strides != (1, 1) and dilation != (1, 1):
+        return _convolution(x, kernel, bias, pads=pads, strides=strides, dilation=dilation)
+    _, h, w, c = x.shape
+    p, q, _, f = kernel.shape
+    shape = _outputs(h, p, pads[0], strides[0], dilation[0]), _outputs(w, q, pads[1], strides[1], dilation[1])
+    x = jnp.swapaxes(x, 0, -1)
+    if strides == dilation == (1, 1) and h <= 2 * p and f < c:
+        y = _columns_then_shifts(x, kernel, pads, shape)
+    elif strides != (1, 1) or (dilation == (1, 1) and f >= c):
+        y = _slices_then_product(x, kernel, pads, strides, shape)
+    else:
+        y = _product_then_shifts(x, kernel, pads, dilation, shape)
+    return jnp.swapaxes(y + bias.reshape(-1, 1, 1, 1), 0, -1)
+
+
+def _slices_then_product(x: Array, kernel: Array, pads: Pads, strides: Pair, shape: Pair) -> Array:
+    """Gather the p q c numbers that each output needs, then one product: `[c, h, w, n]` to `[f, h2, w2, n]`."""
+    p, q, c, f = kernel.shape
+    n = x.shape[-1]
+    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
+    h, w = ((length - 1) * step + 1 for length, step in zip(shape, strides, strict=True))
+    slices = [x[:, a : a + h : strides[0], b : b + w : strides[1]] for a in range(p) for b in range(q)]
+    columns = jnp.concatenate(slices).reshape(p * q * c, -1)
+    # Turned before it is flattened: XLA would fold a plain `.T` into a slower product.
+    return (kernel.transpose(3, 0, 1, 2).reshape(f, -1) @ columns).reshape(f, *shape, n)
+
+
+def _columns_then_shifts(x: Array, kernel: Array, pads: Pads, shape: Pair) -> Array:
+    """One product a whole column of pixels, then shifts across: `[c, h, w, n]` to `[f, h2, w2, n]`.
+
+    The kernel down a column is a band of a dense matrix, so some of the product multiplies zeros; where the column
+    is short that costs less than the shifts down which it saves.
+    """
+    p, q, c, f = kernel.shape
+    _, h, w, n = x.shape
+    places = jnp.stack([jnp.eye(shape[0], h, a - pads[0][0], dtype=kernel.dtype) for a in range(p)])
+    band = jnp.einsum("pYy,pqcf->qfYcy", places, kernel).reshape(-1, c * h)
+    taps = jax.lax.split((band @ x.reshape(c * h, -1)).reshape(-1, shape[0], w, n), [f] * q)
+    zero = jnp.zeros((), x.dtype)
+
+    def shifted(b: int) -> Array:
+        across = b - pads[1][0]
+        return jax.lax.pad(taps[b], zero, [(0, 0, 0), (0, 0, 0), (-across, shape[1] - w + across, 0), (0, 0, 0)])
+
+    return reduce(operator.add, map(shifted, range(q)))
+
+
+def _product_then_shifts(x: Array, kernel: Array, pads: Pads, dilation: Pair, shape: Pair) -> Array:
+    """One product gives what each input adds to p q f outputs; each output gathers its own: to `[f, h2, w2, n]`.
+
+    The outputs at one phase of the dilation, `y :: dilation`, draw on the same taps of the kernel.
+    """
+    p, q, c, f = kernel.shape
+    _, h, w, n = x.shape
+    products = (kernel.transpose(0, 1, 3, 2).reshape(-1, c) @ x.reshape(c, -1)).reshape(-1, h, w, n)
+    # Split, not indexed: the gradient of a split is one concatenation, that of p q indices p q sums.
+    taps = jax.lax.split(products, [f] * (p * q))
+    zero = jnp.zeros((), products.dtype)
+    tall, wide = (-(-length // step) for length, step in zip(shape, dilation, strict=True))
+
+    def shifted(a: int, b: int, y: int, x: int) -> Array:
+        down, across = (y + a - pads[0][0]) // dilation[0], (x + b - pads[1][0]) // dilation[1]
+        edges = [(0, 0, 0), (-down, tall - h + down, 0), (-across, wide - w + across, 0), (0, 0, 0)]
+        return jax.lax.pad(taps[a * q + b], zero, edges)
+
+    def phase(y: int, x: int) -> Array:
+        taps_down = range((pads[0][0] - y) % dilation[0], p, dilation[0])
+        taps_across = range((pads[1][0] - x) % dilation[1], q, dilation[1])
+        sums = [shifted(a, b, y, x) for a in taps_down for b in taps_across]
+        return reduce(operator.add, sums) if sums else jnp.zeros((f, tall, wide, n), products.dtype)
+
+    rows = [jnp.stack([phase(y, x) for x in range(dilation[1])], 3) for y in range(dilation[0])]
+    outputs = jnp.stack(rows, 2).reshape(f, tall * dilation[0], wide * dilation[1], n)
+    return outputs[:, : shape[0], : shape[1]]
+
+
+def _outputs(length: int, size: int, pads: Pair, stride: int, dilation: int) -> int:
+    """Outputs along one axis."""
+    return ((length - 1) * dilation + 1 + sum(pads) - size) // stride + 1
