@@ -52,14 +52,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     recipe = jaxad.RECIPES["patch-vae"]
-    model = make_system(recipe, (28, 28, 1)).make_model()
-    variables = model.init(jax.random.key(0), jnp.zeros((1, *recipe.window, 1)))
+    system = make_system(recipe, (28, 28, 1))
+    variables = system.make_model().init(jax.random.key(0), jnp.zeros((1, *recipe.window, 1)))
     detector = Detector(recipe, (28, 28, 1), variables)
     images = np.random.default_rng(0).uniform(size=(arguments.images, 28, 28, 1)).astype(np.float32)
     windows = len(images) * len(jaxad.patches.starts(28, recipe.window[0], recipe.stride[0])) ** 2
 
     kernel = jax.jit(detector.apply)
-    one_window = partial(jax.jit(WindowScorer.__call__), WindowScorer(model, variables))
+    one_window = partial(jax.jit(WindowScorer.__call__), WindowScorer(system, variables))
     jax.block_until_ready(kernel(images))
     jax.block_until_ready(one_window(images[:1, :8, :8]))
     rates: dict[str, list[float]] = {"kernel": [], "loop": []}

@@ -3,15 +3,18 @@
 import importlib.metadata
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_images, need_unit_range, raise_problems
+from jaxad._check import InputError, need_images, need_one_of, need_unit_range, raise_problems
 from jaxad._types import Images
 from jaxad.detector.systems import POOLS, AutoencoderSystem, Scored, System, make_system
 from jaxad.one_class_svm import OneClassSVM
@@ -21,6 +24,8 @@ __all__ = ["POOLS", "Detector", "Scores", "load"]
 
 BATCH_PIXELS = 2**18
 """Pixels scored in one call of the compiled program; small images are batched up to it."""
+DTYPES = ("float32", "bfloat16")
+"""What a model can compute in."""
 
 
 class Scores(NamedTuple):
@@ -43,28 +48,27 @@ class Detector:
     head: OneClassSVM | None = None
     """The one-class SVM on the code, where the recipe has one."""
 
-    def score(self, images: Images, *, any_range: bool = False) -> Scores:
+    def score(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
         """Score images `[n, h, w, c]`, float in [0, 1], by the score that the recipe names.
 
         Patch recipes take any height and width that the window fits, the others those they were fitted on.
-        Images are scored in batches of one shape, so any number of them compiles one program.
+        Images are scored in batches of few sizes, so any number of them compiles few programs.
 
         Args:
             images: the images.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
+            dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores by some
+                percent, which `benchmarks/heatmap.py` measures. Scores are float32 whatever it is.
 
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN.
         """
-        return self.score_all(images, any_range=any_range)[self.recipe.score]
+        names = (self.recipe.score,)
+        return self._scored(images, names, any_range, dtype)[self.recipe.score]
 
-    def score_all(self, images: Images, *, any_range: bool = False) -> dict[str, Scores]:
+    def score_all(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
         """Every score of the model for images `[n, h, w, c]` by name, from one pass; else as `score`."""
-        parts = self._in_batches(_score_batch, images, any_range=any_range)
-        return {
-            name: Scores(*(np.concatenate(values) for values in zip(*part, strict=True)))
-            for name, part in ((name, [p[name] for p in parts]) for name in parts[0])
-        }
+        return self._scored(images, None, any_range, dtype)
 
     def reconstruct(self, images: Images, *, any_range: bool = False) -> Float[np.ndarray, "n h w c"]:
         """What the model makes of whole images `[n, h, w, c]`: `[n, h, w, c]`; arguments as in `score`.
@@ -72,15 +76,15 @@ class Detector:
         Raises:
             InputError: as `score`, or the model sees windows and not whole images.
         """
-        return np.concatenate([part.reconstruction for part in self._autoencoded(images, any_range)])
+        return self._autoencoded(images, any_range).reconstruction
 
     def encode(self, images: Images, *, any_range: bool = False) -> Float[np.ndarray, "n *code"]:
         """The model's code of whole images `[n, h, w, c]`: `[n, ...]`; arguments and errors as in `reconstruct`."""
-        return np.concatenate([part.code for part in self._autoencoded(images, any_range)])
+        return self._autoencoded(images, any_range).code
 
-    def apply(self, images: Images) -> dict[str, Scored]:
+    def apply(self, images: Images, *, dtype: DTypeLike = "float32") -> dict[str, Scored]:
         """The pure function under `score_all`, for images `[n, h, w, c]`; jit-safe, values unchecked."""
-        return self.system.score(self.variables, self.head, images)
+        return self.system.score(self.variables, self.head, images, dtype)
 
     @property
     def system(self) -> System:
@@ -101,28 +105,53 @@ class Detector:
         }
         bundle.write(path, _flat(tree), document)
 
-    def _autoencoded(self, images: Images, any_range: bool) -> list[Any]:
+    def _scored(
+        self, images: Images, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
+    ) -> dict[str, Scores]:
+        name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
+        need_one_of(name, DTYPES, what="dtype")
+        scored = self._in_batches(partial(_score_batch, names, name), images, any_range=any_range)
+        return {name: Scores(*parts) for name, parts in scored.items()}
+
+    def _autoencoded(self, images: Images, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):
             raise InputError(
                 f"recipe {self.recipe.name!r} sees windows, so it reconstructs no whole images; score them"
             )
         return self._in_batches(_reconstruct_batch, images, any_range=any_range)
 
-    def _in_batches(self, function: Any, images: Images, *, any_range: bool) -> list[Any]:
+    def _in_batches(self, function: Any, images: Images, *, any_range: bool) -> Any:
+        """A pytree of arrays `[n, ...]`; the device works on one batch while the host handles its neighbours."""
         need_images(images)
         self.system.need_shape(images.shape[1:])
         pixels = np.asarray(images, np.float32)
         need_unit_range(pixels, any_range=any_range)
-        # Outside jit the recipe and the shape are static, so each compiles once.
-        return [
-            jax.tree.map(lambda part, n=count: np.asarray(part)[:n], jax.device_get(function(self, batch)))
-            for batch, count in _padded_batches(pixels)
-        ]
+        wholes: Any = None
+
+        def keep(part: Any, begin: int) -> None:
+            nonlocal wholes
+            part = jax.device_get(part)
+            if wholes is None:
+                wholes = jax.tree.map(lambda x: np.empty((len(pixels), *x.shape[1:]), x.dtype), part)
+            for whole, x in zip(jax.tree.leaves(wholes), jax.tree.leaves(part), strict=True):
+                whole[begin : begin + len(x)] = x[: len(pixels) - begin]
+
+        pending: tuple[Any, int] | None = None
+        for batch, begin in _padded_batches(pixels):
+            # Outside jit the recipe and the shape are static, so each compiles once. The call returns at once.
+            running = function(self, batch), begin
+            if pending is not None:
+                keep(*pending)
+            pending = running
+        assert pending is not None
+        keep(*pending)
+        return wholes
 
 
-@jax.jit
-def _score_batch(detector: Detector, images: Images) -> dict[str, Scored]:
-    return detector.apply(images)
+@partial(jax.jit, static_argnums=(0, 1))
+def _score_batch(names: tuple[str, ...] | None, dtype: str, detector: Detector, images: Images) -> dict[str, Scored]:
+    scored = detector.apply(images, dtype=dtype)
+    return scored if names is None else {name: scored[name] for name in names}
 
 
 @jax.jit
@@ -188,8 +217,15 @@ def _path(keys: tuple[Any, ...]) -> str:
 
 
 def _padded_batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of one shape with their counts; the last is filled up with copies of the last image."""
-    size = max(1, min(len(images), BATCH_PIXELS // (images.shape[1] * images.shape[2])))
-    for begin in range(0, len(images), size):
-        batch = images[begin : begin + size]
-        yield np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]), len(batch)
+    """Batches with the places where they begin; the last is filled up to a usual size with copies of the last image."""
+    most = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
+    for begin in range(0, len(images), most):
+        batch = images[begin : begin + most]
+        missing = min(most, _usual_size(len(batch))) - len(batch)
+        yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch, begin
+
+
+def _usual_size(count: int) -> int:
+    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few programs to compile, and at most a third too many images."""
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 else power

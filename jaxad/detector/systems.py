@@ -10,6 +10,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from jaxad import losses
@@ -83,8 +84,13 @@ class System(ABC):
         """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""
 
     @abstractmethod
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
-        """Every score of images `[n, h, w, c]`, by name; jit-safe."""
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+        """Every score of images `[n, h, w, c]`, by name, from a model that computes in `dtype`; jit-safe."""
+
+    def run(self, variables: PyTree, inputs: Images, dtype: DTypeLike) -> Any:
+        """What the model makes of inputs `[n, h, w, c]`, computed in `dtype`, given in float32; jit-safe."""
+        variables, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (variables, inputs))
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self.make_model().apply(variables, inputs))
 
 
 class PatchVAESystem(System):
@@ -143,11 +149,11 @@ class PatchVAESystem(System):
 
         return loss
 
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""
         recipe = self.recipe
         maps = heatmap(
-            WindowScorer(self.make_model(), variables),
+            WindowScorer(self, variables, dtype),
             images,
             size=recipe.window,
             stride=recipe.stride,
@@ -161,12 +167,13 @@ class PatchVAESystem(System):
 class WindowScorer:
     """The scores of a patch VAE on windows, from one forward pass with z at its posterior mean."""
 
-    model: PatchVAE = flax.struct.field(pytree_node=False)
+    system: PatchVAESystem = flax.struct.field(pytree_node=False)
     variables: dict[str, PyTree]
+    dtype: DTypeLike = flax.struct.field(pytree_node=False, default="float32")
 
     def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
         """`unregularised` is the term M of the negative ELBO, `regularised` all of D + A + M; nats a window, `[k]`."""
-        output = PatchVAEOutput(*self.model.apply(self.variables, windows))
+        output = PatchVAEOutput(*self.system.run(self.variables, windows, self.dtype))
         unregularised = losses.residual(windows, output.mean, output.variance)
         rest = losses.divergence(output.z_mean, output.z_log_variance) + losses.log_variance(output.variance)
         return {"unregularised": unregularised, "regularised": rest + unregularised}
@@ -200,11 +207,11 @@ class AutoencoderSystem(System):
 
         return loss
 
-    def reconstruct(self, variables: PyTree, images: Images) -> AutoencoderOutput:
+    def reconstruct(self, variables: PyTree, images: Images, dtype: DTypeLike = "float32") -> AutoencoderOutput:
         """Reconstruction `[n, h, w, c]` and code of images; jit-safe."""
-        return AutoencoderOutput(*self.make_model().apply(variables, images))
+        return AutoencoderOutput(*self.run(variables, images, dtype))
 
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images) -> dict[str, Scored]:
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """Squared error, 1 - SSIM where the recipe names it, and the SVM's score where there is one.
 
         Images are `[n, h, w, c]`, scores `[n]` and `[n, h, w]`.
@@ -213,7 +220,7 @@ class AutoencoderSystem(System):
         and in the map a window's value stands at its middle, repeated into the border.
         """
         images = jnp.asarray(images)
-        output = self.reconstruct(variables, images)
+        output = self.reconstruct(variables, images, dtype)
         error = jnp.mean((images - output.reconstruction) ** 2, axis=-1)
         scored = {"squared_error": Scored(POOLS[self.recipe.pool](error), error)}
         if "ssim_loss" in (self.recipe.loss, self.recipe.score):
