@@ -1,41 +1,48 @@
-"""The heatmap kernel against the published loop, on the same images and the same weights.
+"""The heatmap kernel beside Keras, PyTorch and the published loop: 200 images of 28 x 28, 8x8 windows, stride 2.
 
-    python benchmarks/heatmap.py [--images 200] [--loop-windows 121]
+    python -m benchmarks.heatmap [--peers PYTHON]
 
-The loop calls the same compiled model once a window and adds each score to its pixels one by one, as the
-public code does. Rounds alternate between the two; medians are printed and written as JSON to
-benchmarks/results/heatmap.json.
+jaxad extracts, scores and folds; its peers extract and score, each at the chunk that suits it best. The loop calls
+the model once a window, as the public code does.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxad
+from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers
 from jaxad.detector import Detector
 from jaxad.detector.systems import WindowScorer, make_system
-from jaxad.protocols.output import environment
 
-ROUNDS = 5
-RESULTS = Path(__file__).parent / "results" / "heatmap.json"
+IMAGES, LOOP_WINDOWS = 200, 121
+FLOP_A_WINDOW = 152e3
+JOBS = {
+    "Keras, tf.function": "keras heatmap batched",
+    "PyTorch, eager": "torch heatmap eager",
+    "PyTorch, torch.compile": "torch heatmap compiled",
+}
+LOOP_JOB = {"Keras, published loop": "keras heatmap loop"}
 
 
-def looped_heatmap(score, image: np.ndarray, *, window: int, stride: int, limit: int) -> int:
-    """Score up to `limit` windows of one image, one call a window; return how many."""
+def untrained(name: str = "patch-vae") -> Detector:
+    """A detector with its first weights; what it computes costs the same."""
+    recipe = jaxad.RECIPES[name]
+    system = make_system(recipe, (28, 28, 1))
+    return Detector(recipe, (28, 28, 1), jax.jit(system.make_model().init)(jax.random.key(0), system.example()))
+
+
+def looped_heatmap(score: Callable[..., Any], image: np.ndarray, *, window: int, stride: int) -> int:
+    """Score every window of one image, one call a window, one addition a pixel; return how many."""
     heatmap = np.zeros(image.shape[:2])
     done = 0
     for y in range(0, image.shape[0] - window + 1, stride):
         for x in range(0, image.shape[1] - window + 1, stride):
-            if done == limit:
-                return done
             value = float(score(image[None, y : y + window, x : x + window])["unregularised"][0])
             for row in range(y, y + window):
                 for column in range(x, x + window):
@@ -44,49 +51,64 @@ def looped_heatmap(score, image: np.ndarray, *, window: int, stride: int, limit:
     return done
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=200)
-    parser.add_argument("--loop-windows", type=int, default=121)
-    arguments = parser.parse_args()
+def run(peers: Peers) -> dict[str, Any]:
+    """Measure and keep; returns what was kept."""
+    detector = untrained()
+    images = np.random.default_rng(0).uniform(size=(IMAGES, 28, 28, 1)).astype(np.float32)
+    windows = IMAGES * LOOP_WINDOWS
 
-    recipe = jaxad.RECIPES["patch-vae"]
-    system = make_system(recipe, (28, 28, 1))
-    variables = system.make_model().init(jax.random.key(0), jnp.zeros((1, *recipe.window, 1)))
-    detector = Detector(recipe, (28, 28, 1), variables)
-    images = np.random.default_rng(0).uniform(size=(arguments.images, 28, 28, 1)).astype(np.float32)
-    windows = len(images) * len(jaxad.patches.starts(28, recipe.window[0], recipe.stride[0])) ** 2
+    def scored(dtype: str) -> Callable[[], Any]:
+        # What `Detector.score` runs: the named score alone.
+        kernel = jax.jit(lambda detector, images: detector.apply(images, dtype=dtype)[detector.recipe.score])
+        on_device = jnp.asarray(images)
+        return lambda: jax.block_until_ready(kernel(detector, on_device))
 
-    kernel = jax.jit(detector.apply)
-    one_window = partial(jax.jit(WindowScorer.__call__), WindowScorer(system, variables))
-    jax.block_until_ready(kernel(images))
-    jax.block_until_ready(one_window(images[:1, :8, :8]))
-    rates: dict[str, list[float]] = {"kernel": [], "loop": []}
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        jax.block_until_ready(kernel(images))
-        rates["kernel"].append(windows / (time.perf_counter() - began))
-        began = time.perf_counter()
-        done = looped_heatmap(one_window, images[0], window=8, stride=2, limit=arguments.loop_windows)
-        rates["loop"].append(done / (time.perf_counter() - began))
+    def rate(function: Callable[[], Any], count: int) -> Callable[[], float]:
+        function()
 
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        def measured() -> float:
+            began = time.perf_counter()
+            function()
+            return count / (time.perf_counter() - began)
+
+        return measured
+
+    one_window = partial(jax.jit(WindowScorer.__call__), WindowScorer(detector.system, detector.variables))
+    loop = partial(looped_heatmap, one_window, images[0], window=8, stride=2)
+    others = peers.contestants(JOBS, 1)
+    slow = peers.contestants(LOOP_JOB, 1)
+    rates = alternate(
+        {
+            "jaxad": rate(scored("float32"), windows),
+            **others,
+            **slow,
+            "jaxad's model, published loop": rate(loop, LOOP_WINDOWS),
+            "matrix product, GFLOP/s": matrix_product_peak,
+        }
+    )
+    peak = rates.pop("matrix product, GFLOP/s")["median"]
+    exact, rounded = scored("float32")().image, scored("bfloat16")().image
     result = {
-        "windows_per_second": medians,
-        "ratio": medians["kernel"] / medians["loop"],
-        "rounds": ROUNDS,
-        "images": arguments.images,
-        "date": time.strftime("%Y-%m-%d"),
-        "commit": commit,
-        "environment": environment(),
+        "windows_per_second": rates,
+        "ratio_to_fastest_peer": ratio_to_peers(rates, others),
+        "peak_gflops": peak,
+        "share_of_peak": rates["jaxad"]["median"] * FLOP_A_WINDOW / peak / 1e9,
+        "bfloat16_largest_relative_error": float(np.max(np.abs(exact - rounded)) / np.max(np.abs(exact))),
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    for name, rate in medians.items():
-        print(f"{name:8} {rate:12,.0f} windows/s")
-    print(f"ratio    {result['ratio']:12,.0f}")
+    keep("heatmap", result)
+    return result
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    arguments = parser(__doc__).parse_args()
+    result = run(Peers(arguments.peers))
+    for name, rate in result["windows_per_second"].items():
+        print(f"{name:32} {rate['median']:12,.0f} windows/s")
+    if result["ratio_to_fastest_peer"]:
+        print(f"times the fastest peer           {result['ratio_to_fastest_peer']:12.1f}")
+    print(f"share of the matrix product peak {result['share_of_peak']:12.2f} of {result['peak_gflops']:.0f} GFLOP/s")
+    print(f"bfloat16, largest error          {result['bfloat16_largest_relative_error']:12.4f} of the largest score")
 
 
 if __name__ == "__main__":

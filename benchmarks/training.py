@@ -1,32 +1,22 @@
 """Training speed of the five systems beside Keras and PyTorch, in samples per second.
 
-    python benchmarks/training.py [SYSTEM ...] [--peers PYTHON]
-
-PYTHON is the interpreter of a virtual environment with benchmarks/peers/requirements.txt; without it jaxad runs
-alone. In every round jaxad and its peers take turns; medians are printed and kept in benchmarks/results/training.json.
+python -m benchmarks.training [SYSTEM ...] [--peers PYTHON]
 """
 
-import argparse
-import json
-import statistics
-import subprocess
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import numpy as np
 
 import jaxad
+from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
 from jaxad import training
 from jaxad.detector.fitting import make_optimizer
 from jaxad.detector.systems import make_system
-from jaxad.protocols.output import environment
 
-ROUNDS = 5
 UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "dense-ae": 100}
-RESULTS = Path(__file__).parent / "results" / "training.json"
-PEERS = Path(__file__).parent / "peers" / "training.py"
 
 
 def jaxad_epoch(name: str) -> Callable[[], float]:
@@ -51,50 +41,27 @@ def jaxad_epoch(name: str) -> Callable[[], float]:
     return run
 
 
+def run(peers: Peers, names: Iterable[str] = UPDATES) -> dict[str, Any]:
+    """Measure and keep; returns what was kept."""
+    systems = {}
+    for name in names:
+        others = peers.contestants({"Keras": f"keras train {name}", "PyTorch": f"torch train {name}"}, UPDATES[name])
+        rates = alternate({"jaxad": jaxad_epoch(name), **others})
+        systems[name] = {"samples_per_second": rates, "ratio_to_fastest_peer": ratio_to_peers(rates, others)}
+    keep("training", {"systems": systems})
+    return {"systems": systems}
+
+
 def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help=", ".join(UPDATES))
-    parser.add_argument("--peers", help="Python of the environment with Keras and PyTorch")
-    arguments = parser.parse_args()
-    peers = None
-    if arguments.peers:
-        pipe = subprocess.PIPE
-        peers = subprocess.Popen(
-            [arguments.peers, str(PEERS)], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def ask(framework: str, system: str) -> float | None:
-        if peers is None or peers.stdin is None or peers.stdout is None:
-            return None
-        peers.stdin.write(f"{framework} {system} {UPDATES[system]}\n")
-        peers.stdin.flush()
-        answer = peers.stdout.readline().strip()
-        return None if answer in ("", "absent") else float(answer)
-
-    results = {}
+    """Measure, print and keep."""
+    arguments_of = parser(__doc__)
+    arguments_of.add_argument("systems", nargs="*", metavar="SYSTEM", help=", ".join(UPDATES))
+    arguments = arguments_of.parse_args()
     print("| system | jaxad | Keras | PyTorch | jaxad / fastest peer |\n|---|---|---|---|---|")
-    for system in arguments.systems or UPDATES:
-        run = jaxad_epoch(system)
-        rates: dict[str, list[float]] = {"jaxad": [], "keras": [], "torch": []}
-        for _ in range(ROUNDS):
-            rates["jaxad"].append(run())
-            for framework in ("keras", "torch") if peers else ():
-                rate = ask(framework, system)
-                if rate is not None:
-                    rates[framework].append(rate)
-        medians = {name: statistics.median(values) for name, values in rates.items() if values}
-        others = [value for name, value in medians.items() if name != "jaxad"]
-        ratio = medians["jaxad"] / max(others) if others else None
-        results[system] = {"samples_per_second": medians, "ratio": ratio}
-        cells = [f"{medians[name]:,.0f}" if name in medians else "-" for name in rates]
-        print(f"| {system} | {' | '.join(cells)} | {f'{ratio:.2f}' if ratio else '-'} |", flush=True)
-    if peers:
-        peers.terminate()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    RESULTS.parent.mkdir(exist_ok=True)
-    kept = {"systems": results, "rounds": ROUNDS, "date": time.strftime("%Y-%m-%d"), "commit": commit}
-    RESULTS.write_text(json.dumps({**kept, "environment": environment()}, indent=2) + "\n")
+    for name, row in run(Peers(arguments.peers), arguments.systems or UPDATES)["systems"].items():
+        rates, ratio = row["samples_per_second"], row["ratio_to_fastest_peer"]
+        cells = [f"{rates[peer]['median']:,.0f}" if peer in rates else "-" for peer in ("jaxad", "Keras", "PyTorch")]
+        print(f"| {name} | {' | '.join(cells)} | {f'{ratio:.2f}' if ratio else '-'} |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""Writing files so that none is ever half there."""
+"""Where files go, and writing them so that none is ever half there."""
 
 import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The folder for what can be made again: the environment variable JAXAD_CACHE_DIR, or the user's cache folder."""
+    import platformdirs
+
+    return Path(os.environ.get("JAXAD_CACHE_DIR") or platformdirs.user_cache_dir("jaxad"))
 
 
 @contextlib.contextmanager

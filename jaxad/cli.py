@@ -6,6 +6,7 @@ Rooms that load jax are imported inside the commands, so that `--help` answers a
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jaxad._check import InputError, need_one_of
+from jaxad._files import cache_folder
 
 if TYPE_CHECKING:
     from jaxad.recipes import Protocol
@@ -39,11 +41,18 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
 def main() -> None:
     """Run the command; an `InputError` becomes one sentence on standard error and exit code 2."""
+    _keep_compilations()
     try:
         app()
     except (InputError, OSError) as error:
         print(f"jaxad: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _keep_compilations() -> None:
+    """Let the next process find what this one compiles; jax reads these when it is imported, later."""
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 @app.callback(invoke_without_command=True)

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from jaxad._check import InputError, need_one_of
-from jaxad._files import replacing
+from jaxad._files import cache_folder, replacing
 from jaxad.datasets.image_set import ImageSet
 
 SETS = ("mnist", "fashion_mnist", "kmnist", "cifar10", "cifar100", "svhn_cropped")
@@ -216,9 +216,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _cache_file(cache_dir: str | os.PathLike[str] | None, name: str, split: str, root: Path) -> Path:
-    import platformdirs
-
-    folder = Path(cache_dir or os.environ.get("JAXAD_CACHE_DIR") or platformdirs.user_cache_dir("jaxad"))
+    folder = Path(cache_dir) if cache_dir else cache_folder()
     source = hashlib.sha256(str(root).encode()).hexdigest()[:12]
     return folder.expanduser() / f"{name}-{split}-{source}.npz"
 

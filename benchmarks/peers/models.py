@@ -1,34 +1,14 @@
-"""The five systems in Keras and in PyTorch, for benchmarks/training.py, which talks to this script over a pipe.
-
-One line in, such as `keras conv-ae 20`, asks for that many updates; one line out holds the samples per second.
-Both are written as a competent user would: Keras compiled by `tf.function` with its data in a `tf.data` pipeline,
-PyTorch channels-last with all cores.
-"""
+"""The five systems in Keras and in PyTorch, as a competent user would write them."""
 
 import itertools
-import os
-import sys
-import time
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
-import numpy as np
-
-BATCH = {"conv-ae": 32, "ssim-ae": 128, "patch-vae": 128, "latent-ocsvm": 32, "dense-ae": 64}
-IMAGES = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
 ENCODERS = {"conv-ae": ((32, 2), (64, 2)), "ssim-ae": ((32, 1), (64, 2), (64, 2))}
 DECODERS = {"conv-ae": ((64, 2), (32, 2)), "ssim-ae": ((64, 1), (64, 2), (32, 2))}
 
 
-def images(system):
-    """The training images of a system."""
-    return IMAGES[:, :8, :8] if system == "patch-vae" else IMAGES
-
-
-def keras_step(system):
-    """A compiled update and a stream of batches."""
+def keras_model(system):
+    """The system in Keras."""
     import keras
-    import tensorflow as tf
     from keras import layers
 
     def convolutional(x):
@@ -78,45 +58,18 @@ def keras_step(system):
         ]
         return [*heads, mean, log_variance]
 
-    source = keras.Input(images(system).shape[1:])
+    source = keras.Input((8, 8, 1) if system == "patch-vae" else (28, 28, 1))
     build = vae if system == "patch-vae" else convolutional if system in ENCODERS else dense
-    model = keras.Model(source, build(source))
-    optimizer = keras.optimizers.Adam(1e-3)
-
-    def loss_of(x, output):
-        if system == "patch-vae":
-            mean, variance, z_mean, z_log = output
-            spread = tf.reduce_sum((x - mean) ** 2 / variance + tf.math.log(2 * np.pi * variance), (1, 2, 3))
-            return tf.reduce_mean(0.5 * spread - 0.5 * tf.reduce_sum(1 + z_log - z_mean**2 - tf.exp(z_log), 1))
-        if system == "ssim-ae":
-            return tf.reduce_mean(1 - tf.image.ssim(x, output, 1.0))
-        return tf.reduce_mean((x - output) ** 2)
-
-    @tf.function
-    def step(x):
-        with tf.GradientTape() as tape:
-            loss = loss_of(x, model(x, training=True))
-        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-        return loss
-
-    data = tf.data.Dataset.from_tensor_slices(images(system)).shuffle(4096).repeat()
-    stream = iter(data.batch(BATCH[system], drop_remainder=True).prefetch(2))
-    return lambda: step(next(stream)), lambda loss: float(loss)
+    return keras.Model(source, build(source))
 
 
-def torch_step(system):
-    """An update on random batches."""
+def torch_model(system):
+    """The system in PyTorch, channels-last."""
     import torch
     from torch import nn
 
-    torch.set_num_threads(os.cpu_count())
-    pixels = torch.from_numpy(images(system)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-
     def transposed(inside, features, size, stride):
         return nn.ConvTranspose2d(inside, features, size, stride, (size - stride + 1) // 2, (size - stride) % 2)
-
-    def convolved(inside, features, size, stride):
-        return nn.Conv2d(inside, features, size, stride, 1)
 
     def convolutional():
         parts, inside = [], 1
@@ -163,58 +116,9 @@ def torch_step(system):
 
         def forward(self, x):
             mean, log_variance = self.code(self.encoder(x)).chunk(2, 1)
-            heads = self.decoder(mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean))
+            noise = torch.exp(0.5 * log_variance) * torch.randn_like(mean) if self.training else 0.0
+            heads = self.decoder(mean + noise)
             return heads[:, :1], heads[:, 1:], mean, log_variance
 
     build = VAE if system == "patch-vae" else convolutional if system in ENCODERS else dense
-    model = build().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    bell = torch.exp(-0.5 * ((torch.arange(11.0) - 5) / 1.5) ** 2)
-    window = torch.outer(bell, bell)[None, None] / bell.sum() ** 2
-
-    def ssim(x, y):
-        blur = torch.nn.functional.conv2d
-        a, b = blur(x, window), blur(y, window)
-        xx, yy, xy = blur(x * x, window) - a * a, blur(y * y, window) - b * b, blur(x * y, window) - a * b
-        return ((2 * a * b + 1e-4) * (2 * xy + 9e-4) / ((a * a + b * b + 1e-4) * (xx + yy + 9e-4))).mean()
-
-    def step():
-        x = pixels[torch.randint(len(pixels), (BATCH[system],))]
-        output = model(x)
-        if system == "patch-vae":
-            mean, variance, z_mean, z_log = output
-            spread = ((x - mean) ** 2 / variance + torch.log(2 * torch.pi * variance)).sum((1, 2, 3))
-            loss = (0.5 * spread - 0.5 * (1 + z_log - z_mean**2 - z_log.exp()).sum(1)).mean()
-        else:
-            loss = 1 - ssim(x, output) if system == "ssim-ae" else ((x - output) ** 2).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step, lambda loss: float(loss.detach())
-
-
-def main():
-    """Answer requests until the pipe closes."""
-    makers, steps = {"keras": keras_step, "torch": torch_step}, {}
-    for line in sys.stdin:
-        framework, system, updates = line.split()
-        try:
-            if (framework, system) not in steps:
-                steps[framework, system] = step, wait = makers[framework](system)
-                for _ in range(3):
-                    wait(step())
-            step, wait = steps[framework, system]
-        except ImportError:
-            print("absent", flush=True)
-            continue
-        began = time.perf_counter()
-        for _ in range(int(updates)):
-            loss = step()
-        wait(loss)
-        print(int(updates) * BATCH[system] / (time.perf_counter() - began), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return build().to(memory_format=torch.channels_last)

@@ -1,0 +1,189 @@
+"""Keras and PyTorch at work, for the benchmarks, which talk to this script over a pipe.
+
+One line in, such as `keras train conv-ae 20` or `torch heatmap compiled 3`, names a framework, a task, its variant and
+how often to do it; one line out holds samples or windows per second, or `absent` where the framework is not
+installed. Everything is written as a competent user would: Keras compiled by `tf.function` and fed by `tf.data`,
+PyTorch channels-last with all cores, eager or by `torch.compile`.
+"""
+
+import os
+import sys
+import time
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import numpy as np
+from models import keras_model, torch_model
+
+BATCH = {"conv-ae": 32, "ssim-ae": 128, "patch-vae": 128, "latent-ocsvm": 32, "dense-ae": 64}
+IMAGES = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
+HEATMAP_IMAGES, WINDOW, STRIDE, GRID = IMAGES[:200], 8, 2, 11
+CHUNKS = (512, 2048, 8192)
+LOOP_WINDOWS = 24
+
+
+def images(system):
+    """The training images of a system."""
+    return IMAGES[:, :8, :8] if system == "patch-vae" else IMAGES
+
+
+def keras_train(system):
+    """A compiled update on a stream of batches; how many samples it takes."""
+    import keras
+    import tensorflow as tf
+
+    model = keras_model(system)
+    optimizer = keras.optimizers.Adam(1e-3)
+
+    def loss_of(x, output):
+        if system == "patch-vae":
+            mean, variance, z_mean, z_log = output
+            spread = tf.reduce_sum((x - mean) ** 2 / variance + tf.math.log(2 * np.pi * variance), (1, 2, 3))
+            return tf.reduce_mean(0.5 * spread - 0.5 * tf.reduce_sum(1 + z_log - z_mean**2 - tf.exp(z_log), 1))
+        if system == "ssim-ae":
+            return tf.reduce_mean(1 - tf.image.ssim(x, output, 1.0))
+        return tf.reduce_mean((x - output) ** 2)
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            loss = loss_of(x, model(x, training=True))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    data = tf.data.Dataset.from_tensor_slices(images(system)).shuffle(4096).repeat()
+    stream = iter(data.batch(BATCH[system], drop_remainder=True).prefetch(2))
+    return lambda: step(next(stream)), BATCH[system]
+
+
+def torch_train(system):
+    """An update on random batches; how many samples it takes."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    pixels = torch.from_numpy(images(system)).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    model = torch_model(system)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    bell = torch.exp(-0.5 * ((torch.arange(11.0) - 5) / 1.5) ** 2)
+    window = torch.outer(bell, bell)[None, None] / bell.sum() ** 2
+
+    def ssim(x, y):
+        blur = torch.nn.functional.conv2d
+        a, b = blur(x, window), blur(y, window)
+        xx, yy, xy = blur(x * x, window) - a * a, blur(y * y, window) - b * b, blur(x * y, window) - a * b
+        return ((2 * a * b + 1e-4) * (2 * xy + 9e-4) / ((a * a + b * b + 1e-4) * (xx + yy + 9e-4))).mean()
+
+    def step():
+        x = pixels[torch.randint(len(pixels), (BATCH[system],))]
+        output = model(x)
+        if system == "patch-vae":
+            mean, variance, z_mean, z_log = output
+            spread = ((x - mean) ** 2 / variance + torch.log(2 * torch.pi * variance)).sum((1, 2, 3))
+            loss = (0.5 * spread - 0.5 * (1 + z_log - z_mean**2 - z_log.exp()).sum(1)).mean()
+        else:
+            loss = 1 - ssim(x, output) if system == "ssim-ae" else ((x - output) ** 2).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step, BATCH[system]
+
+
+def keras_heatmap(variant):
+    """Scores of all windows, extracted and run through the model in chunks; or the published loop."""
+    import tensorflow as tf
+
+    model = keras_model("patch-vae")
+    if variant == "loop":
+
+        def loop():
+            image, total = HEATMAP_IMAGES[0], 0.0
+            for i in range(LOOP_WINDOWS):
+                window = image[None, i % 20 : i % 20 + WINDOW, :WINDOW]
+                mean, variance, _, _ = model.predict(window, verbose=0)
+                total += float((0.5 * (window - mean) ** 2 / variance).sum())
+            return total
+
+        return loop, LOOP_WINDOWS
+
+    @tf.function
+    def score(windows):
+        mean, variance, _, _ = model(windows, training=False)
+        return 0.5 * tf.reduce_sum((windows - mean) ** 2 / variance, (1, 2, 3))
+
+    sizes, strides = [1, WINDOW, WINDOW, 1], [1, STRIDE, STRIDE, 1]
+
+    def batched(chunk):
+        patches = tf.image.extract_patches(HEATMAP_IMAGES, sizes, strides, [1, 1, 1, 1], "VALID")
+        windows = tf.reshape(patches, (-1, WINDOW, WINDOW, 1))
+        return np.concatenate([score(windows[i : i + chunk]).numpy() for i in range(0, len(windows), chunk)])
+
+    return fastest(batched), len(HEATMAP_IMAGES) * GRID**2
+
+
+def torch_heatmap(variant):
+    """Scores of all windows, extracted and run through the model in chunks, eager or compiled."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    model = torch_model("patch-vae").eval()
+    pixels = torch.from_numpy(HEATMAP_IMAGES).permute(0, 3, 1, 2)
+
+    def score(windows):
+        mean, variance, _, _ = model(windows)
+        return 0.5 * ((windows - mean) ** 2 / variance).sum((1, 2, 3))
+
+    if variant == "compiled":
+        score = torch.compile(score, dynamic=False)
+
+    def batched(chunk):
+        with torch.inference_mode():
+            patches = pixels.unfold(2, WINDOW, STRIDE).unfold(3, WINDOW, STRIDE).reshape(-1, 1, WINDOW, WINDOW)
+            windows = patches.contiguous(memory_format=torch.channels_last)
+            return torch.cat([score(windows[i : i + chunk]) for i in range(0, len(windows), chunk)]).numpy()
+
+    return fastest(batched), len(HEATMAP_IMAGES) * GRID**2
+
+
+def fastest(batched):
+    """`batched` at the chunk that is fastest here."""
+    times = {}
+    for chunk in CHUNKS:
+        for _ in range(3):  # the first ones compile
+            began = time.perf_counter()
+            batched(chunk)
+            times[chunk] = time.perf_counter() - began
+    best = min(times, key=times.get)
+    return lambda: batched(best)
+
+
+def main():
+    """Answer requests until the pipe closes."""
+    makers = {
+        ("keras", "train"): keras_train,
+        ("torch", "train"): torch_train,
+        ("keras", "heatmap"): keras_heatmap,
+        ("torch", "heatmap"): torch_heatmap,
+    }
+    jobs = {}
+    for line in sys.stdin:
+        framework, task, variant, times = line.split()
+        try:
+            if (framework, task, variant) not in jobs:
+                jobs[framework, task, variant] = run, count = makers[framework, task](variant)
+                for _ in range(3):
+                    run()
+            run, count = jobs[framework, task, variant]
+        except ImportError:
+            print("absent", flush=True)
+            continue
+        began = time.perf_counter()
+        for _ in range(int(times)):
+            last = run()
+        np.asarray(last)  # waits for the last one
+        print(int(times) * count / (time.perf_counter() - began), flush=True)
+
+
+if __name__ == "__main__":
+    main()
