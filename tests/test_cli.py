@@ -89,6 +89,8 @@ def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(demo, "TEXTURE_VAE", quick)
     monkeypatch.setattr(demo, "TEST_COUNT", 10)
     monkeypatch.setattr(demo, "TRAIN_COUNT", 4)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.setenv(name, "1")  # main leaves those alone
     monkeypatch.setattr(sys, "argv", ["jaxad", "demo", "--texture", "grass", "--out", str(tmp_path), "--json"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -96,6 +98,21 @@ def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     results = json.loads(capsys.readouterr().out)
     assert set(results) >= {"image_auroc", "pixel_auroc", "aupro", "seconds", "environment"}
     assert {path.name for path in tmp_path.iterdir()} == {"detections.png", "results.json"}
+
+
+def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jaxad import cli
+
+    monkeypatch.setenv("JAXAD_CACHE_DIR", str(tmp_path))
+    for said in (None, "elsewhere"):
+        for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+            monkeypatch.delenv(name, raising=False)
+        if said:
+            monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", said)
+        cli._keep_compilations()
+        assert os.environ["JAX_COMPILATION_CACHE_DIR"] == (said or str(tmp_path / "compiled"))
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,28 @@ def test_bad_recipe(change, message, unchecked):
 
 # Every kind of recipe
 
+
+def test_few_programs_for_any_number_of_images(detector):
+    """Sizes 1, 2, 3, 4, 6, 8, 12 and 16 serve every count to 16, and only the images asked for come back."""
+    many = images_of(16, 9, 10, 1)
+    whole = detector.score(many)
+    before = room._score_batch._cache_size()
+    for count in range(1, 17):
+        scores = detector.score(many[:count])
+        np.testing.assert_allclose(scores.image, whole.image[:count], rtol=ROUNDING)
+        np.testing.assert_allclose(scores.map, whole.map[:count], rtol=ROUNDING)
+    assert room._score_batch._cache_size() - before == 7  # and that of 16, from before
+
+
+def test_bfloat16_is_near_and_returns_float32(detector):
+    exact, rounded = detector.score(IMAGES), detector.score(IMAGES, dtype=jnp.bfloat16)
+    assert rounded.map.dtype == rounded.image.dtype == np.float32
+    assert (exact.image != rounded.image).any()
+    np.testing.assert_allclose(rounded.map, exact.map, rtol=0.05)
+    with pytest.raises(InputError, match="unknown dtype 'int8': choose one of float32, bfloat16"):
+        detector.score(IMAGES, dtype="int8")
+
+
 QUICK = {"epochs": 1, "batch_size": 4}
 BLOCKS = {"encoder": ((3, 2), (4, 2)), "decoder": ((4, 2), (3, 2)), "latent_dim": 3}
 KINDS = {
