@@ -1,6 +1,6 @@
 """Run the published systems and their improved variants on the full data; print the table that README shows.
 
-    python benchmarks/recipes.py [NAME ...] [--seeds 5] [--data-dir D] [--out DIR]
+    python -m benchmarks.recipes [NAME ...] [--seeds 5] [--data-dir D] [--out DIR]
 
 A row is a recipe with its settings; NAME picks rows. Each run is kept in benchmarks/results/recipes.json as soon
 as it is done, beside those of earlier calls, with its seeds, its machine and its date.

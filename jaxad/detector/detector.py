@@ -58,7 +58,7 @@ class Detector:
             images: the images.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
             dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores by some
-                percent, which `benchmarks/heatmap.py` measures. Scores are float32 whatever it is.
+                percent, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
 
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN.
