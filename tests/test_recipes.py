@@ -4,7 +4,8 @@ from dataclasses import FrozenInstanceError, asdict, replace
 import pytest
 
 from jaxad._check import InputError
-from jaxad.detector.systems import POOLS, make_system
+from jaxad.detector import POOLS
+from jaxad.detector.systems import make_system
 from jaxad.recipes import (
     PATCH_VAE,
     RECIPES,

@@ -16,7 +16,9 @@ from jaxtyping import Float, PyTree
 from jaxad import bundle, recipes
 from jaxad._check import InputError, need_images, need_one_of, need_unit_range, raise_problems
 from jaxad._types import Images
-from jaxad.detector.systems import POOLS, AutoencoderSystem, Scored, System, make_system
+from jaxad.calibration import Usual, unusualness
+from jaxad.detector.system import POOLS, Scored, System
+from jaxad.detector.systems import AutoencoderSystem, make_system
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe, Recipe
 
@@ -24,6 +26,7 @@ __all__ = ["POOLS", "Detector", "Scores", "load"]
 
 BATCH_PIXELS = 2**18
 """Pixels scored in one call of the compiled program; small images are batched up to it."""
+CALIBRATED = "calibrated"
 DTYPES = ("float32", "bfloat16")
 """What a model can compute in."""
 
@@ -47,6 +50,8 @@ class Detector:
     variables: dict[str, PyTree]
     head: OneClassSVM | None = None
     """The one-class SVM on the code, where the recipe has one."""
+    usual: Usual | None = None
+    """What held-out normal images score at each position, where the recipe holds some out."""
 
     def score(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
         """Score images `[n, h, w, c]`, float in [0, 1], by the score that the recipe names.
@@ -63,11 +68,14 @@ class Detector:
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN.
         """
-        names = (self.recipe.score,)
-        return self._scored(images, names, any_range, dtype)[self.recipe.score]
+        name = self.recipe.score if self.usual is None else CALIBRATED
+        return self._scored(images, (name,), any_range, dtype)[name]
 
     def score_all(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
-        """Every score of the model for images `[n, h, w, c]` by name, from one pass; else as `score`."""
+        """Every score of the model for images `[n, h, w, c]` by name, from one pass; else as `score`.
+
+        Where the recipe holds normal images out, `"calibrated"` is its score in units of what is usual among them.
+        """
         return self._scored(images, None, any_range, dtype)
 
     def reconstruct(self, images: Images, *, any_range: bool = False) -> Float[np.ndarray, "n h w c"]:
@@ -84,7 +92,11 @@ class Detector:
 
     def apply(self, images: Images, *, dtype: DTypeLike = "float32") -> dict[str, Scored]:
         """The pure function under `score_all`, for images `[n, h, w, c]`; jit-safe, values unchecked."""
-        return self.system.score(self.variables, self.head, images, dtype)
+        scored = self.system.score(self.variables, self.head, images, dtype)
+        if self.usual is None:
+            return scored
+        score_map = unusualness(scored[self.recipe.score].map, self.usual)
+        return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map), score_map)}
 
     @property
     def system(self) -> System:
@@ -97,7 +109,8 @@ class Detector:
         Raises:
             InputError: the file cannot be written.
         """
-        tree = {"variables": self.variables, **({"head": self.head._asdict()} if self.head else {})}
+        parts = {"head": self.head, "usual": self.usual}
+        tree = {"variables": self.variables, **{name: part._asdict() for name, part in parts.items() if part}}
         document: dict[str, bundle.JSON] = {
             "jaxad": importlib.metadata.version("jaxad"),
             "recipe": recipes.to_document(self.recipe),
@@ -178,16 +191,19 @@ def load(path: str | os.PathLike[str]) -> Detector:
     assert isinstance(sizes, list)
     recipe, shape = recipes.from_document(stored), (sizes[0], sizes[1], sizes[2])
     system = make_system(recipe, shape)
-    template = jax.eval_shape(system.make_model().init, jax.random.key(0), system.example())
+    template = system.template(arrays)
     wanted = _flat({"variables": template}, shapes=True)
     if isinstance(recipe, DenseAERecipe) and recipe.score == "one_class_svm":
         wanted.update(_wanted_head(arrays, recipe.encoder[-1]))
+    if recipe.holdout:
+        wanted.update({f"usual/{name}": jax.ShapeDtypeStruct(shape[:2], np.float32) for name in Usual._fields})
     raise_problems(_misfits(arrays, wanted, path))
     variables = jax.tree_util.tree_map_with_path(lambda keys, leaf: arrays[_path(("variables", *keys))], template)
     head = None
     if recipe.score == "one_class_svm":
         head = OneClassSVM(*(arrays[f"head/{name}"] for name in OneClassSVM._fields))
-    return Detector(recipe, shape, variables, head)
+    usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if recipe.holdout else None
+    return Detector(recipe, shape, variables, head, usual)
 
 
 def _wanted_head(arrays: dict[str, np.ndarray], codes: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Fitting: normal images in, a trained detector out."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -14,8 +15,10 @@ from jaxtyping import Array, Float, PyTree
 from jaxad import losses, one_class_svm, training
 from jaxad._check import InputError, need_at_least, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey, PRNGKeys
+from jaxad.calibration import fit_usual
 from jaxad.detector.detector import Detector
-from jaxad.detector.systems import AutoencoderSystem, System, make_system
+from jaxad.detector.system import System
+from jaxad.detector.systems import AutoencoderSystem, make_system
 from jaxad.recipes import Recipe
 from jaxad.training import DivergedError, ExtraBatch, History, OnEpoch, State
 
@@ -53,7 +56,7 @@ def fit(
         on_detector: called with the epochs done and the detector as it is then.
 
     Returns:
-        The detector and the history of its training.
+        The detector and the history of its training, whose terms are empty where the model has a closed form.
 
     Raises:
         InputError: images that cannot be used (see `Detector.score`), a recipe that names an unknown
@@ -112,6 +115,50 @@ def _fit(
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
     system = make_system(recipe, images.shape[1:])
     need_unit_range(np.asarray(images))
+    images, held = _hold_out(keys[0], images, recipe.holdout)
+    began = time.perf_counter()
+    variables = system.solve(jnp.asarray(images, jnp.float32))
+    if variables is None:
+        detectors, history = _train(keys, system, images, watched, extra_batch, on_epoch, on_detectors)
+    else:
+        jax.block_until_ready(variables)
+        history = History({}, 0.0, time.perf_counter() - began)
+        detectors = [Detector(recipe, system.shape, variables)] * len(keys)
+    return [_calibrated(detector, held) for detector in detectors], history
+
+
+def _hold_out(key: PRNGKey, images: Images, share: float) -> tuple[Images, Images]:
+    """The images to train on and those held out, drawn at random."""
+    if not 0 <= share < 1:
+        raise InputError(f"holdout must lie in [0, 1), got {share}")
+    count = round(share * len(images))
+    if share and not 2 <= count < len(images):
+        raise InputError(
+            f"holdout={share:g} of {len(images)} images is {count}; hold out at least 2 and keep at least 1 to train on"
+        )
+    # The key's own splits draw weights, crops and orders; folding is another stream.
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 2**31 - 1), len(images)))
+    held = np.sort(order[:count])
+    pixels = np.asarray(images)
+    return np.delete(pixels, held, axis=0) if count else images, pixels[held]
+
+
+def _calibrated(detector: Detector, held: Images) -> Detector:
+    if not len(held):
+        return detector
+    return dataclasses.replace(detector, usual=fit_usual(detector.score(held).map))
+
+
+def _train(
+    keys: PRNGKeys,
+    system: System,
+    images: Images,
+    watched: Mapping[str, Watched] | None,
+    extra_batch: ExtraBatch | None,
+    on_epoch: OnEpoch | None,
+    on_detectors: Callable[[int, list[Detector]], None] | None,
+) -> tuple[list[Detector], History]:
+    recipe = system.recipe
     optimizer = make_optimizer(recipe)
     pixels = jnp.asarray(images, jnp.float32)
 

@@ -1,21 +1,18 @@
 """What each recipe's model, loss and scores are: one system a kind of model."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from jaxad import losses
 from jaxad._check import InputError, need_one_of, need_window
-from jaxad._types import Images, Maps, PRNGKey, Windows
+from jaxad._types import Images, PRNGKey, Windows
+from jaxad.detector.closed_form import ClosedFormSystem
+from jaxad.detector.system import POOLS, Scored, System
 from jaxad.heatmaps import heatmap
 from jaxad.models import ACTIVATIONS, AutoencoderOutput, ConvAE, DenseAE, PatchVAE, PatchVAEOutput
 from jaxad.one_class_svm import OneClassSVM
@@ -24,73 +21,8 @@ from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
 from jaxad.ssim import ssim_map
 from jaxad.training import LossFunction, Terms
 
-Shape = tuple[int, int, int]
-"""Height, width and channels of an image."""
-
-POOLS: dict[str, Callable[..., Array]] = {
-    "mean": partial(jnp.mean, axis=(1, 2)),
-    "max": partial(jnp.max, axis=(1, 2)),
-}
 SSIM_BORDER = 5
 """Pixels on each side that the 11 x 11 window of SSIM cannot be centred on."""
-
-
-class Scored(NamedTuple):
-    """One score of a batch, on the device."""
-
-    image: Float[Array, " n"]
-    map: Maps
-
-
-@dataclass(frozen=True)
-class System(ABC):
-    """A recipe for images of one shape, brought to life."""
-
-    recipe: Any
-    shape: Shape
-    scores: ClassVar[tuple[str, ...]]
-    """Names of the scores it can give."""
-    losses: ClassVar[tuple[str, ...]]
-    """Names of the losses it can be trained with."""
-
-    def need_sound(self) -> None:
-        """Refuse a recipe whose names or sizes do not go with the model or the images."""
-        need_one_of(self.recipe.loss, self.losses, what="loss")
-        need_one_of(self.recipe.score, self.scores, what="score")
-        need_one_of(self.recipe.pool, POOLS, what="pool")
-
-    @abstractmethod
-    def make_model(self) -> Any:
-        """The flax model."""
-
-    @abstractmethod
-    def example(self) -> Array:
-        """One input of the model, `[1, h, w, c]`, of zeros."""
-
-    def need_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse images of height, width and channels that the model cannot read."""
-        if tuple(shape) != self.shape:
-            raise InputError(
-                f"images must be {_times(self.shape)} (height x width x channels), as those it was fitted on; "
-                f"got {_times(shape)}"
-            )
-
-    def make_examples(self, key: PRNGKey, images: Images) -> Array:
-        """What to train on, `[m, h, w, c]`."""
-        return jnp.asarray(images)
-
-    @abstractmethod
-    def make_loss(self) -> LossFunction:
-        """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""
-
-    @abstractmethod
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
-        """Every score of images `[n, h, w, c]`, by name, from a model that computes in `dtype`; jit-safe."""
-
-    def run(self, variables: PyTree, inputs: Images, dtype: DTypeLike) -> Any:
-        """What the model makes of inputs `[n, h, w, c]`, computed in `dtype`, given in float32; jit-safe."""
-        variables, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (variables, inputs))
-        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self.make_model().apply(variables, inputs))
 
 
 class PatchVAESystem(System):
@@ -191,10 +123,6 @@ class AutoencoderSystem(System):
         if "ssim_loss" in (self.recipe.loss, self.recipe.score):
             jax.eval_shape(losses.ssim_loss, self.example(), self.example())
 
-    def example(self) -> Array:
-        """One image, `[1, h, w, c]`."""
-        return jnp.zeros((1, *self.shape))
-
     def make_loss(self) -> LossFunction:
         """See `System`."""
         model, function = self.make_model(), getattr(losses, self.recipe.loss)
@@ -275,6 +203,7 @@ SYSTEMS: dict[str, type[System]] = {
     "patch_vae": PatchVAESystem,
     "conv_ae": ConvAESystem,
     "dense_ae": DenseAESystem,
+    "closed_form": ClosedFormSystem,
 }
 
 
@@ -290,7 +219,3 @@ def make_system(recipe: Recipe, shape: tuple[int, ...]) -> System:
     system = SYSTEMS[recipe.model](recipe, (height, width, channels))
     system.need_sound()
     return system
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, np.asarray(shape)))

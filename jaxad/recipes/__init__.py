@@ -3,7 +3,7 @@
 `dataclasses.replace` gives variants. What the names mean is decided in `jaxad.detector`.
 """
 
-from jaxad.recipes.kinds import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
+from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
 from jaxad.recipes.rows import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, RECIPES, SSIM_AE, TEXTURE_VAE, VARIANTS
 from jaxad.recipes.settings import from_document, published_variant, to_document, with_settings
 
@@ -16,6 +16,7 @@ __all__ = [
     "SSIM_AE",
     "TEXTURE_VAE",
     "VARIANTS",
+    "ClosedFormRecipe",
     "ConvAERecipe",
     "DenseAERecipe",
     "PatchVAERecipe",

@@ -37,7 +37,10 @@ class Recipe:
     score: str
     """Which of the model's scores judges an image."""
     pool: str = "mean"
-    """How a map becomes one score: `"mean"` or `"max"` over its pixels."""
+    """How a map becomes one score: `"mean"` or `"max"` over its pixels, or `"top"`, the mean of the highest tenth."""
+    holdout: float = 0.0
+    """Share of the normal images kept from training, by which scores are put in units of what is usual at each
+    position; see `jaxad.calibration`. With 0 scores keep the unit of the model."""
     epochs: int
     batch_size: int
     learning_rate: float
@@ -116,3 +119,17 @@ class DenseAERecipe(Recipe):
     """Noise images to tell from the test images."""
     train_on_noise: bool = False
     """One update on the watched noise images after every epoch, as published: it trains on the anomalies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormRecipe(Recipe):
+    """A transform of whole images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
+
+    model: str = "closed_form"
+    loss: str = "none"
+    transform: str = "oriented_gradients"
+    count: int = 5
+    """Neighbours whose distances are averaged, or components kept."""
+    epochs: int = 1
+    batch_size: int = 1
+    learning_rate: float = 0.0

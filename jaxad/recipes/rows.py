@@ -3,7 +3,7 @@
 from dataclasses import replace
 from types import MappingProxyType
 
-from jaxad.recipes.kinds import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol
+from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol
 
 CONV_AE = ConvAERecipe(
     name="conv-ae",
@@ -153,7 +153,41 @@ VARIANTS = (
 )
 """One improved variant a published system; the patch VAE's own is its default, see `published_variant`."""
 
-RECIPES = MappingProxyType(
-    {recipe.name: recipe for recipe in (CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE, *VARIANTS, TEXTURE_VAE)}
+GRADIENT_NEIGHBOURS = ClosedFormRecipe(
+    name="gradient-neighbours",
+    summary="distance to the five nearest normal images in oriented gradients; nothing to train",
+    source="jaxad",
+    protocol=None,
+    score="nearest",
+    count=5,
 )
+
+CLOSED_FORM = (
+    GRADIENT_NEIGHBOURS,
+    replace(
+        GRADIENT_NEIGHBOURS,
+        name="gradient-components",
+        summary="Mahalanobis distance in 16 principal components of oriented gradients",
+        score="mahalanobis",
+        count=16,
+    ),
+    replace(
+        GRADIENT_NEIGHBOURS,
+        name="pixel-neighbours",
+        summary="distance to the five nearest normal images in pixels: the baseline of every other recipe",
+        transform="none",
+    ),
+    replace(
+        GRADIENT_NEIGHBOURS,
+        name="pixel-components",
+        summary="what 16 principal components of the pixels leave: a linear autoencoder, fitted at once",
+        transform="none",
+        score="residual",
+        count=16,
+    ),
+)
+"""Fitted in seconds, for images of one size; every trained model must beat them."""
+
+_ALL = (CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE, *VARIANTS, TEXTURE_VAE, *CLOSED_FORM)
+RECIPES = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 """Every recipe by name."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from jaxad._check import InputError, need_one_of, raise_problems
-from jaxad.recipes.kinds import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
+from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
 
 R = TypeVar("R", bound=Recipe)
 UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published")
@@ -15,6 +15,7 @@ KINDS: dict[str, type[Recipe]] = {
     "patch_vae": PatchVAERecipe,
     "conv_ae": ConvAERecipe,
     "dense_ae": DenseAERecipe,
+    "closed_form": ClosedFormRecipe,
 }
 """The kind of recipe that each model has."""
 

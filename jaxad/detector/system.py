@@ -1,0 +1,99 @@
+"""What a recipe for images of one shape can do, whatever its model: the interface, and what all have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PyTree
+
+from jaxad._check import InputError, need_one_of
+from jaxad._types import Images, Maps, PRNGKey
+from jaxad.calibration import pool
+from jaxad.one_class_svm import OneClassSVM
+from jaxad.training import LossFunction
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+
+POOLS: dict[str, Callable[..., Array]] = {
+    "mean": partial(jnp.mean, axis=(1, 2)),
+    "max": partial(jnp.max, axis=(1, 2)),
+    "top": partial(pool, share=0.1),
+}
+
+
+class Scored(NamedTuple):
+    """One score of a batch, on the device."""
+
+    image: Float[Array, " n"]
+    map: Maps
+
+
+@dataclass(frozen=True)
+class System(ABC):
+    """A recipe for images of one shape, brought to life."""
+
+    recipe: Any
+    shape: Shape
+    scores: ClassVar[tuple[str, ...]]
+    """Names of the scores it can give."""
+    losses: ClassVar[tuple[str, ...]]
+    """Names of the losses it can be trained with."""
+
+    def need_sound(self) -> None:
+        """Refuse a recipe whose names or sizes do not go with the model or the images."""
+        need_one_of(self.recipe.loss, self.losses, what="loss")
+        need_one_of(self.recipe.score, self.scores, what="score")
+        need_one_of(self.recipe.pool, POOLS, what="pool")
+
+    def make_model(self) -> Any:
+        """The flax model, where there is one."""
+        raise InputError(f"recipe {self.recipe.name!r} has no network: it is fitted in closed form")
+
+    def example(self) -> Array:
+        """One input of the model, `[1, h, w, c]`, of zeros."""
+        return jnp.zeros((1, *self.shape))
+
+    def template(self, arrays: Mapping[str, Any]) -> PyTree:
+        """The variables as shapes; those that depend on the training images are read off `arrays`, by path."""
+        return jax.eval_shape(self.make_model().init, jax.random.key(0), self.example())
+
+    def solve(self, images: Images) -> PyTree | None:
+        """The variables for normal images `[n, h, w, c]` in closed form; None where they are trained."""
+        return None
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of height, width and channels that the model cannot read."""
+        if tuple(shape) != self.shape:
+            raise InputError(
+                f"images must be {times(self.shape)} (height x width x channels), as those it was fitted on; "
+                f"got {times(shape)}"
+            )
+
+    def make_examples(self, key: PRNGKey, images: Images) -> Array:
+        """What to train on, `[m, h, w, c]`."""
+        return jnp.asarray(images)
+
+    def make_loss(self) -> LossFunction:
+        """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""
+        raise InputError(f"recipe {self.recipe.name!r} has no loss: it is fitted in closed form")
+
+    @abstractmethod
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+        """Every score of images `[n, h, w, c]`, by name, from a model that computes in `dtype`; jit-safe."""
+
+    def run(self, variables: PyTree, inputs: Images, dtype: DTypeLike) -> Any:
+        """What the model makes of inputs `[n, h, w, c]`, computed in `dtype`, given in float32; jit-safe."""
+        variables, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (variables, inputs))
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self.make_model().apply(variables, inputs))
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Sizes for a sentence, such as `28 x 28 x 1`."""
+    return " x ".join(map(str, np.asarray(shape)))

@@ -1,0 +1,132 @@
+"""Models in closed form: principal components and nearest neighbours of rows of numbers; no gradient descent.
+
+Rows are float32 `[n, d]`. A score is one number a row, `[n]`, and higher is further from the normal rows.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxad._check import InputError, need_at_least
+
+Rows = Float[Array | np.ndarray, "n d"]
+CHUNK = 2**24
+"""Numbers of one block of distances."""
+TINY = 1e-12
+"""Least variance that divides."""
+
+
+class Components(NamedTuple):
+    """A normal distribution with few free directions; a pytree."""
+
+    mean: Float[Array | np.ndarray, " d"]
+    directions: Float[Array | np.ndarray, "d k"]
+    """Orthonormal columns, those of most variance first."""
+    variances: Float[Array | np.ndarray, " k"]
+    """Variance along each direction."""
+    noise: Float[Array | np.ndarray, ""]
+    """Mean variance along all other directions."""
+
+
+def fit_components(rows: Rows, *, count: int) -> Components:
+    """Principal components with their variances, as probabilistic PCA sees them.
+
+    Tipping & Bishop, "Probabilistic principal component analysis", J. R. Statist. Soc. B 61(3), 1999, eq. 8.
+
+    Args:
+        rows: `[n, d]`, n at least 2.
+        count: directions to keep, fewer than `min(n, d)`: with n rows only n - 1 directions have any variance.
+
+    Raises:
+        InputError: fewer than two rows, or `count` out of range, with the count that would do.
+    """
+    n, d = rows.shape
+    if n < 2:
+        raise InputError(f"principal components need at least 2 rows, got {n}; use more normal images")
+    most = min(n, d) - 1
+    if not 1 <= count <= most:
+        raise InputError(
+            f"{n} rows of {d} numbers have 1 to {most} principal components to keep, asked for {count}; "
+            "use more normal images, or fewer components"
+        )
+    mean = jnp.mean(rows, axis=0)
+    centred = jnp.asarray(rows) - mean
+    # The smaller of the two Gram matrices has the same spectrum.
+    wide = n < d
+    gram = jnp.matmul(*((centred, centred.T) if wide else (centred.T, centred)), precision=jax.lax.Precision.HIGHEST)
+    values, vectors = (part[..., ::-1] for part in jnp.linalg.eigh(gram / (n - 1)))
+    values = jnp.maximum(values, 0.0)
+    directions = vectors[:, :count]
+    if wide:
+        directions = centred.T @ directions
+        directions = directions / jnp.maximum(jnp.linalg.norm(directions, axis=0), jnp.finfo(jnp.float32).tiny)
+    noise = jnp.sum(values[count:]) / (d - count)
+    return Components(mean, directions, values[:count], noise)
+
+
+def project(components: Components, rows: Rows) -> Float[Array, "n d"]:
+    """The nearest point to each row `[n, d]` on the plane of the components, `[n, d]`: what they make of it."""
+    return jnp.asarray(rows) - _outside(components, rows)[0]
+
+
+def residual(components: Components, rows: Rows) -> Float[Array, " n"]:
+    """Squared distance of each row `[n, d]` from the plane of the components, `[n]`, in squared units of the rows."""
+    return jnp.sum(_outside(components, rows)[0] ** 2, axis=-1)
+
+
+def mahalanobis(components: Components, rows: Rows) -> Float[Array, " n"]:
+    """Squared distance of each row `[n, d]` in units of the variance along its way, `[n]`, without unit.
+
+    Twice the negative log-likelihood of probabilistic PCA, without its constant. Directions without variance count
+    with a thousandth of the mean variance, so that a constant training set gives finite scores.
+    """
+    outside, codes = _outside(components, rows)
+    d, k = components.directions.shape
+    total = jnp.sum(components.variances) + components.noise * (d - k)
+    least = jnp.maximum(1e-3 * total / d, TINY)
+    inside = jnp.sum(codes**2 / jnp.maximum(components.variances, least), axis=-1)
+    return inside + jnp.sum(outside**2, axis=-1) / jnp.maximum(components.noise, least)
+
+
+def _outside(components: Components, rows: Rows) -> tuple[Array, Array]:
+    """What the components leave of each row, and its code."""
+    centred = jnp.asarray(rows) - components.mean
+    codes = centred @ components.directions
+    return centred - codes @ components.directions.T, codes
+
+
+@partial(jax.jit, static_argnames="count")
+def nearest(bank: Rows, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"], Array]:
+    """Distances `[n, count]` from each row `[n, d]` to its nearest rows of the bank `[m, d]`, and their places there.
+
+    Exact: every distance is computed, in blocks that fit in memory.
+
+    Raises:
+        InputError: `count` below 1, or more neighbours than the bank has rows.
+    """
+    need_at_least(count, 1, what="neighbours")
+    if count > bank.shape[0]:
+        raise InputError(
+            f"{count} neighbours asked for, but there are {bank.shape[0]} normal rows; use more, or fewer neighbours"
+        )
+    bank = jnp.asarray(bank)
+    lengths = jnp.sum(bank**2, axis=-1)
+
+    def block(some: Array) -> tuple[Array, Array]:
+        products = jnp.matmul(some, bank.T, precision=jax.lax.Precision.HIGHEST)
+        squares = jnp.sum(some**2, axis=-1, keepdims=True) + lengths - 2 * products
+        # Without the barrier XLA turns a slice of the result into a sort of everything, 14 times slower on CPU.
+        found, places = jax.lax.optimization_barrier(jax.lax.top_k(-squares, count))
+        return jnp.sqrt(jnp.maximum(-found, 0.0)), places
+
+    rows = jnp.asarray(rows)
+    size = max(1, CHUNK // bank.shape[0])
+    if rows.shape[0] <= size:
+        return block(rows)
+    spare = -rows.shape[0] % size
+    blocks = jnp.pad(rows, [(0, spare), (0, 0)]).reshape(-1, size, rows.shape[1])
+    return jax.tree.map(lambda x: x.reshape(-1, count)[: rows.shape[0]], jax.lax.map(block, blocks))
