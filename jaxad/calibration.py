@@ -55,7 +55,7 @@ def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
             f"calibrated maps must be {' x '.join(map(str, usual.mean.shape))} pixels, as those it was fitted on; "
             f"got {' x '.join(map(str, maps.shape[1:]))}: resize the images, or use a recipe without calibration"
         )
-    return (jnp.asarray(maps) - usual.mean) / usual.deviation
+    return (jnp.asarray(maps) - usual.mean[None]) / usual.deviation[None]
 
 
 def pool(maps: Maps, *, share: float) -> Float[Array, " n"]:

@@ -63,7 +63,8 @@ def oriented_gradients(
     magnitude = jnp.sqrt(across**2 + down**2 + TINY**2)
     turn = jnp.arctan2(down, across + TINY) / (2 * math.pi) * orientations
     half = orientations / 2
-    apart = jnp.abs(jnp.mod(turn[..., None] - jnp.arange(orientations) + half, orientations) - half)
+    directions = jnp.arange(orientations).reshape(1, 1, 1, 1, -1)
+    apart = jnp.abs(jnp.mod(turn[..., None] - directions + half, orientations) - half)
     strengths = (magnitude[..., None] * jnp.maximum(0.0, 1.0 - apart)).reshape(n, h, w, -1)
     cells = (_bells(length, _centres(length, step), spread) for length in (h, w))
     means = jnp.einsum("ih,nhwk,jw->nijk", next(cells), strengths, next(cells))

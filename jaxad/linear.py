@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from jaxad._check import InputError, need_at_least
 
 Rows = Float[Array | np.ndarray, "n d"]
+Bank = Float[Array | np.ndarray, "m d"]
 CHUNK = 2**24
 """Numbers of one block of distances."""
 TINY = 1e-12
@@ -54,7 +55,7 @@ def fit_components(rows: Rows, *, count: int) -> Components:
             "use more normal images, or fewer components"
         )
     mean = jnp.mean(rows, axis=0)
-    centred = jnp.asarray(rows) - mean
+    centred = jnp.asarray(rows) - mean[None]
     # The smaller of the two Gram matrices has the same spectrum.
     wide = n < d
     gram = jnp.matmul(*((centred, centred.T) if wide else (centred.T, centred)), precision=jax.lax.Precision.HIGHEST)
@@ -63,7 +64,9 @@ def fit_components(rows: Rows, *, count: int) -> Components:
     directions = vectors[:, :count]
     if wide:
         directions = centred.T @ directions
-        directions = directions / jnp.maximum(jnp.linalg.norm(directions, axis=0), jnp.finfo(jnp.float32).tiny)
+        directions = directions / jnp.maximum(
+            jnp.linalg.norm(directions, axis=0, keepdims=True), jnp.finfo(jnp.float32).tiny
+        )
     noise = jnp.sum(values[count:]) / (d - count)
     return Components(mean, directions, values[:count], noise)
 
@@ -88,19 +91,19 @@ def mahalanobis(components: Components, rows: Rows) -> Float[Array, " n"]:
     d, k = components.directions.shape
     total = jnp.sum(components.variances) + components.noise * (d - k)
     least = jnp.maximum(1e-3 * total / d, TINY)
-    inside = jnp.sum(codes**2 / jnp.maximum(components.variances, least), axis=-1)
+    inside = jnp.sum(codes**2 / jnp.maximum(components.variances, least)[None], axis=-1)
     return inside + jnp.sum(outside**2, axis=-1) / jnp.maximum(components.noise, least)
 
 
 def _outside(components: Components, rows: Rows) -> tuple[Array, Array]:
     """What the components leave of each row, and its code."""
-    centred = jnp.asarray(rows) - components.mean
+    centred = jnp.asarray(rows) - components.mean[None]
     codes = centred @ components.directions
     return centred - codes @ components.directions.T, codes
 
 
 @partial(jax.jit, static_argnames="count")
-def nearest(bank: Rows, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"], Array]:
+def nearest(bank: Bank, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"], Array]:
     """Distances `[n, count]` from each row `[n, d]` to its nearest rows of the bank `[m, d]`, and their places there.
 
     Exact: every distance is computed, in blocks that fit in memory.
@@ -118,7 +121,7 @@ def nearest(bank: Rows, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"],
 
     def block(some: Array) -> tuple[Array, Array]:
         products = jnp.matmul(some, bank.T, precision=jax.lax.Precision.HIGHEST)
-        squares = jnp.sum(some**2, axis=-1, keepdims=True) + lengths - 2 * products
+        squares = jnp.sum(some**2, axis=-1, keepdims=True) + lengths[None] - 2 * products
         # Without the barrier XLA turns a slice of the result into a sort of everything, 14 times slower on CPU.
         found, places = jax.lax.optimization_barrier(jax.lax.top_k(-squares, count))
         return jnp.sqrt(jnp.maximum(-found, 0.0)), places

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,10 @@ from jaxad import bundle, losses
 from jaxad._check import InputError
 from jaxad.detector import detector as room
 from jaxad.detector import find_faults, fit, fit_members, load
+from jaxad.features import oriented_gradients
 from jaxad.losses import residual
 from jaxad.models import PatchVAE
-from jaxad.recipes import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE, to_document
+from jaxad.recipes import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, SSIM_AE, to_document
 from tests.references.heatmap import heatmap as slow_heatmap
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -209,6 +211,9 @@ KINDS = {
     "ssim_ae": replace(SSIM_AE, **(BLOCKS | {"latent_dim": 0}), **QUICK),
     "dense_ae": replace(DENSE_AE, encoder=(6, 3), decoder=(6,), **QUICK),
     "latent_ocsvm": replace(LATENT_OCSVM, encoder=(6, 2), decoder=(6,), **QUICK, code_activation="linear"),
+    "neighbours": replace(GRADIENT_NEIGHBOURS, count=2),
+    "components": replace(GRADIENT_NEIGHBOURS, transform="none", score="mahalanobis", count=2),
+    "calibrated": replace(RECIPE, holdout=0.4, pool="top"),
 }
 SMALL = images_of(6, 12, 13, 1)
 CODES = {"conv_ae": (3,), "ssim_ae": (3, 4, 4), "dense_ae": (3,), "latent_ocsvm": (2,)}
@@ -238,12 +243,17 @@ def test_scores_of_every_kind(name, each):
     scored = each[name].score_all(SMALL)
     names = {"patch_vae": {"unregularised", "regularised"}, "ssim_ae": {"squared_error", "ssim_loss"}}
     names["latent_ocsvm"] = {"squared_error", "one_class_svm"}
+    names |= {"neighbours": {"nearest"}, "components": {"residual", "mahalanobis"}}
+    names["calibrated"] = names["patch_vae"] | {"calibrated"}
     assert scored.keys() == names.get(name, {"squared_error"})
     for scores in scored.values():
         assert (scores.image.shape, scores.map.shape) == ((6,), (6, 12, 13))
         assert scores.image.dtype == scores.map.dtype == np.float32
         assert np.isfinite(scores.map).all()
-    jax.tree.map(np.testing.assert_array_equal, each[name].score(SMALL), scored[each[name].recipe.score])
+    judged = "calibrated" if name == "calibrated" else each[name].recipe.score
+    # One score alone is another program, so sums may be added in another order.
+    near = partial(np.testing.assert_allclose, rtol=ROUNDING, atol=ROUNDING)
+    jax.tree.map(near, each[name].score(SMALL), scored[judged])
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -471,3 +481,53 @@ def test_blind_reconstruction_is_a_fault(each, middle, blind):
 def test_blind_windows_are_a_fault(detector):
     flat = with_params(detector, "heads", kernel=0.0, bias=0.0)
     assert "blind reconstruction" in kinds(find_faults(flat, IMAGES))
+
+
+# Closed forms and calibration
+
+
+def test_neighbours_score_the_mean_distance_in_gradients(each):
+    rows = np.asarray(oriented_gradients(SMALL)).reshape(len(SMALL), -1)
+    new = images_of(3, 12, 13, 1, seed=5)
+    others = np.asarray(oriented_gradients(new)).reshape(3, -1)
+    distances = np.sort(np.linalg.norm(others[:, None] - rows[None], axis=-1), axis=1)
+    scores = each["neighbours"].score(new)
+    np.testing.assert_allclose(scores.image, distances[:, :2].mean(1), rtol=1e-3)
+    assert scores.map.shape == (3, 12, 13)
+    # Cells are means of their pixels' squares, so the map adds up to the nearest squared distance, spread out.
+    assert (np.argsort(scores.map.mean((1, 2))) == np.argsort(distances[:, 0])).all()
+
+
+def test_a_closed_form_has_no_network_and_no_history(each):
+    detector, history = fit(jax.random.key(0), KINDS["components"], SMALL)
+    assert history.terms == {}
+    jax.tree.map(np.testing.assert_array_equal, detector, each["components"])
+    with pytest.raises(InputError, match="has no network: it is fitted in closed form"):
+        detector.system.make_model()
+
+
+def test_too_few_images_for_a_closed_form_say_what_would_do():
+    with pytest.raises(InputError, match="2 neighbours asked for, but there are 1 normal rows"):
+        fit(jax.random.key(0), KINDS["neighbours"], SMALL[:1])
+    with pytest.raises(InputError, match="2 rows of 156 numbers have 1 to 1 principal components"):
+        fit(jax.random.key(0), KINDS["components"], SMALL[:2])
+
+
+def test_calibrated_score_is_in_units_of_the_held_out(each):
+    detector = each["calibrated"]
+    every = detector.score_all(SMALL)
+    assert set(every) == {"unregularised", "regularised", "calibrated"}
+    expected = (every["unregularised"].map - detector.usual.mean[None]) / detector.usual.deviation[None]
+    np.testing.assert_allclose(every["calibrated"].map, expected, atol=1e-4)
+    top = np.sort(expected.reshape(len(SMALL), -1))[:, ::-1][:, : round(0.1 * 156)].mean(1)
+    np.testing.assert_allclose(detector.score(SMALL).image, top, rtol=1e-4, atol=1e-4)
+    members, _ = fit_members(jax.random.key(0), detector.recipe, SMALL, count=2)
+    assert (members[0].usual.mean != members[1].usual.mean).any()
+    with pytest.raises(InputError, match="calibrated maps must be 12 x 13 pixels"):
+        detector.score(images_of(1, 13, 13, 1))
+
+
+@pytest.mark.parametrize(("share", "words"), [(1.0, r"in \[0, 1\), got 1.0"), (0.1, "holdout=0.1 of 6 images is 1")])
+def test_holdout_that_cannot_be(share, words):
+    with pytest.raises(InputError, match=words):
+        fit(jax.random.key(0), replace(RECIPE, holdout=share), SMALL)

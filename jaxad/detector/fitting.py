@@ -115,7 +115,7 @@ def _fit(
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
     system = make_system(recipe, images.shape[1:])
     need_unit_range(np.asarray(images))
-    images, held = _hold_out(keys[0], images, recipe.holdout)
+    images, held = _hold_out(keys, images, recipe.holdout)
     began = time.perf_counter()
     variables = system.solve(jnp.asarray(images, jnp.float32))
     if variables is None:
@@ -127,23 +127,25 @@ def _fit(
     return [_calibrated(detector, held) for detector in detectors], history
 
 
-def _hold_out(key: PRNGKey, images: Images, share: float) -> tuple[Images, Images]:
-    """The images to train on and those held out, drawn at random."""
+def _hold_out(keys: PRNGKeys, images: Images, share: float) -> tuple[Watched, Watched]:
+    """The images to train on and those held out, drawn at random; all members share them."""
     if not 0 <= share < 1:
         raise InputError(f"holdout must lie in [0, 1), got {share}")
+    pixels = np.asarray(images)
+    if not share:
+        return pixels, pixels[:0]
     count = round(share * len(images))
-    if share and not 2 <= count < len(images):
+    if not 2 <= count < len(images):
         raise InputError(
             f"holdout={share:g} of {len(images)} images is {count}; hold out at least 2 and keep at least 1 to train on"
         )
-    # The key's own splits draw weights, crops and orders; folding is another stream.
-    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, 2**31 - 1), len(images)))
-    held = np.sort(order[:count])
-    pixels = np.asarray(images)
-    return np.delete(pixels, held, axis=0) if count else images, pixels[held]
+    # The first key's own splits draw weights, crops and orders; folding is another stream.
+    key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 2**31 - 1)[0]
+    held = np.sort(np.asarray(jax.random.permutation(key, len(images)))[:count])
+    return np.delete(pixels, held, axis=0), pixels[held]
 
 
-def _calibrated(detector: Detector, held: Images) -> Detector:
+def _calibrated(detector: Detector, held: Watched) -> Detector:
     if not len(held):
         return detector
     return dataclasses.replace(detector, usual=fit_usual(detector.score(held).map))

@@ -4,12 +4,25 @@
 """
 
 from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
-from jaxad.recipes.rows import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, RECIPES, SSIM_AE, TEXTURE_VAE, VARIANTS
+from jaxad.recipes.rows import (
+    CLOSED_FORM,
+    CONV_AE,
+    DENSE_AE,
+    GRADIENT_NEIGHBOURS,
+    LATENT_OCSVM,
+    PATCH_VAE,
+    RECIPES,
+    SSIM_AE,
+    TEXTURE_VAE,
+    VARIANTS,
+)
 from jaxad.recipes.settings import from_document, published_variant, to_document, with_settings
 
 __all__ = [
+    "CLOSED_FORM",
     "CONV_AE",
     "DENSE_AE",
+    "GRADIENT_NEIGHBOURS",
     "LATENT_OCSVM",
     "PATCH_VAE",
     "RECIPES",

@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxad._check import InputError
+from jaxad.features import logarithm, oriented_gradients, remove_median
+from tests.references.features import oriented_gradients as slow_oriented_gradients
+
+PHOTOGRAPH = (skimage.data.camera()[100:228:8, 100:292:8] / 255).astype(np.float32)[None, :, :, None]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blur": 0.5, "orientations": 12, "spread": 2.0, "step": 4, "power": 1 / 3},
+        {"blur": 1.0, "orientations": 5, "spread": 1.0, "step": 3, "power": 1.0},
+    ],
+    ids=["default", "other"],
+)
+def test_oriented_gradients_against_loops(options):
+    images = np.concatenate([PHOTOGRAPH, PHOTOGRAPH[:, ::-1] ** 2], axis=-1)
+    expected = slow_oriented_gradients(images[0], **options)
+    np.testing.assert_allclose(oriented_gradients(images, **options)[0], expected, atol=2e-5)
+
+
+def test_an_edge_has_the_direction_in_which_it_rises():
+    """A step up to the right is direction 0 of 4, one up downwards direction 1, and their opposites 2 and 3."""
+    rising = np.zeros((1, 12, 12, 1), np.float32)
+    rising[:, :, 6:] = 1
+    turned = [rising, rising.swapaxes(1, 2), rising[:, :, ::-1], rising.swapaxes(1, 2)[:, ::-1]]
+    for direction, image in enumerate(turned):
+        strengths = oriented_gradients(np.ascontiguousarray(image), orientations=4, power=1.0).sum((0, 1, 2))
+        assert int(jnp.argmax(strengths)) == direction
+        assert float(strengths[direction] / strengths.sum()) > 0.99
+
+
+@settings(deadline=None, max_examples=6)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 6), st.integers(2, 9))
+def test_any_size_gives_unit_length_and_ignores_contrast(h, w, step, orientations):
+    images = np.random.default_rng(0).random((2, h, w, 1), np.float32)
+    found = oriented_gradients(images, step=step, orientations=orientations)
+    assert found.shape == (2, -(-h // step), -(-w // step), orientations)
+    np.testing.assert_allclose((found**2).sum((1, 2, 3)), 1, rtol=1e-5)
+    if min(h, w) > 3:
+        np.testing.assert_allclose(
+            oriented_gradients(images * 0.5, step=step, orientations=orientations), found, atol=2e-3
+        )
+
+
+@pytest.mark.parametrize(
+    "image", [jnp.zeros((1, 9, 9, 1)), jnp.ones((1, 9, 9, 1)), PHOTOGRAPH], ids=["0", "1", "photo"]
+)
+@pytest.mark.parametrize(
+    "transform", [oriented_gradients, logarithm, remove_median, lambda x: remove_median(x, size=3)]
+)
+def test_gradients_are_finite(image, transform):
+    weights = np.random.default_rng(0).random(transform(image).shape)
+    gradient = jax.grad(lambda x: jnp.sum(transform(x) * weights))(jnp.asarray(image))
+    assert jnp.isfinite(gradient).all()
+
+
+def test_logarithm_keeps_ends_and_turns_light_into_a_shift():
+    ends = jnp.asarray([0.0, 1.0]).reshape(1, 1, 2, 1)
+    np.testing.assert_allclose(logarithm(ends), ends, atol=1e-6)
+    bright, dim = (logarithm(light * PHOTOGRAPH * 0.9 + 0.05, offset=1e-6) for light in (1.0, 0.5))
+    assert float(jnp.std(bright - dim)) < 0.02 < float(jnp.mean(bright - dim))
+
+
+def test_median_against_scipy():
+    import scipy.ndimage
+
+    image = PHOTOGRAPH[0, :, :, 0]
+    local = image - scipy.ndimage.median_filter(image, 5, mode="nearest")
+    np.testing.assert_allclose(remove_median(PHOTOGRAPH, size=5)[0, :, :, 0], local, atol=1e-7)
+    np.testing.assert_allclose(remove_median(PHOTOGRAPH)[0, :, :, 0], image - np.median(image), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("transform", "options", "words"),
+    [
+        (oriented_gradients, {"blur": 0.0, "power": -1.0}, "blur must be positive, got 0.0"),
+        (oriented_gradients, {"orientations": 1}, "orientations must be at least 2, got 1"),
+        (oriented_gradients, {"step": 0}, "step must be at least 1, got 0"),
+        (logarithm, {"offset": 0.0}, "offset must be positive"),
+        (remove_median, {"size": 4}, "size must be odd and at least 1"),
+    ],
+)
+def test_bad_options_are_refused(transform, options, words):
+    with pytest.raises(InputError, match=words):
+        transform(PHOTOGRAPH, **options)

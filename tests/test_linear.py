@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.decomposition
+import sklearn.neighbors
+
+from jaxad import linear
+from jaxad._check import InputError
+from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
+
+MIXED = np.random.default_rng(0).normal(size=(12, 12)) * np.geomspace(3, 0.1, 12)
+
+
+def rows_of(count, seed):
+    return (np.random.default_rng(seed).normal(size=(count, 12)) @ MIXED + 5).astype(np.float32)
+
+
+TRAIN, TEST = rows_of(200, 1), rows_of(50, 2)
+
+
+@pytest.mark.parametrize("count", [200, 9], ids=["more rows than numbers", "fewer"])
+def test_components_are_those_of_scikit_learn(count):
+    ours = fit_components(TRAIN[:count], count=4)
+    theirs = sklearn.decomposition.PCA(4, svd_solver="full").fit(TRAIN[:count].astype(np.float64))
+    np.testing.assert_allclose(ours.mean, theirs.mean_, rtol=1e-5)
+    np.testing.assert_allclose(ours.variances, theirs.explained_variance_, rtol=1e-4)
+    np.testing.assert_allclose(np.abs(np.sum(ours.directions * theirs.components_.T, axis=0)), 1, rtol=1e-4)
+    back = theirs.inverse_transform(theirs.transform(TEST))
+    np.testing.assert_allclose(project(ours, TEST), back, atol=2e-3)
+    np.testing.assert_allclose(residual(ours, TEST), ((TEST - back) ** 2).sum(1), rtol=2e-3)
+
+
+def test_mahalanobis_is_the_likelihood_of_probabilistic_pca():
+    """scikit-learn's log-likelihood is -1/2 (Mahalanobis + log determinant + d log 2 pi)."""
+    ours = fit_components(TRAIN, count=4)
+    theirs = sklearn.decomposition.PCA(4, svd_solver="full").fit(TRAIN.astype(np.float64))
+    expected = -2 * theirs.score_samples(TEST) + np.linalg.slogdet(theirs.get_precision())[1] - 12 * np.log(2 * np.pi)
+    np.testing.assert_allclose(mahalanobis(ours, TEST), expected, rtol=2e-3)
+
+
+def test_rows_on_the_plane_leave_nothing():
+    flat = TRAIN[:, :2] @ np.random.default_rng(3).normal(size=(2, 12)).astype(np.float32)
+    components = fit_components(flat, count=2)
+    np.testing.assert_allclose(residual(components, flat), 0, atol=1e-6 * (flat**2).sum(1).max())
+
+
+def test_constant_rows_give_finite_scores():
+    components = fit_components(np.ones((5, 4), np.float32), count=2)
+    scores = mahalanobis(components, np.asarray([[1, 1, 1, 1], [2, 1, 1, 1]], np.float32))
+    assert np.isfinite(scores).all()
+    assert scores[1] > scores[0]
+
+
+@pytest.mark.parametrize("chunk", [2**24, 40 * 7], ids=["one block", "blocks of 7"])
+def test_neighbours_are_those_of_scikit_learn(chunk, monkeypatch):
+    monkeypatch.setattr(linear, "CHUNK", chunk)
+    jax.clear_caches()
+    bank = TRAIN[:40]
+    distances, places = nearest(bank, TEST, count=3)
+    expected, where = sklearn.neighbors.NearestNeighbors(n_neighbors=3, algorithm="brute").fit(bank).kneighbors(TEST)
+    np.testing.assert_array_equal(places, where)
+    np.testing.assert_allclose(distances, expected, rtol=1e-3)
+    jax.clear_caches()
+
+
+def test_a_row_of_the_bank_is_its_own_neighbour():
+    distances, places = nearest(TRAIN, TRAIN, count=1)
+    np.testing.assert_array_equal(places[:, 0], np.arange(len(TRAIN)))
+    # Of numbers near 100 the squares differ by their rounding.
+    np.testing.assert_allclose(distances, 0, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: fit_components(TRAIN[:1], count=1), "at least 2 rows, got 1"),
+        (lambda: fit_components(TRAIN[:5], count=5), "5 rows of 12 numbers have 1 to 4 principal components"),
+        (lambda: fit_components(TRAIN, count=0), "asked for 0"),
+        (lambda: nearest(TRAIN[:3], TEST, count=4), "4 neighbours asked for, but there are 3 normal rows"),
+        (lambda: nearest(TRAIN, TEST, count=0), "neighbours must be at least 1, got 0"),
+    ],
+)
+def test_bad_counts_are_refused_with_what_would_do(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_gradient_of_a_score_is_that_of_the_formula():
+    components = fit_components(TRAIN, count=4)
+    gradient = jax.grad(lambda rows: jnp.sum(residual(components, rows)))(jnp.asarray(TEST))
+    np.testing.assert_allclose(gradient, 2 * (TEST - project(components, TEST)), atol=1e-3)
