@@ -25,7 +25,7 @@ def jaxad_epoch(name: str) -> Callable[[], float]:
     system = make_system(recipe, (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
     examples = system.make_examples(jax.random.key(1), images)
-    optimizer = make_optimizer(recipe)
+    optimizer = make_optimizer(recipe, updates=UPDATES[name])
     variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())
     state = training.make_state(variables, optimizer)
     steps = UPDATES[name]

@@ -22,7 +22,7 @@ from jaxad.detector.systems import AutoencoderSystem, make_system
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe, Recipe
 
-__all__ = ["POOLS", "Detector", "Scores", "load"]
+__all__ = ["CALIBRATED", "POOLS", "Detector", "Scores", "load"]
 
 BATCH_PIXELS = 2**18
 """Pixels scored in one call of the compiled program; small images are batched up to it."""

@@ -90,13 +90,16 @@ def fit_members(
     return _fit(keys, recipe, images, watched, extra_batch, on_epoch, first)
 
 
-def make_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """Adam as the recipe sets it."""
+def make_optimizer(recipe: Recipe, *, updates: int) -> optax.GradientTransformation:
+    """Adam as the recipe sets it, for so many updates in all."""
 
-    def rate(updates: Any) -> Any:
-        return recipe.learning_rate / (1.0 + recipe.learning_rate_decay * updates)
+    def decayed(done: Any) -> Any:
+        return recipe.learning_rate / (1.0 + recipe.learning_rate_decay * done)
 
-    adam = optax.adam(rate if recipe.learning_rate_decay else recipe.learning_rate, eps=recipe.adam_epsilon)
+    rate: Any = decayed if recipe.learning_rate_decay else recipe.learning_rate
+    if recipe.one_cycle:
+        rate = optax.cosine_onecycle_schedule(updates, recipe.learning_rate)
+    adam = optax.adam(rate, eps=recipe.adam_epsilon)
     if not recipe.weight_decay:
         return adam
     return optax.chain(optax.add_decayed_weights(recipe.weight_decay), adam)
@@ -161,16 +164,18 @@ def _train(
     on_detectors: Callable[[int, list[Detector]], None] | None,
 ) -> tuple[list[Detector], History]:
     recipe = system.recipe
-    optimizer = make_optimizer(recipe)
     pixels = jnp.asarray(images, jnp.float32)
+    init_keys, crop_keys, fit_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    examples = _examples(system, crop_keys, pixels)
+    count = examples.shape[examples.ndim - 4]
+    steps = count // min(recipe.batch_size, count) + (extra_batch is not None)
+    optimizer = make_optimizer(recipe, updates=recipe.epochs * steps)
 
     @partial(jax.vmap, in_axes=0)
     def start(key: PRNGKey) -> State:
         return training.make_state(system.make_model().init(key, system.example()), optimizer)
 
-    init_keys, crop_keys, fit_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     state = jax.jit(start)(init_keys)
-    examples = _examples(system, crop_keys, pixels)
     single = len(keys) == 1
     if single:
         # One member runs without the axis in front: a plain product is faster than a batch of one.

@@ -29,7 +29,7 @@ class PatchVAESystem(System):
     """A VAE on windows, for images of any height and width."""
 
     recipe: PatchVAERecipe
-    scores = ("unregularised", "regularised")
+    scores = ("unregularised", "regularised", "likelihood", "squared_error")
     losses = ("negative_elbo", "batch_summed_negative_elbo")
 
     def need_sound(self) -> None:
@@ -45,7 +45,9 @@ class PatchVAESystem(System):
 
     def make_model(self) -> PatchVAE:
         """See `System`."""
-        return PatchVAE(self.recipe.window, self.recipe.filters, self.recipe.latent_dim, self.shape[-1])
+        recipe = self.recipe
+        ranges = (_pair(recipe.variance_range), _pair(recipe.z_log_variance_range))
+        return PatchVAE(recipe.window, recipe.filters, recipe.latent_dim, self.shape[-1], *ranges)
 
     def example(self) -> Array:
         """One window, `[1, p, q, c]`."""
@@ -104,11 +106,19 @@ class WindowScorer:
     dtype: DTypeLike = flax.struct.field(pytree_node=False, default="float32")
 
     def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
-        """`unregularised` is the term M of the negative ELBO, `regularised` all of D + A + M; nats a window, `[k]`."""
+        """The terms of the negative ELBO D + A + M in four ways, in nats a window, `[k]`.
+
+        `unregularised` is M, `regularised` all three, `likelihood` A + M; `squared_error` is a mean over pixels.
+        """
         output = PatchVAEOutput(*self.system.run(self.variables, windows, self.dtype))
         unregularised = losses.residual(windows, output.mean, output.variance)
-        rest = losses.divergence(output.z_mean, output.z_log_variance) + losses.log_variance(output.variance)
-        return {"unregularised": unregularised, "regularised": rest + unregularised}
+        likelihood = unregularised + losses.log_variance(output.variance)
+        return {
+            "unregularised": unregularised,
+            "regularised": likelihood + losses.divergence(output.z_mean, output.z_log_variance),
+            "likelihood": likelihood,
+            "squared_error": losses.squared_error(windows, output.mean),
+        }
 
 
 class AutoencoderSystem(System):
@@ -219,3 +229,7 @@ def make_system(recipe: Recipe, shape: tuple[int, ...]) -> System:
     system = SYSTEMS[recipe.model](recipe, (height, width, channels))
     system.need_sound()
     return system
+
+
+def _pair(numbers: tuple[float, ...]) -> tuple[float, float] | None:
+    return (numbers[0], numbers[1]) if numbers else None

@@ -1,5 +1,6 @@
 """The patch VAE: a small convolutional VAE whose decoder gives a mean and a variance for every pixel."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,12 +38,17 @@ class PatchVAE(nn.Module):
         filters: channels after each halving; the decoder uses them in reverse.
         latent_dim: size of the code z.
         channels: channels of the windows.
+        variance_range: least and greatest variance of a pixel, between which the head moves on a logarithmic scale;
+            None is the published sigmoid, whose variance can come near zero and its likelihood near infinity.
+        z_log_variance_range: where the log-variance of the code is clipped; None leaves it free.
     """
 
     window: tuple[int, int] = (8, 8)
     filters: Sequence[int] = (16, 32)
     latent_dim: int = 2
     channels: int = 1
+    variance_range: tuple[float, float] | None = None
+    z_log_variance_range: tuple[float, float] | None = None
 
     def setup(self) -> None:
         """Build the layers; their names are the paths of the parameters."""
@@ -78,7 +84,10 @@ class PatchVAE(nn.Module):
         for convolution, norm in zip(self.encoder, self.encoder_norm, strict=True):
             x = norm(convolution(x), train=train)
         x = x.reshape(x.shape[0], -1)
-        return self.z_mean(x), self.z_log_variance(x)
+        z_log_variance = self.z_log_variance(x)
+        if self.z_log_variance_range is not None:
+            z_log_variance = jnp.clip(z_log_variance, *self.z_log_variance_range)
+        return self.z_mean(x), z_log_variance
 
     def decode(
         self, z: Float[Array, "k z"], *, train: bool = False
@@ -89,6 +98,9 @@ class PatchVAE(nn.Module):
         for convolution, norm in zip(self.decoder, self.decoder_norm, strict=True):
             x = norm(convolution(x), train=train)
         mean, variance = jnp.split(self.heads_norm(self.heads(x), train=train), 2, -1)
+        if self.variance_range is not None:
+            low, high = self.variance_range
+            variance = low * jnp.exp(math.log(high / low) * variance)
         return mean, variance
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxad import metrics, plots
-from jaxad.detector import POOLS, Detector, Scores
+from jaxad.detector import CALIBRATED, POOLS, Detector, Scores
 from jaxad.protocols.experiment import Data, Experiment, Numbers
 from jaxad.training import History
 
@@ -26,13 +26,14 @@ class PatchVAEExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`."""
-        return {
-            "auroc": {
-                f"{name}_{pool}": metrics.auroc(data.anomalous, np.asarray(POOLS[pool](scored[name].map)))
-                for name in LABELS
-                for pool in ("mean", "max")
-            }
+        auroc = {
+            f"{name}_{pool}": metrics.auroc(data.anomalous, np.asarray(POOLS[pool](scored[name].map)))
+            for name in LABELS
+            for pool in ("mean", "max")
         }
+        if CALIBRATED in scored:
+            auroc[CALIBRATED] = metrics.auroc(data.anomalous, scored[CALIBRATED].image)
+        return {"auroc": auroc}
 
     def draw(
         self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
@@ -40,9 +41,10 @@ class PatchVAEExperiment(Experiment):
         """See `Experiment`."""
         first = [int(np.argmax(~data.anomalous)), int(np.argmax(data.anomalous))]
         titles = [f"{kind}: {data.test.names[i]}" for kind, i in zip(("normal", "anomaly"), first, strict=True)]
-        for name, label in LABELS.items():
+        labels = LABELS | {name: f"{name} score" for name in scored if name == CALIBRATED}
+        for name, label in labels.items():
             figure = plots.heatmap_pairs(data.test.images[first], scored[name].map[first], titles, label=label)
             yield f"heatmap_{name}.png", figure
-        curves = {label: scored[name].image for name, label in LABELS.items()}
+        curves = {label: scored[name].image for name, label in labels.items()}
         title = f"{self.protocol.dataset}: {self.protocol.normal} normal, {self.protocol.anomaly} anomalous"
         yield "roc.png", plots.roc(data.anomalous, curves, title=title)

@@ -46,6 +46,8 @@ class Recipe:
     learning_rate: float
     learning_rate_decay: float = 0.0
     """The rate is divided by 1 + this x updates made, as in the `decay` of older Keras."""
+    one_cycle: bool = False
+    """The rate rises to `learning_rate` and falls to nothing again over all updates, along cosines."""
     weight_decay: float = 0.0
     """Times the weights, added to the gradient: PyTorch's L2 form."""
     adam_epsilon: float = 1e-7
@@ -64,6 +66,10 @@ class PatchVAERecipe(Recipe):
     reduce: Reduce = "mean"
     filters: tuple[int, ...] = (16, 32)
     latent_dim: int = 2
+    variance_range: tuple[float, ...] = ()
+    """Least and greatest variance of a pixel; empty is the published sigmoid."""
+    z_log_variance_range: tuple[float, ...] = ()
+    """Where the log-variance of the code is clipped; empty leaves it free."""
     crops: int = 100_000
     """Random windows of the normal images to train on."""
     skip_last: bool = False
