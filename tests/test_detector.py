@@ -12,7 +12,7 @@ from jaxad.detector import detector as room
 from jaxad.detector import find_faults, fit, fit_members, load
 from jaxad.features import oriented_gradients
 from jaxad.losses import residual
-from jaxad.models import PatchVAE
+from jaxad.models import PatchVAE, PatchVAEOutput
 from jaxad.recipes import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, SSIM_AE, to_document
 from tests.references.heatmap import heatmap as slow_heatmap
 
@@ -78,7 +78,7 @@ def test_detector_is_a_pytree(detector):
     assert same.recipe == detector.recipe
     np.testing.assert_array_equal(same.score(IMAGES).map, detector.score(IMAGES).map)
     maps = jax.jit(lambda detector, images: detector.apply(images))(detector, IMAGES)
-    assert maps.keys() == {"unregularised", "regularised"}
+    assert maps.keys() == VAE_SCORES
     np.testing.assert_allclose(maps["unregularised"].map, detector.score(IMAGES).map, rtol=ROUNDING)
 
 
@@ -216,6 +216,7 @@ KINDS = {
     "calibrated": replace(RECIPE, holdout=0.4, pool="top"),
 }
 SMALL = images_of(6, 12, 13, 1)
+VAE_SCORES = {"unregularised", "regularised", "likelihood", "squared_error"}
 CODES = {"conv_ae": (3,), "ssim_ae": (3, 4, 4), "dense_ae": (3,), "latent_ocsvm": (2,)}
 
 
@@ -241,10 +242,10 @@ def test_saved_and_loaded_bit_for_bit(name, each, tmp_path):
 @pytest.mark.parametrize("name", KINDS)
 def test_scores_of_every_kind(name, each):
     scored = each[name].score_all(SMALL)
-    names = {"patch_vae": {"unregularised", "regularised"}, "ssim_ae": {"squared_error", "ssim_loss"}}
+    names = {"patch_vae": VAE_SCORES, "ssim_ae": {"squared_error", "ssim_loss"}}
     names["latent_ocsvm"] = {"squared_error", "one_class_svm"}
     names |= {"neighbours": {"nearest"}, "components": {"residual", "mahalanobis"}}
-    names["calibrated"] = names["patch_vae"] | {"calibrated"}
+    names["calibrated"] = VAE_SCORES | {"calibrated"}
     assert scored.keys() == names.get(name, {"squared_error"})
     for scores in scored.values():
         assert (scores.image.shape, scores.map.shape) == ((6,), (6, 12, 13))
@@ -271,6 +272,23 @@ def test_scores_are_made_of_reconstructions_and_codes(name, each):
         assert len(np.unique(scored["ssim_loss"].map[0])) == 6
     if "one_class_svm" in scored:
         np.testing.assert_allclose(scored["one_class_svm"].image, detector.head.score(codes), atol=ROUNDING)
+
+
+def test_bounded_variance_and_code(each):
+    """Both ends of the head, and the clip of the code, from weights that drive them there."""
+    recipe = replace(RECIPE, variance_range=(0.01, 0.25), z_log_variance_range=(-1.0, 2.0), epochs=1, one_cycle=True)
+    detector, _ = fit(jax.random.key(0), recipe, IMAGES)
+    for bias, variance, z_log_variance in ((-100.0, 0.01, -1.0), (100.0, 0.25, 2.0)):
+        driven = with_params(with_params(detector, "heads_norm", bias=bias), "z_log_variance", bias=bias)
+        output = PatchVAEOutput(*driven.system.make_model().apply(driven.variables, IMAGES[:, :4, :4]))
+        np.testing.assert_allclose(output.variance, variance, rtol=1e-5)
+        np.testing.assert_array_equal(output.z_log_variance, z_log_variance)
+        total = driven.score_all(IMAGES)
+        windows = losses.log_variance(output.variance)
+        np.testing.assert_allclose(windows, 8 * np.log(2 * np.pi * variance), rtol=1e-5)
+        np.testing.assert_allclose(
+            total["likelihood"].map - total["unregularised"].map, windows[0], rtol=1e-3, atol=1e-3
+        )
 
 
 def test_windows_reconstruct_no_images(detector):
@@ -311,6 +329,10 @@ def test_any_range_is_taken_only_when_said(name, each):
         (replace(KINDS["dense_ae"], output_activation="tahn"), "unknown output_activation 'tahn'.*did you mean 'tanh'"),
         (replace(KINDS["dense_ae"], model="dense"), "unknown model 'dense'"),
         (replace(RECIPE, window=(6, 4), filters=(4, 4)), "window must be a multiple of 4 pixels"),
+        (replace(RECIPE, variance_range=(0.0, 1.0)), "variance_range must be empty or two numbers above 0"),
+        (replace(RECIPE, z_log_variance_range=(1.0,)), "z_log_variance_range must be empty or two numbers, the lower"),
+        (replace(KINDS["neighbours"], transform="gradients"), "unknown transform 'gradients'"),
+        (replace(KINDS["neighbours"], count=0), "count must be at least 1, got 0"),
     ],
 )
 def test_bad_recipe_of_other_kinds(recipe, message):
@@ -517,7 +539,7 @@ def test_too_few_images_for_a_closed_form_say_what_would_do():
 def test_calibrated_score_is_in_units_of_the_held_out(each):
     detector = each["calibrated"]
     every = detector.score_all(SMALL)
-    assert set(every) == {"unregularised", "regularised", "calibrated"}
+    assert set(every) == VAE_SCORES | {"calibrated"}
     expected = (every["unregularised"].map - detector.usual.mean[None]) / detector.usual.deviation[None]
     np.testing.assert_allclose(every["calibrated"].map, expected, atol=1e-4)
     top = np.sort(expected.reshape(len(SMALL), -1))[:, ::-1][:, : round(0.1 * 156)].mean(1)

@@ -35,7 +35,7 @@ FIGURES = {
 SCORES = {
     "conv-ae": {"squared_error"},
     "ssim-ae": {"squared_error", "ssim_loss"},
-    "patch-vae": {"unregularised", "regularised"},
+    "patch-vae": {"unregularised", "regularised", "likelihood", "squared_error"},
     "latent-ocsvm": {"squared_error", "one_class_svm"},
     "dense-ae": {"squared_error"},
 }

@@ -40,11 +40,11 @@ class ClosedFormSystem(System):
         need_at_least(self.recipe.count, 1, what="count")
 
     def cells(self, images: Images) -> Float[Array, "n rows columns o"]:
-        """Transformed images: so many numbers a cell of a grid."""
+        """Transformed images, `[n, rows, columns, o]`: so many numbers a cell of a grid."""
         return TRANSFORMS[self.recipe.transform](images)
 
     def solve(self, images: Images) -> PyTree:
-        """The normal images themselves, transformed, or their principal components."""
+        """The normal images `[n, h, w, c]` themselves, transformed, or their principal components."""
         need_images(images)
         rows = jnp.concatenate([_rows(self, images[i : i + BLOCK]) for i in range(0, len(images), BLOCK)])
         if self.recipe.score == "nearest":

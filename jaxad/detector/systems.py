@@ -1,5 +1,6 @@
 """What each recipe's model, loss and scores are: one system a kind of model."""
 
+import math
 from typing import ClassVar
 
 import flax
@@ -36,6 +37,11 @@ class PatchVAESystem(System):
         """See `System`; the window must also be one that the model can halve."""
         super().need_sound()
         need_window(self.shape[:2], self.recipe.window, self.recipe.stride)
+        for name, least in (("variance_range", 0.0), ("z_log_variance_range", -math.inf)):
+            numbers = getattr(self.recipe, name)
+            if numbers and not (len(numbers) == 2 and least < numbers[0] < numbers[1]):
+                above = " above 0" if least == 0 else ""
+                raise InputError(f"{name} must be empty or two numbers{above}, the lower first; got {numbers}")
         halvings = len(self.recipe.filters)
         if any(length % 2**halvings for length in self.recipe.window):
             raise InputError(
@@ -145,7 +151,7 @@ class AutoencoderSystem(System):
 
         return loss
 
-    def reconstruct(self, variables: PyTree, images: Images, dtype: DTypeLike = "float32") -> AutoencoderOutput:
+    def reconstruct(self, variables: PyTree, images: Images, *, dtype: DTypeLike = "float32") -> AutoencoderOutput:
         """Reconstruction `[n, h, w, c]` and code of images; jit-safe."""
         return AutoencoderOutput(*self.run(variables, images, dtype))
 
@@ -158,7 +164,7 @@ class AutoencoderSystem(System):
         and in the map a window's value stands at its middle, repeated into the border.
         """
         images = jnp.asarray(images)
-        output = self.reconstruct(variables, images, dtype)
+        output = self.reconstruct(variables, images, dtype=dtype)
         error = jnp.mean((images - output.reconstruction) ** 2, axis=-1)
         scored = {"squared_error": Scored(POOLS[self.recipe.pool](error), error)}
         if "ssim_loss" in (self.recipe.loss, self.recipe.score):

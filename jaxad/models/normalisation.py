@@ -89,7 +89,7 @@ _standardise.defvjp(_standardise_forward, _standardise_backward)
 
 
 def rescale(x: Array, mean: Array, gain: Array, bias: Array, *, axis: int) -> Array:
-    """`(x - mean) gain + bias` with one number a channel, which lies along `axis`."""
+    """`(x - mean) gain + bias` with one number a channel, `[c]`, which lies along `axis`."""
     return (x - _along(mean, x, axis)) * _along(gain, x, axis) + _along(bias, x, axis)
 
 

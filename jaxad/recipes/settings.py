@@ -92,6 +92,8 @@ def _as_tuples(value: Any) -> Any:
 def _parse(text: str, kind: Any) -> object:
     """The text as a value of the annotated type `kind`; ValueError where it is none."""
     inside = get_args(kind)
+    if not text and inside == (float, Ellipsis):
+        return ()  # a range that is left out
     if get_origin(kind) is tuple:
         # A tuple of tuples leaves the commas to the outer one.
         entries = text.split("," if "," in text or ":" not in text or get_origin(inside[0]) is tuple else ":")
