@@ -224,6 +224,14 @@ def test_confusion_matrix_shows_no_share_of_nothing():
     assert [text.get_text() for text in axis.texts] == ["0", "0", "0\n0.00 %", "5\n100.00 %"]
 
 
+def test_heatmap_pairs_keep_their_unit_within_limits():
+    figure = plots.heatmap_pairs(GREY[:2], MAPS[:2], ["normal", "anomaly"], label="deviations", limits=(0.0, 4.0))
+    drawn = [axes.images[0] for axes in figure.axes if axes.get_title() == "deviations"]
+    assert [image.get_clim() for image in drawn] == [(0.0, 4.0)] * 2
+    for image, score_map in zip(drawn, MAPS[:2], strict=True):
+        np.testing.assert_array_equal(image.get_array(), score_map)
+
+
 def test_heatmap_pairs_are_scaled_together():
     figure = plots.heatmap_pairs(GREY[:2], np.stack([MAPS[0], MAPS[1] + 1]), ["normal", "anomaly"], label="score")
     first, second = (np.asarray(figure.axes[i].images[0].get_array()) for i in (1, 3))

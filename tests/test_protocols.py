@@ -244,3 +244,11 @@ def test_bad_runs_are_refused(recipe, message, tmp_path):
 def test_no_seeds(tmp_path):
     with pytest.raises(InputError, match="seeds must be at least 1, got 0"):
         run_recipe(PATCH_VAE, out=tmp_path, seeds=0)
+
+
+def test_held_out_normals_add_a_calibrated_score(tmp_path):
+    results = run_recipe(replace(RECIPES["patch-vae"], holdout=0.25, pool="top"), out=tmp_path, seed=0)
+    assert results["auroc"].keys() == AUROCS["patch-vae"] | {"calibrated"}
+    assert (tmp_path / "heatmap_calibrated.png").exists()
+    with np.load(tmp_path / "scores.npz") as file:
+        assert "calibrated" in file.files

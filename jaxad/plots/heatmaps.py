@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def heatmap_pairs(images: ImageStack, maps: MapStack, titles: Sequence[str], *, label: str) -> "Figure":
+def heatmap_pairs(
+    images: ImageStack,
+    maps: MapStack,
+    titles: Sequence[str],
+    *,
+    label: str,
+    limits: tuple[float, float] | None = None,
+) -> "Figure":
     """The published figure: each image in grey beside its heatmap, all heatmaps on one scale.
 
     The maps are scaled together to 1..10 and coloured logarithmically, as in the public code of
@@ -24,6 +31,7 @@ def heatmap_pairs(images: ImageStack, maps: MapStack, titles: Sequence[str], *, 
         maps: `[n, h, w]`, the heatmap of each image.
         titles: one an image.
         label: what the heatmaps show.
+        limits: scores shown by the lowest and the highest colour, on a linear scale, for maps that have a unit.
 
     Raises:
         InputError: there is no image.
@@ -38,9 +46,13 @@ def heatmap_pairs(images: ImageStack, maps: MapStack, titles: Sequence[str], *, 
         shown = show_image(row[0], image)
         row[0].set_title(title)
         figure.colorbar(shown, ax=row[0], shrink=0.8)
+        row[1].set_title(label)
+        if limits is not None:
+            shown = row[1].imshow(score_map, cmap="Blues", vmin=limits[0], vmax=limits[1])
+            figure.colorbar(shown, ax=row[1], shrink=0.8, extend="both")
+            continue
         scaled = 1.0 + 9.0 * (score_map - low) / (high - low or 1.0)
         shown = row[1].imshow(scaled, cmap="Blues", norm=LogNorm(1.0, 10.0))
-        row[1].set_title(label)
         bar = figure.colorbar(shown, ax=row[1], shrink=0.8, ticks=[1, 2, 3, 5, 10])
         bar.ax.minorticks_off()
         bar.ax.set_yticklabels(["1", "2", "3", "5", "10"])

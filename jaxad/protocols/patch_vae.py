@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 LABELS = {"unregularised": "unregularised score M", "regularised": "regularised score D + A + M"}
 
+DEVIATIONS = (0.0, 4.0)
+"""Of the colours of a calibrated map."""
+
 
 class PatchVAEExperiment(Experiment):
     """Heatmaps of both scores, and how well their mean and maximum tell the classes apart."""
@@ -41,9 +44,12 @@ class PatchVAEExperiment(Experiment):
         """See `Experiment`."""
         first = [int(np.argmax(~data.anomalous)), int(np.argmax(data.anomalous))]
         titles = [f"{kind}: {data.test.names[i]}" for kind, i in zip(("normal", "anomaly"), first, strict=True)]
-        labels = LABELS | {name: f"{name} score" for name in scored if name == CALIBRATED}
+        labels = LABELS | ({CALIBRATED: "deviations above usual"} if CALIBRATED in scored else {})
         for name, label in labels.items():
-            figure = plots.heatmap_pairs(data.test.images[first], scored[name].map[first], titles, label=label)
+            limits = DEVIATIONS if name == CALIBRATED else None
+            figure = plots.heatmap_pairs(
+                data.test.images[first], scored[name].map[first], titles, label=label, limits=limits
+            )
             yield f"heatmap_{name}.png", figure
         curves = {label: scored[name].image for name, label in labels.items()}
         title = f"{self.protocol.dataset}: {self.protocol.normal} normal, {self.protocol.anomaly} anomalous"
