@@ -293,7 +293,7 @@ def test_bounded_variance_and_code(each):
 
 def test_windows_reconstruct_no_images(detector):
     for call in (detector.reconstruct, detector.encode):
-        with pytest.raises(InputError, match="'patch-vae' sees windows, so it reconstructs no whole images"):
+        with pytest.raises(InputError, match="'patch-vae' is no autoencoder of whole images"):
             call(IMAGES)
 
 
@@ -525,6 +525,10 @@ def test_a_closed_form_has_no_network_and_no_history(each):
     detector, history = fit(jax.random.key(0), KINDS["components"], SMALL)
     assert history.terms == {}
     jax.tree.map(np.testing.assert_array_equal, detector, each["components"])
+    with pytest.raises(InputError, match="leave watched and extra_batch out"):
+        fit(jax.random.key(0), KINDS["components"], SMALL, watched={"noise": SMALL})
+    with pytest.raises(InputError, match="no autoencoder of whole images"):
+        detector.reconstruct(SMALL)
     with pytest.raises(InputError, match="has no network: it is fitted in closed form"):
         detector.system.make_model()
 

@@ -62,8 +62,8 @@ class Detector:
         Args:
             images: the images.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
-            dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores by some
-                percent, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
+            dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores
+                slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
 
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN.
@@ -82,7 +82,7 @@ class Detector:
         """What the model makes of whole images `[n, h, w, c]`: `[n, h, w, c]`; arguments as in `score`.
 
         Raises:
-            InputError: as `score`, or the model sees windows and not whole images.
+            InputError: as `score`, or the model is no autoencoder of whole images.
         """
         return self._autoencoded(images, any_range).reconstruction
 
@@ -129,7 +129,7 @@ class Detector:
     def _autoencoded(self, images: Images, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):
             raise InputError(
-                f"recipe {self.recipe.name!r} sees windows, so it reconstructs no whole images; score them"
+                f"recipe {self.recipe.name!r} is no autoencoder of whole images, so it reconstructs none; score them"
             )
         return self._in_batches(_reconstruct_batch, images, any_range=any_range)
 

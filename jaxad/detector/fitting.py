@@ -121,6 +121,8 @@ def _fit(
     images, held = _hold_out(keys, images, recipe.holdout)
     began = time.perf_counter()
     variables = system.solve(jnp.asarray(images, jnp.float32))
+    if variables is not None and (watched or extra_batch is not None):
+        raise InputError(f"recipe {recipe.name!r} is fitted in closed form; leave watched and extra_batch out")
     if variables is None:
         detectors, history = _train(keys, system, images, watched, extra_batch, on_epoch, on_detectors)
     else:
