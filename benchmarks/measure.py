@@ -74,11 +74,16 @@ def ratio_to_peers(rates: Mapping[str, Mapping[str, float]], peers: Mapping[str,
     return rates["jaxad"]["median"] / max(rates[name]["median"] for name in peers) if peers else None
 
 
+def stamp() -> dict[str, str]:
+    """Today's date and the commit that is measured."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return {"date": time.strftime("%Y-%m-%d"), "commit": commit}
+
+
 def keep(name: str, result: Mapping[str, Any]) -> None:
     """Write a result to `results/NAME.json` with its date, commit and machine."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     RESULTS.mkdir(exist_ok=True)
-    kept = {**result, "date": time.strftime("%Y-%m-%d"), "commit": commit, "environment": environment()}
+    kept = {**result, **stamp(), "environment": environment()}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 

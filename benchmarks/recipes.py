@@ -9,12 +9,11 @@ as it is done, beside those of earlier calls, with its seeds, its machine and it
 import argparse
 import dataclasses
 import json
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import jaxad
+from benchmarks.measure import stamp
 from jaxad.recipes import published_variant
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
@@ -38,10 +37,9 @@ def run(name: str, *, seeds: int, data_dir: Path | None, out: Path) -> dict[str,
     results = jaxad.protocols.run_recipe(
         rows()[name], out=out / name.replace(" ", "-"), seed=0, seeds=seeds, data_dir=data_dir
     )
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     left_out = ("history", "members", "settings")
     kept = {key: value for key, value in results.items() if key not in left_out}
-    return {**kept, "seeds": seeds, "date": time.strftime("%Y-%m-%d"), "commit": commit}
+    return {**kept, "seeds": seeds, **stamp()}
 
 
 def cell(result: dict[str, Any], *path: str) -> str:

@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PyTree
 
 from jaxad import features, linear
-from jaxad._check import need_at_least, need_images, need_one_of
+from jaxad._check import need_at_least, need_one_of
 from jaxad._types import Images
 from jaxad.detector.system import Scored, System
 from jaxad.one_class_svm import OneClassSVM
@@ -45,10 +45,10 @@ class ClosedFormSystem(System):
 
     def solve(self, images: Images) -> PyTree:
         """The normal images `[n, h, w, c]` themselves, transformed, or their principal components."""
-        need_images(images)
         rows = jnp.concatenate([_rows(self, images[i : i + BLOCK]) for i in range(0, len(images), BLOCK)])
         if self.recipe.score == "nearest":
-            linear.nearest(rows, rows[:1], count=self.recipe.count)  # refuses more neighbours than images
+            # Refuses more neighbours than images, and computes nothing.
+            jax.eval_shape(partial(linear.nearest, count=self.recipe.count), rows, rows[:1])
             return {"bank": rows}
         return linear.fit_components(rows, count=self.recipe.count)._asdict()
 

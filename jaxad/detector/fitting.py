@@ -120,7 +120,7 @@ def _fit(
     need_unit_range(np.asarray(images))
     images, held = _hold_out(keys, images, recipe.holdout)
     began = time.perf_counter()
-    variables = system.solve(jnp.asarray(images, jnp.float32))
+    variables = system.solve(images)
     if variables is not None and (watched or extra_batch is not None):
         raise InputError(f"recipe {recipe.name!r} is fitted in closed form; leave watched and extra_batch out")
     if variables is None:

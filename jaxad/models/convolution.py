@@ -88,7 +88,7 @@ def _slices_then_product(x: Array, kernel: Array, pads: Pads, strides: Pair, sha
 
 
 def _columns_then_shifts(x: Array, kernel: Array, pads: Pads, shape: Pair) -> Array:
-    """One product a whole column of pixels, then shifts across: `[c, h, w, n]` to `[f, h2, w2, n]`.
+    """Whole columns of pixels as the channels of a row, so that only shifts across are left: to `[f, h2, w2, n]`.
 
     The kernel down a column is a band of a dense matrix, so some of the product multiplies zeros; where the column
     is short that costs less than the shifts down which it saves.
@@ -96,15 +96,9 @@ def _columns_then_shifts(x: Array, kernel: Array, pads: Pads, shape: Pair) -> Ar
     p, q, c, f = kernel.shape
     _, h, w, n = x.shape
     places = jnp.stack([jnp.eye(shape[0], h, a - pads[0][0], dtype=kernel.dtype) for a in range(p)])
-    band = jnp.einsum("pYy,pqcf->qfYcy", places, kernel).reshape(-1, c * h)
-    taps = jax.lax.split((band @ x.reshape(c * h, -1)).reshape(-1, shape[0], w, n), [f] * q)
-    zero = jnp.zeros((), x.dtype)
-
-    def shifted(b: int) -> Array:
-        across = b - pads[1][0]
-        return jax.lax.pad(taps[b], zero, [(0, 0, 0), (0, 0, 0), (-across, shape[1] - w + across, 0), (0, 0, 0)])
-
-    return reduce(operator.add, map(shifted, range(q)))
+    band = jnp.einsum("pYy,pqcf->qcyfY", places, kernel).reshape(1, q, c * h, f * shape[0])
+    row = _product_then_shifts(x.reshape(c * h, 1, w, n), band, ((0, 0), pads[1]), (1, 1), (1, shape[1]))
+    return row.reshape(f, *shape, n)
 
 
 def _product_then_shifts(x: Array, kernel: Array, pads: Pads, dilation: Pair, shape: Pair) -> Array:
