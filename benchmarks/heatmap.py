@@ -18,7 +18,8 @@ import numpy as np
 import jaxad
 from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers
 from jaxad.detector import Detector
-from jaxad.detector.systems import WindowScorer, make_system
+from jaxad.detector.patch_vae import WindowScorer
+from jaxad.detector.systems import make_system
 
 IMAGES, LOOP_WINDOWS = 200, 121
 FLOP_A_WINDOW = 152e3

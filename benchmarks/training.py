@@ -13,7 +13,7 @@ import numpy as np
 import jaxad
 from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
 from jaxad import training
-from jaxad.detector.fitting import make_optimizer
+from jaxad.detector.learning import make_optimizer
 from jaxad.detector.systems import make_system
 
 UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "dense-ae": 100}

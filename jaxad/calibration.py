@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError
-from jaxad._types import Maps
+from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
 
@@ -76,17 +76,31 @@ def pool(maps: Maps, *, share: float) -> Float[Array, " n"]:
     return jnp.mean(flat if count == flat.shape[1] else jax.lax.top_k(flat, count)[0], axis=1)
 
 
-def fuse(scores: Float[Array, "detectors n"], normal: Float[Array, "detectors m"]) -> Float[Array, " n"]:
-    """Sum over few, different detectors of their scores `[detectors, n]`, each in deviations above its normal ones.
+class Unit(NamedTuple):
+    """What is usual of one kind of score, wherever it stands; a pytree of two numbers."""
 
-    Args:
-        scores: of the images to judge.
-        normal: of held-out normal images, `[detectors, m]`, m at least 2.
+    mean: Float[Array, ""]
+    deviation: Float[Array, ""]
+
+
+def fit_unit(normal: Float[AnyArray, "..."]) -> Unit:
+    """Mean and standard deviation over all of the scores `[...]` of held-out normal images; at least two.
+
+    Where all are the same there is no unit, and the deviation is 1: then scores keep their own.
 
     Raises:
-        InputError: fewer than two normal scores.
+        InputError: fewer than two scores.
     """
-    if normal.shape[1] < 2:
-        raise InputError(f"fusion needs at least 2 held-out normal scores, got {normal.shape[1]}; hold out more")
-    mean, deviation = jnp.mean(normal, axis=1, keepdims=True), jnp.std(normal, axis=1, ddof=1, keepdims=True)
-    return jnp.sum((scores - mean) / jnp.where(deviation > TINY, deviation, 1.0), axis=0)
+    if normal.size < 2:
+        raise InputError(f"a unit needs at least 2 held-out normal scores, got {normal.size}; hold out more")
+    deviation = jnp.std(jnp.asarray(normal), ddof=1)
+    return Unit(jnp.mean(normal), jnp.where(deviation > TINY, deviation, 1.0))
+
+
+def in_unit(scores: Float[AnyArray, "*any"], unit: Unit) -> Float[Array, "*any"]:
+    """Deviations above the usual of scores `[...]`, so that those of different detectors may be added: `[...]`.
+
+    >>> in_unit(jnp.array([1.0, 7.0]), fit_unit(jnp.array([0.0, 2.0, 1.0]))).tolist()
+    [0.0, 6.0]
+    """
+    return (jnp.asarray(scores) - unit.mean) / unit.deviation

@@ -54,22 +54,53 @@ def oriented_gradients(
     raise_problems(f"{name} must be positive, got {value}" for name, value in options.items() if not value > 0)
     need_at_least(orientations, 2, what="orientations")
     need_at_least(step, 1, what="step")
-    n, h, w, _ = images.shape
-    (soft_down, slope_down), (soft_across, slope_across) = (_smooth_and_differ(length, blur) for length in (h, w))
-    x = jnp.asarray(images)
-    across = jnp.einsum("ih,nhwc,jw->nijc", soft_down, x, slope_across)
-    down = jnp.einsum("ih,nhwc,jw->nijc", slope_down, x, soft_across)
-    # The small number moves the angle of a flat spot off the point where arctan2 has no gradient.
-    magnitude = jnp.sqrt(across**2 + down**2 + TINY**2)
-    turn = jnp.arctan2(down, across + TINY) / (2 * math.pi) * orientations
-    half = orientations / 2
-    directions = jnp.arange(orientations).reshape(1, 1, 1, 1, -1)
-    apart = jnp.abs(jnp.mod(turn[..., None] - directions + half, orientations) - half)
-    strengths = (magnitude[..., None] * jnp.maximum(0.0, 1.0 - apart)).reshape(n, h, w, -1)
-    cells = (_bells(length, _centres(length, step), spread) for length in (h, w))
-    means = jnp.einsum("ih,nhwk,jw->nijk", next(cells), strengths, next(cells))
+    strengths = _strengths(jnp.asarray(images), blur=blur, orientations=orientations, period=2 * math.pi)
+    means = _cells(strengths, spread=spread, step=step)
     raised = (means + TINY) ** power
     return raised / jnp.sqrt(jnp.sum(raised**2, axis=(1, 2, 3), keepdims=True))
+
+
+def gradient_energies(
+    images: Images,
+    *,
+    blurs: tuple[float, ...] = (0.5, 1.5, 3.0),
+    orientations: int = 6,
+    spread: float = 4.0,
+    step: int = 4,
+    floor: float = 0.003,
+) -> Float[Array, "n rows columns o"]:
+    """What a surface is like around each point of a coarse grid: its brightness, and how rough it is at several scales.
+
+    The logarithm of the mean strength of the edges of each direction, without regard to their sign; a spot that is
+    smoother than usual differs from it as much as one that is rougher.
+
+    Args:
+        images: `[n, h, w, c]`.
+        blurs: deviations of the Gaussian before the differences, one a scale.
+        orientations: directions in half a turn.
+        spread: deviation of the Gaussian around each point.
+        step: pixels between the points; the grid is centred.
+        floor: added to the strengths, in units of the pixel, so that noise below it does not count.
+
+    Returns:
+        `[n, rows, columns, c (1 + scales x orientations)]`, brightness first, with `rows = ceil(h / step)`.
+
+    Raises:
+        InputError: wrong images, no scale, or an option that is not positive.
+
+    >>> gradient_energies(jnp.zeros((1, 28, 28, 1))).shape
+    (1, 7, 7, 19)
+    """
+    need_images(images)
+    need_at_least(len(blurs), 1, what="number of blurs")
+    options = [*(("blur", blur) for blur in blurs), ("spread", spread), ("floor", floor)]
+    raise_problems(f"{name} must be positive, got {value}" for name, value in options if not value > 0)
+    need_at_least(orientations, 2, what="orientations")
+    need_at_least(step, 1, what="step")
+    x = jnp.asarray(images)
+    scales = [_strengths(x, blur=blur, orientations=orientations, period=math.pi) for blur in blurs]
+    energies = jnp.log(_cells(jnp.concatenate(scales, axis=-1), spread=spread, step=step) + floor)
+    return jnp.concatenate([_cells(x, spread=spread, step=step), energies], axis=-1)
 
 
 def logarithm(images: Images, *, offset: float = 0.03) -> Float[Array, "n h w c"]:
@@ -112,6 +143,27 @@ def remove_median(images: Images, *, size: int | None = None) -> Float[Array, "n
     _, h, w, _ = x.shape
     around = [padded[:, a : a + h, b : b + w] for a in range(size) for b in range(size)]
     return x - jnp.median(jnp.stack(around), axis=0)
+
+
+def _strengths(x: Array, *, blur: float, orientations: int, period: float) -> Float[Array, "n h w o"]:
+    """Magnitudes of the gradients, each shared between the two nearest of the directions that divide `period`."""
+    n, h, w, _ = x.shape
+    (soft_down, slope_down), (soft_across, slope_across) = (_smooth_and_differ(length, blur) for length in (h, w))
+    across = jnp.einsum("ih,nhwc,jw->nijc", soft_down, x, slope_across)
+    down = jnp.einsum("ih,nhwc,jw->nijc", slope_down, x, soft_across)
+    # The small number moves the angle of a flat spot off the point where arctan2 has no gradient.
+    magnitude = jnp.sqrt(across**2 + down**2 + TINY**2)
+    turn = jnp.arctan2(down, across + TINY) / period * orientations
+    half = orientations / 2
+    directions = jnp.arange(orientations).reshape(1, 1, 1, 1, -1)
+    apart = jnp.abs(jnp.mod(turn[..., None] - directions + half, orientations) - half)
+    return (magnitude[..., None] * jnp.maximum(0.0, 1.0 - apart)).reshape(n, h, w, -1)
+
+
+def _cells(x: Array, *, spread: float, step: int) -> Float[Array, "n rows columns o"]:
+    """Gaussian means of `[n, h, w, o]` around each point of the grid."""
+    down, across = (_bells(length, _centres(length, step), spread) for length in x.shape[1:3])
+    return jnp.einsum("ih,nhwk,jw->nijk", down, x, across)
 
 
 def _smooth_and_differ(length: int, blur: float) -> tuple[Array, Array]:

@@ -9,9 +9,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxad._types import Images
+from jaxad._types import Images, Maps
 from jaxad.ssim import ssim
 
 Codes = Float[Array | np.ndarray, "n z"]
@@ -87,3 +87,14 @@ def _total(values: Images) -> Float[Array, " n"]:
     """
     columns = jnp.swapaxes(values, 0, -1).reshape(-1, values.shape[0])
     return jnp.matmul(jnp.ones(columns.shape[0], columns.dtype), columns, precision=jax.lax.Precision.HIGHEST)
+
+
+def cross_entropy(masks: Bool[Array | np.ndarray, "n h w"], log_odds: Maps) -> Float[Array, " n"]:
+    """What it costs to say that each pixel is defective with these log-odds, in nats, averaged over h and w.
+
+    `-log p` where the mask is True and `-log (1 - p)` where it is not, with `p = 1 / (1 + exp(-log_odds))`.
+
+    >>> float(cross_entropy(jnp.zeros((1, 2, 2), bool), jnp.zeros((1, 2, 2)))[0])
+    0.6931
+    """
+    return jnp.mean(jax.nn.softplus(jnp.where(masks, -log_odds, log_odds)), axis=(1, 2))

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxad._check import InputError
-from jaxad.calibration import fit_usual, fuse, pool, unusualness
+from jaxad.calibration import fit_unit, fit_usual, in_unit, pool, unusualness
 
 MAPS = np.random.default_rng(0).normal(3.0, 2.0, (20, 4, 5)).astype(np.float32)
 
@@ -49,11 +49,14 @@ def test_pool_lies_between_mean_and_maximum():
     np.testing.assert_array_equal(pool(MAPS, share=1e-9), MAPS.max((1, 2)))
 
 
-def test_fusion_weighs_detectors_alike():
-    normal = jnp.asarray([[0.0, 2.0], [10.0, 30.0]])
-    # Means 1 and 20, deviations sqrt 2 and sqrt 200: both images are sqrt 2 above in one detector.
-    fused = fuse(jnp.asarray([[3.0, 1.0], [20.0, 40.0]]), normal)
-    np.testing.assert_allclose(fused, np.sqrt(2), rtol=1e-6)
+def test_a_unit_is_a_deviation_above_the_mean():
+    """Scores 0 and 2 have mean 1 and deviation sqrt 2, so 3 is sqrt 2 above."""
+    unit = fit_unit(jnp.asarray([[0.0], [2.0]]))
+    np.testing.assert_allclose(in_unit(jnp.asarray([1.0, 3.0]), unit), [0, np.sqrt(2)], atol=1e-6)
+
+
+def test_scores_that_are_all_the_same_keep_their_unit():
+    np.testing.assert_allclose(in_unit(jnp.asarray([4.5]), fit_unit(np.full(3, 4.0, np.float32))), [0.5])
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_fusion_weighs_detectors_alike():
         (lambda: fit_usual(MAPS, softening=0.0), "softening must be positive"),
         (lambda: unusualness(MAPS[:, :3], fit_usual(MAPS)), "must be 4 x 5 pixels.* got 3 x 5"),
         (lambda: pool(MAPS, share=0.0), r"share must lie in \(0, 1\]"),
-        (lambda: fuse(jnp.ones((2, 3)), jnp.ones((2, 1))), "at least 2 held-out normal scores, got 1"),
+        (lambda: fit_unit(jnp.ones(1)), "at least 2 held-out normal scores, got 1"),
     ],
 )
 def test_bad_input_is_refused(call, words):

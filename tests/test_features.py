@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxad._check import InputError
-from jaxad.features import logarithm, oriented_gradients, remove_median
+from jaxad.features import gradient_energies, logarithm, oriented_gradients, remove_median
+from tests.references.features import gradient_energies as slow_gradient_energies
 from tests.references.features import oriented_gradients as slow_oriented_gradients
 
 PHOTOGRAPH = (skimage.data.camera()[100:228:8, 100:292:8] / 255).astype(np.float32)[None, :, :, None]
@@ -25,6 +26,24 @@ def test_oriented_gradients_against_loops(options):
     images = np.concatenate([PHOTOGRAPH, PHOTOGRAPH[:, ::-1] ** 2], axis=-1)
     expected = slow_oriented_gradients(images[0], **options)
     np.testing.assert_allclose(oriented_gradients(images, **options)[0], expected, atol=2e-5)
+
+
+def test_gradient_energies_against_loops():
+    images = np.concatenate([PHOTOGRAPH, PHOTOGRAPH[:, ::-1] ** 2], axis=-1)
+    options = {"blurs": (0.5, 2.0), "orientations": 5, "spread": 3.0, "step": 4, "floor": 0.01}
+    expected = slow_gradient_energies(images[0], **options)
+    np.testing.assert_allclose(gradient_energies(images, **options)[0], expected, atol=2e-4)
+
+
+def test_gradient_energies_of_a_flat_image_are_its_brightness_and_the_floor():
+    found = gradient_energies(np.full((1, 12, 16, 1), 0.25, np.float32), floor=0.01)
+    np.testing.assert_allclose(found[..., 0], 0.25, atol=1e-6)
+    np.testing.assert_allclose(found[..., 1:], np.log(0.01), atol=1e-4)
+
+
+def test_gradient_energies_forget_the_sign_of_an_edge():
+    energies = gradient_energies(PHOTOGRAPH)
+    np.testing.assert_allclose(gradient_energies(1 - PHOTOGRAPH)[..., 1:], energies[..., 1:], atol=1e-3)
 
 
 def test_an_edge_has_the_direction_in_which_it_rises():
@@ -55,7 +74,7 @@ def test_any_size_gives_unit_length_and_ignores_contrast(h, w, step, orientation
     "image", [jnp.zeros((1, 9, 9, 1)), jnp.ones((1, 9, 9, 1)), PHOTOGRAPH], ids=["0", "1", "photo"]
 )
 @pytest.mark.parametrize(
-    "transform", [oriented_gradients, logarithm, remove_median, lambda x: remove_median(x, size=3)]
+    "transform", [oriented_gradients, gradient_energies, logarithm, remove_median, lambda x: remove_median(x, size=3)]
 )
 def test_gradients_are_finite(image, transform):
     weights = np.random.default_rng(0).random(transform(image).shape)

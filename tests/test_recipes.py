@@ -9,6 +9,7 @@ from jaxad.detector.systems import make_system
 from jaxad.recipes import (
     PATCH_VAE,
     RECIPES,
+    AutoRecipe,
     from_document,
     published_variant,
     to_document,
@@ -27,9 +28,13 @@ def test_recipe_is_frozen_data(recipe):
         recipe.epochs = 3
 
 
-@pytest.mark.parametrize(("name", "recipe"), RECIPES.items(), ids=RECIPES)
-def test_recipe_names_things_that_exist(name, recipe):
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_names_things_that_exist(name):
+    recipe = RECIPES[name]
     assert recipe.name == name
+    if isinstance(recipe, AutoRecipe):
+        assert all(RECIPES[candidate.name] == candidate for candidate in recipe.candidates)
+        return
     system = make_system(recipe, (28, 28, 1))
     assert recipe.loss in system.losses
     assert recipe.score in system.scores

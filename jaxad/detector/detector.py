@@ -17,8 +17,9 @@ from jaxad import bundle, recipes
 from jaxad._check import InputError, need_images, need_one_of, need_unit_range, raise_problems
 from jaxad._types import Images
 from jaxad.calibration import Usual, unusualness
+from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.system import POOLS, Scored, System
-from jaxad.detector.systems import AutoencoderSystem, make_system
+from jaxad.detector.systems import make_system
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe, Recipe
 
@@ -29,6 +30,19 @@ BATCH_PIXELS = 2**18
 CALIBRATED = "calibrated"
 DTYPES = ("float32", "bfloat16")
 """What a model can compute in."""
+
+
+class Candidate(NamedTuple):
+    """What `auto` found out about one recipe."""
+
+    name: str
+    separation: float | None
+    """Mean of two AUROCs, each of held-out normal images against copies of them: with a defect drawn on each, and
+    turned or mixed as a whole. None where the recipe could not be fitted."""
+    seconds: float
+    """To fit it on the other images and to score."""
+    reason: str
+    """Why it could not be fitted; empty where it could."""
 
 
 class Scores(NamedTuple):
@@ -51,7 +65,9 @@ class Detector:
     head: OneClassSVM | None = None
     """The one-class SVM on the code, where the recipe has one."""
     usual: Usual | None = None
-    """What held-out normal images score at each position, where the recipe holds some out."""
+    """What held-out normal images score at each position, where the recipe is calibrated by them."""
+    comparison: tuple[Candidate, ...] = flax.struct.field(pytree_node=False, default=())
+    """The recipes from which this one was chosen, by `auto`."""
 
     def score(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
         """Score images `[n, h, w, c]`, float in [0, 1], by the score that the recipe names.
@@ -115,6 +131,7 @@ class Detector:
             "jaxad": importlib.metadata.version("jaxad"),
             "recipe": recipes.to_document(self.recipe),
             "shape": list(self.shape),
+            "comparison": [list(candidate) for candidate in self.comparison],
         }
         bundle.write(path, _flat(tree), document)
 
@@ -186,7 +203,11 @@ def load(path: str | os.PathLike[str]) -> Detector:
     problems = [] if isinstance(stored, dict) else ["recipe"]
     if not (isinstance(sizes, list) and len(sizes) == 3 and all(isinstance(n, int) and n > 0 for n in sizes)):
         problems.append("shape")
+    compared = document.get("comparison", [])
+    if not (isinstance(compared, list) and all(isinstance(row, list) and len(row) == 4 for row in compared)):
+        problems.append("comparison")
     raise_problems(f"bundle {str(path)!r} holds no detector: it has no {name}" for name in problems)
+    assert isinstance(compared, list)
     assert isinstance(stored, dict)
     assert isinstance(sizes, list)
     recipe, shape = recipes.from_document(stored), (sizes[0], sizes[1], sizes[2])
@@ -195,15 +216,15 @@ def load(path: str | os.PathLike[str]) -> Detector:
     wanted = _flat({"variables": template}, shapes=True)
     if isinstance(recipe, DenseAERecipe) and recipe.score == "one_class_svm":
         wanted.update(_wanted_head(arrays, recipe.encoder[-1]))
-    if recipe.holdout:
+    if system.calibrated:
         wanted.update({f"usual/{name}": jax.ShapeDtypeStruct(shape[:2], np.float32) for name in Usual._fields})
     raise_problems(_misfits(arrays, wanted, path))
     variables = jax.tree_util.tree_map_with_path(lambda keys, leaf: arrays[_path(("variables", *keys))], template)
     head = None
     if recipe.score == "one_class_svm":
         head = OneClassSVM(*(arrays[f"head/{name}"] for name in OneClassSVM._fields))
-    usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if recipe.holdout else None
-    return Detector(recipe, shape, variables, head, usual)
+    usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if system.calibrated else None
+    return Detector(recipe, shape, variables, head, usual, tuple(Candidate(*row) for row in compared))
 
 
 def _wanted_head(arrays: dict[str, np.ndarray], codes: int) -> dict[str, Any]:

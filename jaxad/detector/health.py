@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxad._types import Images
+from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.detector import Detector
-from jaxad.detector.systems import AutoencoderSystem, PatchVAESystem
+from jaxad.detector.patch_vae import PatchVAESystem
 from jaxad.losses import divergence
 from jaxad.models import PatchVAEOutput
 

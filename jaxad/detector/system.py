@@ -45,12 +45,24 @@ class System(ABC):
     """Names of the scores it can give."""
     losses: ClassVar[tuple[str, ...]]
     """Names of the losses it can be trained with."""
+    fitted_at_once: ClassVar[bool] = False
+    """Whether `solve`, or the fit of other systems, gives the variables; else they are trained."""
 
     def need_sound(self) -> None:
         """Refuse a recipe whose names or sizes do not go with the model or the images."""
         need_one_of(self.recipe.loss, self.losses, what="loss")
         need_one_of(self.recipe.score, self.scores, what="score")
         need_one_of(self.recipe.pool, POOLS, what="pool")
+
+    @property
+    def compares_positions(self) -> bool:
+        """Whether a pixel is judged by what normal images show at its place, so that they must be aligned."""
+        return self.calibrated
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether held-out normal images tell what is usual at each position."""
+        return bool(self.recipe.holdout)
 
     def make_model(self) -> Any:
         """The flax model, where there is one."""
@@ -64,9 +76,9 @@ class System(ABC):
         """The variables as shapes; those that depend on the training images are read off `arrays`, by path."""
         return jax.eval_shape(self.make_model().init, jax.random.key(0), self.example())
 
-    def solve(self, images: Images) -> PyTree | None:
-        """The variables for normal images `[n, h, w, c]` in closed form; None where they are trained."""
-        return None
+    def solve(self, images: Images) -> PyTree:
+        """The variables for normal images `[n, h, w, c]` in closed form, where the system is fitted at once."""
+        raise InputError(f"recipe {self.recipe.name!r} is not fitted in closed form")
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of height, width and channels that the model cannot read."""
@@ -74,6 +86,13 @@ class System(ABC):
             raise InputError(
                 f"images must be {times(self.shape)} (height x width x channels), as those it was fitted on; "
                 f"got {times(shape)}"
+            )
+
+    def need_channels(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of shape `[h, w, c]` with another channel count."""
+        if shape[-1] != self.shape[-1]:
+            raise InputError(
+                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape})"
             )
 
     def make_examples(self, key: PRNGKey, images: Images) -> Array:

@@ -1,218 +1,93 @@
-"""What each recipe's model, loss and scores are: one system a kind of model."""
+"""What each recipe's model is: one system a kind of model, and the one that adds others."""
 
-import math
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import flax
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from jaxad import losses
-from jaxad._check import InputError, need_one_of, need_window
-from jaxad._types import Images, PRNGKey, Windows
+from jaxad._check import need_one_of, raise_problems
+from jaxad._types import Images
+from jaxad.calibration import Unit, in_unit
+from jaxad.detector.autoencoders import ConvAESystem, DenseAESystem
 from jaxad.detector.closed_form import ClosedFormSystem
-from jaxad.detector.system import POOLS, Scored, System
-from jaxad.heatmaps import heatmap
-from jaxad.models import ACTIVATIONS, AutoencoderOutput, ConvAE, DenseAE, PatchVAE, PatchVAEOutput
+from jaxad.detector.drawn_defects import DrawnDefectsSystem
+from jaxad.detector.patch_components import PatchComponentsSystem
+from jaxad.detector.patch_vae import PatchVAESystem
+from jaxad.detector.system import Scored, System
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.patches import random_crops
-from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
-from jaxad.ssim import ssim_map
-from jaxad.training import LossFunction, Terms
-
-SSIM_BORDER = 5
-"""Pixels on each side that the 11 x 11 window of SSIM cannot be centred on."""
+from jaxad.recipes import FusionRecipe, Recipe
 
 
-class PatchVAESystem(System):
-    """A VAE on windows, for images of any height and width."""
+class FusionSystem(System):
+    """The sum of the scores of few, different detectors, each in deviations above its held-out normal ones."""
 
-    recipe: PatchVAERecipe
-    scores = ("unregularised", "regularised", "likelihood", "squared_error")
-    losses = ("negative_elbo", "batch_summed_negative_elbo")
+    recipe: FusionRecipe
+    scores: ClassVar[tuple[str, ...]] = ("fused",)
+    losses = ("none",)
+    fitted_at_once = True
 
     def need_sound(self) -> None:
-        """See `System`; the window must also be one that the model can halve."""
+        """See `System`; the parts must be different, and leave holding out and calibration to the sum."""
         super().need_sound()
-        need_window(self.shape[:2], self.recipe.window, self.recipe.stride)
-        for name, least in (("variance_range", 0.0), ("z_log_variance_range", -math.inf)):
-            numbers = getattr(self.recipe, name)
-            if numbers and not (len(numbers) == 2 and least < numbers[0] < numbers[1]):
-                above = " above 0" if least == 0 else ""
-                raise InputError(f"{name} must be empty or two numbers{above}, the lower first; got {numbers}")
-        halvings = len(self.recipe.filters)
-        if any(length % 2**halvings for length in self.recipe.window):
-            raise InputError(
-                f"window must be a multiple of {2**halvings} pixels, since {halvings} filters halve it {halvings} "
-                f"times; got {self.recipe.window}"
-            )
+        recipe, names = self.recipe, [part.name for part in self.recipe.parts]
+        problems = [] if recipe.holdout else ["holdout must be above 0: units come from held-out normal images"]
+        if not names or len(set(names)) < len(names):
+            problems.append(f"parts must be at least one, under different names; got {names}")
+        problems += [
+            f"part {part.name!r} must leave holdout at 0, got {part.holdout:g}: the fusion holds out for all"
+            for part in recipe.parts
+            if part.holdout
+        ]
+        problems += [
+            f"part {part.name!r} must score by its model alone, got 'one_class_svm'"
+            for part in recipe.parts
+            if part.score == "one_class_svm"
+        ]
+        raise_problems(problems)
+        for system in self.systems.values():
+            system.need_sound()
 
-    def make_model(self) -> PatchVAE:
-        """See `System`."""
-        recipe = self.recipe
-        ranges = (_pair(recipe.variance_range), _pair(recipe.z_log_variance_range))
-        return PatchVAE(recipe.window, recipe.filters, recipe.latent_dim, self.shape[-1], *ranges)
+    @property
+    def calibrated(self) -> bool:
+        """See `System`; the units of the parts are all that the held-out images give."""
+        return False
 
-    def example(self) -> Array:
-        """One window, `[1, p, q, c]`."""
-        return jnp.zeros((1, *self.recipe.window, self.shape[-1]))
+    @property
+    def systems(self) -> dict[str, System]:
+        """The systems of the parts by name."""
+        return {part.name: make_system(part, self.shape) for part in self.recipe.parts}
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse another channel count, or an image `[h, w, c]` smaller than the window."""
-        if shape[-1] != self.shape[-1]:
-            raise InputError(
-                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape})"
-            )
-        need_window((shape[0], shape[1]), self.recipe.window, self.recipe.stride)
+        """Refuse images `[h, w, c]` that one of the parts cannot read."""
+        for system in self.systems.values():
+            system.need_shape(shape)
 
-    def make_examples(self, key: PRNGKey, images: Images) -> Array:
-        """Random windows, `[crops, p, q, c]`."""
-        recipe = self.recipe
-        return random_crops(key, images, count=recipe.crops, size=recipe.window, skip_last=recipe.skip_last)
-
-    def make_loss(self) -> LossFunction:
+    def template(self, arrays: Mapping[str, Any]) -> PyTree:
         """See `System`."""
-        model, function = self.make_model(), getattr(losses, self.recipe.loss)
-
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
-            output, updates = model.apply(
-                {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
-            )
-            terms = {
-                "divergence": losses.divergence(output.z_mean, output.z_log_variance),
-                "log_variance": losses.log_variance(output.variance),
-                "residual": losses.residual(batch, output.mean, output.variance),
-            }
-            return jnp.mean(function(batch, *output)), (updates["batch_stats"], jax.tree.map(jnp.mean, terms))
-
-        return loss
-
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
-        """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""
-        recipe = self.recipe
-        maps = heatmap(
-            WindowScorer(self, variables, dtype),
-            images,
-            size=recipe.window,
-            stride=recipe.stride,
-            cover=recipe.cover,
-            reduce=recipe.reduce,
-        )
-        return {name: Scored(POOLS[recipe.pool](score_map), score_map) for name, score_map in maps.items()}
-
-
-@flax.struct.dataclass
-class WindowScorer:
-    """The scores of a patch VAE on windows, from one forward pass with z at its posterior mean."""
-
-    system: PatchVAESystem = flax.struct.field(pytree_node=False)
-    variables: dict[str, PyTree]
-    dtype: DTypeLike = flax.struct.field(pytree_node=False, default="float32")
-
-    def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
-        """The terms of the negative ELBO D + A + M in four ways, in nats a window, `[k]`.
-
-        `unregularised` is M, `regularised` all three, `likelihood` A + M; `squared_error` is a mean over pixels.
-        """
-        output = PatchVAEOutput(*self.system.run(self.variables, windows, self.dtype))
-        unregularised = losses.residual(windows, output.mean, output.variance)
-        likelihood = unregularised + losses.log_variance(output.variance)
+        number = jax.ShapeDtypeStruct((), jnp.float32)
+        unit = dict.fromkeys(Unit._fields, number)
         return {
-            "unregularised": unregularised,
-            "regularised": likelihood + losses.divergence(output.z_mean, output.z_log_variance),
-            "likelihood": likelihood,
-            "squared_error": losses.squared_error(windows, output.mean),
+            name: {"variables": system.template(_inside(arrays, name)), "image": unit, "map": unit}
+            for name, system in self.systems.items()
         }
 
-
-class AutoencoderSystem(System):
-    """An autoencoder of whole images of one size."""
-
-    scores: ClassVar[tuple[str, ...]] = ("squared_error", "ssim_loss")
-    losses = ("squared_error", "ssim_loss")
-
-    def need_sound(self) -> None:
-        """See `System`; SSIM also needs images of 11 pixels."""
-        super().need_sound()
-        if "ssim_loss" in (self.recipe.loss, self.recipe.score):
-            jax.eval_shape(losses.ssim_loss, self.example(), self.example())
-
-    def make_loss(self) -> LossFunction:
-        """See `System`."""
-        model, function = self.make_model(), getattr(losses, self.recipe.loss)
-
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
-            output, updates = model.apply(
-                {"params": params, "batch_stats": batch_stats}, batch, train=True, mutable=["batch_stats"]
-            )
-            return jnp.mean(function(batch, output.reconstruction)), (updates.get("batch_stats", {}), {})
-
-        return loss
-
-    def reconstruct(self, variables: PyTree, images: Images, *, dtype: DTypeLike = "float32") -> AutoencoderOutput:
-        """Reconstruction `[n, h, w, c]` and code of images; jit-safe."""
-        return AutoencoderOutput(*self.run(variables, images, dtype))
-
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
-        """Squared error, 1 - SSIM where the recipe names it, and the SVM's score where there is one.
-
-        Images are `[n, h, w, c]`, scores `[n]` and `[n, h, w]`.
-
-        An image's squared error is the pool of its map; its 1 - SSIM is the mean over the positions of the window,
-        and in the map a window's value stands at its middle, repeated into the border.
-        """
-        images = jnp.asarray(images)
-        output = self.reconstruct(variables, images, dtype=dtype)
-        error = jnp.mean((images - output.reconstruction) ** 2, axis=-1)
-        scored = {"squared_error": Scored(POOLS[self.recipe.pool](error), error)}
-        if "ssim_loss" in (self.recipe.loss, self.recipe.score):
-            inside = 1.0 - jnp.mean(ssim_map(images, output.reconstruction), axis=-1)
-            border = [(0, 0), (SSIM_BORDER, SSIM_BORDER), (SSIM_BORDER, SSIM_BORDER)]
-            scored["ssim_loss"] = Scored(POOLS[self.recipe.pool](inside), jnp.pad(inside, border, mode="edge"))
-        if head is not None:
-            scored["one_class_svm"] = Scored(head.score(output.code), error)
-        return scored
+        """The sum, `fused`, and what each part adds to it, by its name; images `[n, h, w, c]`, no unit."""
+        added = {}
+        for name, system in self.systems.items():
+            part = variables[name]
+            scored = system.score(part["variables"], None, images, dtype)[system.recipe.score]
+            added[name] = Scored(in_unit(scored.image, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
+        return {"fused": jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
 
 
-class ConvAESystem(AutoencoderSystem):
-    """The convolutional autoencoder."""
-
-    recipe: ConvAERecipe
-
-    def make_model(self) -> ConvAE:
-        """See `System`."""
-        recipe = self.recipe
-        code = recipe.latent_dim or None
-        return ConvAE(self.shape, recipe.encoder, recipe.decoder, code, recipe.slope, recipe.activation_first)
-
-
-class DenseAESystem(AutoencoderSystem):
-    """The dense autoencoder, with or without a one-class SVM on its code."""
-
-    recipe: DenseAERecipe
-    scores = (*AutoencoderSystem.scores, "one_class_svm")
-
-    def need_sound(self) -> None:
-        """See `System`; activations have names too."""
-        super().need_sound()
-        for field in ("code_activation", "decoder_activation", "output_activation"):
-            need_one_of(getattr(self.recipe, field), ACTIVATIONS, what=field)
-
-    def make_model(self) -> DenseAE:
-        """See `System`."""
-        recipe = self.recipe
-        return DenseAE(
-            self.shape,
-            recipe.encoder,
-            recipe.decoder,
-            recipe.code_activation,
-            recipe.decoder_activation,
-            recipe.output_activation,
-            recipe.norm,
-            recipe.torch_init,
-        )
+def _inside(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The arrays of one part, by the paths that they would have alone."""
+    prefix = f"variables/{name}/variables/"
+    return {f"variables/{path.removeprefix(prefix)}": a for path, a in arrays.items() if path.startswith(prefix)}
 
 
 SYSTEMS: dict[str, type[System]] = {
@@ -220,6 +95,9 @@ SYSTEMS: dict[str, type[System]] = {
     "conv_ae": ConvAESystem,
     "dense_ae": DenseAESystem,
     "closed_form": ClosedFormSystem,
+    "patch_components": PatchComponentsSystem,
+    "drawn_defects": DrawnDefectsSystem,
+    "fusion": FusionSystem,
 }
 
 
@@ -235,7 +113,3 @@ def make_system(recipe: Recipe, shape: tuple[int, ...]) -> System:
     system = SYSTEMS[recipe.model](recipe, (height, width, channels))
     system.need_sound()
     return system
-
-
-def _pair(numbers: tuple[float, ...]) -> tuple[float, float] | None:
-    return (numbers[0], numbers[1]) if numbers else None

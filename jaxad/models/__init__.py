@@ -3,5 +3,6 @@
 from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
 from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
 from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput
+from jaxad.models.segmenter import Segmenter
 
-__all__ = ["ACTIVATIONS", "AutoencoderOutput", "ConvAE", "DenseAE", "PatchVAE", "PatchVAEOutput"]
+__all__ = ["ACTIVATIONS", "AutoencoderOutput", "ConvAE", "DenseAE", "PatchVAE", "PatchVAEOutput", "Segmenter"]

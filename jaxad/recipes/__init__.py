@@ -3,8 +3,20 @@
 `dataclasses.replace` gives variants. What the names mean is decided in `jaxad.detector`.
 """
 
-from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
+from jaxad.recipes.kinds import (
+    AutoRecipe,
+    ClosedFormRecipe,
+    ConvAERecipe,
+    DenseAERecipe,
+    DrawnDefectsRecipe,
+    FusionRecipe,
+    PatchComponentsRecipe,
+    PatchVAERecipe,
+    Protocol,
+    Recipe,
+)
 from jaxad.recipes.rows import (
+    AUTO,
     CLOSED_FORM,
     CONV_AE,
     DENSE_AE,
@@ -13,12 +25,14 @@ from jaxad.recipes.rows import (
     PATCH_VAE,
     RECIPES,
     SSIM_AE,
+    SURFACE,
     TEXTURE_VAE,
     VARIANTS,
 )
 from jaxad.recipes.settings import from_document, published_variant, to_document, with_settings
 
 __all__ = [
+    "AUTO",
     "CLOSED_FORM",
     "CONV_AE",
     "DENSE_AE",
@@ -27,11 +41,16 @@ __all__ = [
     "PATCH_VAE",
     "RECIPES",
     "SSIM_AE",
+    "SURFACE",
     "TEXTURE_VAE",
     "VARIANTS",
+    "AutoRecipe",
     "ClosedFormRecipe",
     "ConvAERecipe",
     "DenseAERecipe",
+    "DrawnDefectsRecipe",
+    "FusionRecipe",
+    "PatchComponentsRecipe",
     "PatchVAERecipe",
     "Protocol",
     "Recipe",

@@ -129,13 +129,76 @@ class DenseAERecipe(Recipe):
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedFormRecipe(Recipe):
-    """A transform of whole images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
+    """A transform of images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
 
     model: str = "closed_form"
     loss: str = "none"
     transform: str = "oriented_gradients"
+    local: bool = False
+    """Judge every cell of the transformed image by itself, whatever its place, so that images may have any size."""
     count: int = 5
     """Neighbours whose distances are averaged, or components kept."""
+    epochs: int = 1
+    batch_size: int = 1
+    learning_rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchComponentsRecipe(Recipe):
+    """Principal components of windows of several sizes, slid over the image: linear autoencoders, fitted at once."""
+
+    model: str = "patch_components"
+    loss: str = "none"
+    score: str = "residual"
+    scales: tuple[tuple[int, int, int], ...]
+    """Side of the window, stride and components of each scale."""
+    cover: Cover = "full"
+    crops: int = 30_000
+    """Random windows of the normal images, at each scale, to fit on."""
+    epochs: int = 1
+    batch_size: int = 1
+    learning_rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnDefectsRecipe(Recipe):
+    """A network that learns to find defects drawn on normal images; see `jaxad.defects`."""
+
+    model: str = "drawn_defects"
+    loss: str = "cross_entropy"
+    score: str = "log_odds"
+    filters: tuple[int, ...] = (8, 16, 32)
+    """Channels at full size, at half of it, and so on."""
+    crop: tuple[int, int] = (64, 64)
+    """Height and width of the crops to train on; the image's own where it is smaller."""
+    crops: int = 800
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionRecipe(Recipe):
+    """Few, different detectors whose scores are added, each in deviations above its held-out normal ones."""
+
+    model: str = "fusion"
+    loss: str = "none"
+    score: str = "fused"
+    parts: tuple[Recipe, ...]
+    holdout: float = 0.2
+    batch_size: int = 1
+    learning_rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoRecipe(Recipe):
+    """Fits cheap candidates and keeps the one that best tells held-out normal images from defects drawn on them."""
+
+    model: str = "auto"
+    loss: str = "none"
+    score: str = "none"
+    candidates: tuple[Recipe, ...]
+    holdout: float = 0.2
+    """Share of the normal images to judge the candidates by; the winner is then fitted on all."""
+    images: int = 2000
+    """Normal images to judge by, at most; random ones where there are more."""
     epochs: int = 1
     batch_size: int = 1
     learning_rate: float = 0.0

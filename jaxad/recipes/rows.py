@@ -3,7 +3,17 @@
 from dataclasses import replace
 from types import MappingProxyType
 
-from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol
+from jaxad.recipes.kinds import (
+    AutoRecipe,
+    ClosedFormRecipe,
+    ConvAERecipe,
+    DenseAERecipe,
+    DrawnDefectsRecipe,
+    FusionRecipe,
+    PatchComponentsRecipe,
+    PatchVAERecipe,
+    Protocol,
+)
 
 CONV_AE = ConvAERecipe(
     name="conv-ae",
@@ -204,6 +214,62 @@ CLOSED_FORM = (
 )
 """Fitted in seconds, for images of one size; every trained model must beat them."""
 
-_ALL = (CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE, *VARIANTS, CALIBRATED_VAE, TEXTURE_VAE, *CLOSED_FORM)
+SURFACE_GRADIENTS = ClosedFormRecipe(
+    name="surface-gradients",
+    summary="how far brightness and roughness around every spot are from those of normal surfaces; any size",
+    source="jaxad",
+    protocol=None,
+    score="mahalanobis",
+    transform="gradient_energies",
+    local=True,
+    count=16,
+    pool="max",
+)
+
+PATCH_COMPONENTS = PatchComponentsRecipe(
+    name="patch-components",
+    summary="what principal components leave of windows of 4 and of 8 pixels is more, or less, than usual; any size",
+    source="jaxad",
+    protocol=None,
+    scales=((4, 1, 8), (8, 2, 32)),
+    pool="max",
+)
+
+DRAWN_DEFECTS = DrawnDefectsRecipe(
+    name="drawn-defects",
+    summary="a small U-Net that learnt to find defects drawn on normal images; any size",
+    source="jaxad",
+    protocol=None,
+    epochs=8,
+    batch_size=16,
+    learning_rate=2e-3,
+    one_cycle=True,
+    pool="max",
+)
+
+SURFACE = FusionRecipe(
+    name="surface",
+    summary="surface-gradients, patch-components and drawn-defects, added in units of held-out normal images",
+    source="jaxad",
+    protocol=None,
+    parts=(SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS),
+    epochs=DRAWN_DEFECTS.epochs,
+)
+
+AUTO = AutoRecipe(
+    name="auto",
+    summary="the one of the closed-form recipes that best tells held-out normal images from defects drawn on them",
+    source="jaxad",
+    protocol=None,
+    candidates=(*CLOSED_FORM, SURFACE_GRADIENTS, PATCH_COMPONENTS),
+)
+
+SURFACES = (SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS, SURFACE)
+"""For images of any size, whose defects are places on a surface."""
+
+_ALL = (
+    *(CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE),
+    *(*VARIANTS, CALIBRATED_VAE, TEXTURE_VAE, *CLOSED_FORM, *SURFACES, AUTO),
+)
 RECIPES = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 """Every recipe by name."""

@@ -5,10 +5,23 @@ from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from jaxad._check import InputError, need_one_of, raise_problems
-from jaxad.recipes.kinds import ClosedFormRecipe, ConvAERecipe, DenseAERecipe, PatchVAERecipe, Protocol, Recipe
+from jaxad.recipes.kinds import (
+    AutoRecipe,
+    ClosedFormRecipe,
+    ConvAERecipe,
+    DenseAERecipe,
+    DrawnDefectsRecipe,
+    FusionRecipe,
+    PatchComponentsRecipe,
+    PatchVAERecipe,
+    Protocol,
+    Recipe,
+)
 
 R = TypeVar("R", bound=Recipe)
-UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published")
+RECIPES_INSIDE = ("parts", "candidates")
+"""Fields that hold recipes."""
+UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published", *RECIPES_INSIDE)
 """Fields that describe a system; the others are its settings."""
 
 KINDS: dict[str, type[Recipe]] = {
@@ -16,6 +29,10 @@ KINDS: dict[str, type[Recipe]] = {
     "conv_ae": ConvAERecipe,
     "dense_ae": DenseAERecipe,
     "closed_form": ClosedFormRecipe,
+    "patch_components": PatchComponentsRecipe,
+    "drawn_defects": DrawnDefectsRecipe,
+    "fusion": FusionRecipe,
+    "auto": AutoRecipe,
 }
 """The kind of recipe that each model has."""
 
@@ -77,6 +94,9 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
     known = {f.name for f in fields(kind)}
     raise_problems(f"recipe has an unknown field {name!r}" for name in document if name not in known)
     values = {name: _as_tuples(value) for name, value in document.items()}
+    for name in RECIPES_INSIDE:
+        if name in values:
+            values[name] = tuple(from_document(inside) for inside in document[name])
     try:
         if document.get("protocol") is not None:
             values["protocol"] = Protocol(**document["protocol"])

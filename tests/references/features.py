@@ -17,14 +17,15 @@ def blurred(image, deviation):
     return image
 
 
-def oriented_gradients(image, *, blur, orientations, spread, step, power):
-    """One image `[h, w, c]` to `[rows, columns, c orientations]`."""
+def cell_means(image, *, blur, orientations, spread, step, period):
+    """Mean brightness `[rows, columns, c]` and mean strengths `[rows, columns, c, orientations]` of `[h, w, c]`."""
     h, w, c = image.shape
     soft = blurred(image.astype(np.float64), blur)
     rows, columns = -(-h // step), -(-w // step)
     tops = [(h - 1) / 2 + step * (i - (rows - 1) / 2) for i in range(rows)]
     lefts = [(w - 1) / 2 + step * (j - (columns - 1) / 2) for j in range(columns)]
     cells = np.zeros((rows, columns, c, orientations))
+    brightness = np.zeros((rows, columns, c))
     for i, top in enumerate(tops):
         for j, left in enumerate(lefts):
             total = 0.0
@@ -33,13 +34,30 @@ def oriented_gradients(image, *, blur, orientations, spread, step, power):
                     weight = math.exp(-0.5 * ((y - top) ** 2 + (x - left) ** 2) / spread**2)
                     total += weight
                     for k in range(c):
+                        brightness[i, j, k] += weight * image[y, x, k]
                         down = (soft[min(y + 1, h - 1), x, k] - soft[max(y - 1, 0), x, k]) / 2
                         across = (soft[y, min(x + 1, w - 1), k] - soft[y, max(x - 1, 0), k]) / 2
-                        place = math.atan2(down, across) % (2 * math.pi) / (2 * math.pi) * orientations
+                        place = math.atan2(down, across) % period / period * orientations
                         low, part = int(place) % orientations, place - int(place)
                         strength = weight * math.hypot(down, across)
                         cells[i, j, k, low] += (1 - part) * strength
                         cells[i, j, k, (low + 1) % orientations] += part * strength
             cells[i, j] /= total
-    raised = (cells.reshape(rows, columns, -1) + 1e-8) ** power
+            brightness[i, j] /= total
+    return brightness, cells
+
+
+def oriented_gradients(image, *, power, **options):
+    """One image `[h, w, c]` to `[rows, columns, c orientations]`."""
+    _, cells = cell_means(image, period=2 * math.pi, **options)
+    raised = (cells.reshape(*cells.shape[:2], -1) + 1e-8) ** power
     return raised / np.sqrt((raised**2).sum())
+
+
+def gradient_energies(image, *, blurs, floor, **options):
+    """One image `[h, w, c]` to `[rows, columns, c (1 + blurs x orientations)]`."""
+    parts = []
+    for blur in blurs:
+        brightness, cells = cell_means(image, blur=blur, period=math.pi, **options)
+        parts.append(np.log(cells.reshape(*cells.shape[:2], -1) + floor))
+    return np.concatenate([brightness, *parts], axis=-1)

@@ -1,0 +1,96 @@
+"""Choosing a recipe by normal images alone: which one tells them best from defects drawn on them?"""
+
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxad import metrics
+from jaxad._check import InputError, need_images, need_unit_range
+from jaxad._types import Images, PRNGKey
+from jaxad.defects import draw_defects, draw_strangers
+from jaxad.detector.detector import Candidate, Detector
+from jaxad.detector.systems import make_system
+from jaxad.recipes import AutoRecipe, Recipe
+
+DRAWN = 400
+"""Images with defects to judge by, at least, so that few held-out images are drawn on several times."""
+ALIGNED = 0.1
+"""Share of the variance that aligned images have in common; see `choose`."""
+
+
+def choose(
+    key: PRNGKey, recipe: AutoRecipe, images: Images, *, fit: Callable[[PRNGKey, Recipe, Images], Detector]
+) -> tuple[Recipe, tuple[Candidate, ...]]:
+    """The candidate that separates best, and what was found about each, in the order of `recipe.candidates`.
+
+    Candidates that compare images position by position are left out where the images show nothing at fixed positions,
+    such as crops of a surface: there they would learn the held-out crops' neighbours by heart.
+
+    Args:
+        key: draws the images to hold out, the defects, and what the candidates draw.
+        recipe: the candidates, and how many images to judge them by.
+        images: normal images `[n, h, w, c]`.
+        fit: fits one candidate on some of the images.
+
+    Raises:
+        InputError: wrong images, too few to hold 2 out and keep 2, or none of the candidates can be fitted.
+    """
+    need_images(images)
+    need_unit_range(np.asarray(images))
+    order_key, local_key, whole_key, fit_key = jax.random.split(key, 4)
+    some = np.asarray(jax.random.permutation(order_key, len(images)))[: recipe.images]
+    count = max(2, round(recipe.holdout * len(some)))
+    if not 0 < recipe.holdout < 1 or len(some) < count + 2:
+        raise InputError(
+            f"{recipe.name} holds 2 images or more out to judge by and fits on 2 or more; got {len(images)} images "
+            f"at holdout={recipe.holdout:g}: use more images, or name a recipe"
+        )
+    held, rest = np.asarray(images)[some[:count]], np.asarray(images)[some[count:]]
+    repeated = np.tile(held, (-(-DRAWN // count), 1, 1, 1))
+    drawn, strange = (
+        np.asarray(jax.jit(draw)(draw_key, repeated))
+        for draw, draw_key in ((_with_defects, local_key), (draw_strangers, whole_key))
+    )
+    shared, found = _shared_variance(rest), []
+    for i, candidate in enumerate(recipe.candidates):
+        began, separation, reason = time.perf_counter(), None, ""
+        try:
+            if shared < ALIGNED and make_system(candidate, images.shape[1:]).compares_positions:
+                raise InputError(
+                    f"it compares positions, but only {shared:.0%} of what the images vary is at fixed positions "
+                    f"({ALIGNED:.0%} or more where they are aligned)"
+                )
+            detector = fit(jax.random.fold_in(fit_key, i), candidate, rest)
+            normal, *altered = (detector.score(pictures).image for pictures in (held, drawn, strange))
+            separation = float(np.mean([_auroc(normal, scores) for scores in altered]))
+        except InputError as error:
+            reason = str(error)
+        found.append(Candidate(candidate.name, separation, time.perf_counter() - began, reason))
+    separations = [-1.0 if candidate.separation is None else candidate.separation for candidate in found]
+    if max(separations, default=-1.0) < 0:
+        reasons = "".join(f"\n  {candidate.name}: {candidate.reason}" for candidate in found)
+        raise InputError(f"{recipe.name} could fit none of its candidates:{reasons}")
+    return recipe.candidates[int(np.argmax(separations))], tuple(found)
+
+
+def _shared_variance(images: Images) -> float:
+    """Share of the pixels' variance that lies between positions and not between images, in [0, 1].
+
+    The intraclass correlation of Fisher, "Statistical methods for research workers", 1925: 0 on average where any pixel
+    may stand at any position, 1 where all images are the same.
+    """
+    n = len(images)
+    between, total = np.var(np.mean(images, axis=0), axis=(0, 1)).sum(), np.var(images, axis=(0, 1, 2)).sum()
+    return float(np.clip((n * between / total - 1) / (n - 1), 0, 1)) if total > 0 else 1.0
+
+
+def _with_defects(key: PRNGKey, images: Images) -> Float[Array, "n h w c"]:
+    return draw_defects(key, images)[0]
+
+
+def _auroc(normal: np.ndarray, altered: np.ndarray) -> float:
+    labels = np.repeat([0, 1], [len(normal), len(altered)])
+    return metrics.auroc(labels, np.concatenate([normal, altered]))

@@ -1,0 +1,143 @@
+"""Training the networks of one or several detectors by gradient descent."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PyTree
+
+from jaxad import losses, one_class_svm, training
+from jaxad._check import InputError
+from jaxad._types import Images, PRNGKey, PRNGKeys
+from jaxad.detector.autoencoders import AutoencoderSystem
+from jaxad.detector.detector import Detector
+from jaxad.detector.system import System
+from jaxad.recipes import Recipe
+from jaxad.training import DivergedError, ExtraBatch, History, OnEpoch, State
+
+Watched = Float[Array | np.ndarray, "..."]
+"""Images `[m, h, w, c]`; a set may have any number of them."""
+
+
+class Extras(NamedTuple):
+    """What else a training uses and tells, see `jaxad.fit`; `on_detectors` hears of all members."""
+
+    watched: Mapping[str, Watched] | None = None
+    extra_batch: ExtraBatch | None = None
+    on_epoch: OnEpoch | None = None
+    on_detectors: Callable[[int, list[Detector]], None] | None = None
+
+
+class FitDivergedError(DivergedError):
+    """A `DivergedError` that also carries the detectors of the last good state, one a member."""
+
+    def __init__(self, message: str, state: State, history: History, detectors: list[Detector]) -> None:
+        super().__init__(message, state, history)
+        self.detectors = detectors
+
+
+def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tuple[list[Detector], History]:
+    """Detectors for normal images `[n, h, w, c]`, one a key, and the history of all."""
+    recipe = system.recipe
+    pixels = jnp.asarray(images, jnp.float32)
+    init_keys, crop_keys, fit_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    examples = _examples(system, crop_keys, pixels)
+    count = examples.shape[examples.ndim - 4]
+    steps = count // min(recipe.batch_size, count) + (extras.extra_batch is not None)
+    optimizer = make_optimizer(recipe, updates=recipe.epochs * steps)
+
+    @partial(jax.vmap, in_axes=0)
+    def start(key: PRNGKey) -> State:
+        return training.make_state(system.make_model().init(key, system.example()), optimizer)
+
+    state = jax.jit(start)(init_keys)
+    single = len(keys) == 1
+    if single:
+        # One member runs without the axis in front: a plain product is faster than a batch of one.
+        state, fit_keys = jax.tree.map(lambda leaf: leaf[0], (state, fit_keys))
+        examples = examples[0] if examples.ndim == 5 else examples
+
+    def detectors(state: State) -> list[Detector]:
+        stacked = jax.tree.map(lambda leaf: leaf[None], state) if single else state
+        return [_detector(system, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in range(len(keys))]
+
+    def on_state(done: int, now: State) -> None:
+        if extras.on_detectors is not None:
+            extras.on_detectors(done, detectors(now))
+
+    try:
+        state, history = training.fit(
+            fit_keys,
+            state,
+            examples,
+            loss=system.make_loss(),
+            optimizer=optimizer,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            extra_batch=extras.extra_batch,
+            monitor=_monitor(system, extras.watched) if extras.watched else None,
+            on_epoch=extras.on_epoch,
+            on_state=on_state,
+        )
+    except DivergedError as error:
+        message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
+        raise FitDivergedError(message, error.state, error.history, detectors(error.state)) from None
+    if single:
+        history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
+    return detectors(state), history
+
+
+def _examples(system: System, keys: PRNGKeys, images: Images) -> Array:
+    """Training examples: `[m, h, w, c]` shared by all members, or `[members, m, h, w, c]` where each has its own."""
+    if type(system).make_examples is System.make_examples:
+        return jnp.asarray(images)
+    return jax.jit(jax.vmap(system.make_examples, in_axes=(0, None)))(keys, images)
+
+
+def _monitor(system: System, watched: Mapping[str, Watched]) -> Callable[[State], dict[str, Any]]:
+    """The mean loss of the watched images, by the running statistics."""
+    if not isinstance(system, AutoencoderSystem):
+        raise InputError(
+            f"recipe {system.recipe.name!r} sees windows, so no whole images can be watched; leave watched out"
+        )
+    loss = getattr(losses, system.recipe.loss)
+    held = {name: jnp.asarray(images, jnp.float32) for name, images in watched.items()}
+
+    def monitor(state: State) -> dict[str, Any]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        return {
+            name: jnp.mean(loss(images, system.reconstruct(variables, images).reconstruction))
+            for name, images in held.items()
+        }
+
+    return monitor
+
+
+def _detector(system: System, state: State, images: Images) -> Detector:
+    variables: dict[str, PyTree] = {"params": state.params}
+    if state.batch_stats:
+        variables["batch_stats"] = state.batch_stats
+    detector = Detector(system.recipe, system.shape, variables)
+    if system.recipe.score != "one_class_svm":
+        return detector
+    return dataclasses.replace(detector, head=one_class_svm.fit(detector.encode(images)))
+
+
+def make_optimizer(recipe: Recipe, *, updates: int) -> optax.GradientTransformation:
+    """Adam as the recipe sets it, for so many updates in all."""
+
+    def decayed(done: Any) -> Any:
+        return recipe.learning_rate / (1.0 + recipe.learning_rate_decay * done)
+
+    rate: Any = decayed if recipe.learning_rate_decay else recipe.learning_rate
+    if recipe.one_cycle:
+        rate = optax.cosine_onecycle_schedule(updates, recipe.learning_rate)
+    adam = optax.adam(rate, eps=recipe.adam_epsilon)
+    if not recipe.weight_decay:
+        return adam
+    return optax.chain(optax.add_decayed_weights(recipe.weight_decay), adam)

@@ -1,0 +1,122 @@
+"""The patch VAE as a detector."""
+
+import math
+
+import flax
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PyTree
+
+from jaxad import losses
+from jaxad._check import InputError, need_window
+from jaxad._types import Images, PRNGKey, Windows
+from jaxad.detector.system import POOLS, Scored, System
+from jaxad.heatmaps import heatmap
+from jaxad.models import PatchVAE, PatchVAEOutput
+from jaxad.one_class_svm import OneClassSVM
+from jaxad.patches import random_crops
+from jaxad.recipes import PatchVAERecipe
+from jaxad.training import LossFunction, Terms
+
+
+class PatchVAESystem(System):
+    """A VAE on windows, for images of any height and width."""
+
+    recipe: PatchVAERecipe
+    scores = ("unregularised", "regularised", "likelihood", "squared_error")
+    losses = ("negative_elbo", "batch_summed_negative_elbo")
+
+    def need_sound(self) -> None:
+        """See `System`; the window must also be one that the model can halve."""
+        super().need_sound()
+        need_window(self.shape[:2], self.recipe.window, self.recipe.stride)
+        for name, least in (("variance_range", 0.0), ("z_log_variance_range", -math.inf)):
+            numbers = getattr(self.recipe, name)
+            if numbers and not (len(numbers) == 2 and least < numbers[0] < numbers[1]):
+                above = " above 0" if least == 0 else ""
+                raise InputError(f"{name} must be empty or two numbers{above}, the lower first; got {numbers}")
+        halvings = len(self.recipe.filters)
+        if any(length % 2**halvings for length in self.recipe.window):
+            raise InputError(
+                f"window must be a multiple of {2**halvings} pixels, since {halvings} filters halve it {halvings} "
+                f"times; got {self.recipe.window}"
+            )
+
+    def make_model(self) -> PatchVAE:
+        """See `System`."""
+        recipe = self.recipe
+        ranges = (_pair(recipe.variance_range), _pair(recipe.z_log_variance_range))
+        return PatchVAE(recipe.window, recipe.filters, recipe.latent_dim, self.shape[-1], *ranges)
+
+    def example(self) -> Array:
+        """One window, `[1, p, q, c]`."""
+        return jnp.zeros((1, *self.recipe.window, self.shape[-1]))
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse another channel count, or an image `[h, w, c]` smaller than the window."""
+        self.need_channels(shape)
+        need_window((shape[0], shape[1]), self.recipe.window, self.recipe.stride)
+
+    def make_examples(self, key: PRNGKey, images: Images) -> Array:
+        """Random windows, `[crops, p, q, c]`."""
+        recipe = self.recipe
+        return random_crops(key, images, count=recipe.crops, size=recipe.window, skip_last=recipe.skip_last)
+
+    def make_loss(self) -> LossFunction:
+        """See `System`."""
+        model, function = self.make_model(), getattr(losses, self.recipe.loss)
+
+        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+            output, updates = model.apply(
+                {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
+            )
+            terms = {
+                "divergence": losses.divergence(output.z_mean, output.z_log_variance),
+                "log_variance": losses.log_variance(output.variance),
+                "residual": losses.residual(batch, output.mean, output.variance),
+            }
+            return jnp.mean(function(batch, *output)), (updates["batch_stats"], jax.tree.map(jnp.mean, terms))
+
+        return loss
+
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+        """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""
+        recipe = self.recipe
+        maps = heatmap(
+            WindowScorer(self, variables, dtype),
+            images,
+            size=recipe.window,
+            stride=recipe.stride,
+            cover=recipe.cover,
+            reduce=recipe.reduce,
+        )
+        return {name: Scored(POOLS[recipe.pool](score_map), score_map) for name, score_map in maps.items()}
+
+
+@flax.struct.dataclass
+class WindowScorer:
+    """The scores of a patch VAE on windows, from one forward pass with z at its posterior mean."""
+
+    system: PatchVAESystem = flax.struct.field(pytree_node=False)
+    variables: dict[str, PyTree]
+    dtype: DTypeLike = flax.struct.field(pytree_node=False, default="float32")
+
+    def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
+        """The terms of the negative ELBO D + A + M in four ways, in nats a window, `[k]`.
+
+        `unregularised` is M, `regularised` all three, `likelihood` A + M; `squared_error` is a mean over pixels.
+        """
+        output = PatchVAEOutput(*self.system.run(self.variables, windows, self.dtype))
+        unregularised = losses.residual(windows, output.mean, output.variance)
+        likelihood = unregularised + losses.log_variance(output.variance)
+        return {
+            "unregularised": unregularised,
+            "regularised": likelihood + losses.divergence(output.z_mean, output.z_log_variance),
+            "likelihood": likelihood,
+            "squared_error": losses.squared_error(windows, output.mean),
+        }
+
+
+def _pair(numbers: tuple[float, ...]) -> tuple[float, float] | None:
+    return (numbers[0], numbers[1]) if numbers else None

@@ -1,0 +1,82 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxad import datasets
+from jaxad._check import InputError
+from jaxad.defects import KINDS, draw_defects, draw_strangers
+
+PHOTOGRAPHS = datasets.textures("gravel", "train", count=60, size=64).images
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Defective photographs, their masks and the names of the kinds."""
+    images, masks, kinds = jax.jit(draw_defects)(jax.random.key(0), PHOTOGRAPHS)
+    return np.asarray(images), np.asarray(masks), np.array(KINDS)[np.asarray(kinds)]
+
+
+def test_every_kind_is_drawn(drawn):
+    assert set(drawn[2]) == set(KINDS)
+
+
+def test_most_of_an_image_stays_as_it_is_and_its_defect_does_not(drawn):
+    images, masks, _ = drawn
+    change = np.abs(images - PHOTOGRAPHS)[..., 0]
+    assert (change == 0).mean(axis=(1, 2)).min() > 0.3
+    inside = np.array([one[mask].mean() for one, mask in zip(change, masks, strict=True) if mask.any()])
+    assert len(inside) > 50
+    assert (inside > 0.02).mean() > 0.8
+
+
+def test_kinds_do_what_they_say(drawn):
+    images, masks, kinds = drawn
+    for image, good, mask, kind in zip(images[..., 0], PHOTOGRAPHS[..., 0], masks, kinds, strict=True):
+        if mask.sum() < 30:
+            continue
+        change = (image - good)[mask]
+        if kind == "shaded":
+            assert (change >= 0).all() or (change <= 0).all()
+        if kind == "faded":
+            assert (
+                np.abs(np.diff(image, axis=1))[mask[:, 1:]].mean() < np.abs(np.diff(good, axis=1))[mask[:, 1:]].mean()
+            )
+        if kind == "noisy":
+            assert (change > 0).any()
+            assert (change < 0).any()
+
+
+def test_same_key_same_defects(drawn):
+    again, masks, _ = jax.jit(draw_defects)(jax.random.key(0), PHOTOGRAPHS)
+    np.testing.assert_array_equal(again, drawn[0])
+    np.testing.assert_array_equal(masks, drawn[1])
+    other, *_ = jax.jit(draw_defects)(jax.random.key(1), PHOTOGRAPHS)
+    assert (np.asarray(other) != drawn[0]).any()
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3))
+def test_any_size_stays_in_range(n, h, w, c):
+    images = np.random.default_rng(0).random((n, h, w, c), np.float32)
+    for draw in (lambda key, x: draw_defects(key, x)[0], draw_strangers):
+        found = np.asarray(draw(jax.random.key(h), images))
+        assert found.shape == images.shape
+        assert found.dtype == np.float32
+        assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_strangers_are_turned_or_two_in_one():
+    found = np.asarray(draw_strangers(jax.random.key(0), PHOTOGRAPHS))
+    upside_down, turned = PHOTOGRAPHS[:, ::-1], PHOTOGRAPHS[:, ::-1, ::-1]
+    mixed = (PHOTOGRAPHS + np.roll(PHOTOGRAPHS, 1, axis=0)) / 2
+    each = np.stack([(np.abs(found - way).max((1, 2, 3)) < 1e-6) for way in (upside_down, turned, mixed)])
+    assert (each.sum(0) == 1).all()
+    assert (each.sum(1) > 5).all()
+
+
+@pytest.mark.parametrize("draw", [draw_defects, draw_strangers])
+def test_what_is_no_image_is_refused(draw, unchecked):
+    with pytest.raises(InputError, match="four axes"):
+        draw(jax.random.key(0), PHOTOGRAPHS[0])
