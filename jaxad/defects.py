@@ -1,4 +1,4 @@
-"""Defects drawn on normal images, to choose and to train detectors without having seen an anomaly.
+"""Normal images made wrong, to choose and to train detectors without having seen an anomaly: in a spot or as a whole.
 
 Everything is drawn on the device from a key. The kinds differ on purpose from those of `jaxad.datasets.textures`, by
 which detectors are judged.
@@ -47,24 +47,22 @@ def draw_defects(
     return jax.vmap(_draw)(keys, pixels, jnp.roll(pixels, 1, axis=0))
 
 
-def draw_strangers(key: PRNGKey, images: Images) -> Float[Array, "n h w c"]:
-    """Turn every image into one that is wrong as a whole: upside down, turned by half, or two images in one.
-
-    Args:
-        key: draws which of the three.
-        images: `[n, h, w, c]` in [0, 1]; an image is mixed with the next one.
-
-    Returns:
-        Images `[n, h, w, c]` in [0, 1].
-
-    Raises:
-        InputError: wrong images.
-    """
+def turn_upside_down(images: Images) -> Float[Array, "n h w c"]:
+    """Images `[n, h, w, c]` with their rows in reverse: nothing is wrong but the whole."""
     need_images(images)
-    pixels = jnp.asarray(images)
-    ways = jnp.stack([pixels[:, ::-1], pixels[:, ::-1, ::-1], (pixels + jnp.roll(pixels, 1, axis=0)) / 2])
-    way = jax.random.randint(key, (pixels.shape[0],), 0, len(ways))
-    return ways[way, jnp.arange(pixels.shape[0])]
+    return jnp.asarray(images)[:, ::-1]
+
+
+def turn_by_half(images: Images) -> Float[Array, "n h w c"]:
+    """Images `[n, h, w, c]` turned by 180 degrees."""
+    need_images(images)
+    return jnp.asarray(images)[:, ::-1, ::-1]
+
+
+def mix(images: Images) -> Float[Array, "n h w c"]:
+    """The mean of each image `[n, h, w, c]` and the next one, or of the last and the first."""
+    need_images(images)
+    return (jnp.asarray(images) + jnp.roll(images, 1, axis=0)) / 2
 
 
 def _draw(key: PRNGKey, image: Array, other: Array) -> tuple[Array, Array, Array]:

@@ -10,13 +10,15 @@ from jaxtyping import Array, Float
 from jaxad import metrics
 from jaxad._check import InputError, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey
-from jaxad.defects import draw_defects, draw_strangers
+from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.systems import make_system
 from jaxad.recipes import AutoRecipe, Recipe
 
 DRAWN = 400
 """Images with defects to judge by, at least, so that few held-out images are drawn on several times."""
+WHOLE = (turn_upside_down, turn_by_half, mix)
+"""What makes an image wrong as a whole."""
 ALIGNED = 0.1
 """Share of the variance that aligned images have in common; see `choose`."""
 
@@ -40,7 +42,7 @@ def choose(
     """
     need_images(images)
     need_unit_range(np.asarray(images))
-    order_key, local_key, whole_key, fit_key = jax.random.split(key, 4)
+    order_key, local_key, fit_key = jax.random.split(key, 3)
     some = np.asarray(jax.random.permutation(order_key, len(images)))[: recipe.images]
     count = max(2, round(recipe.holdout * len(some)))
     if not 0 < recipe.holdout < 1 or len(some) < count + 2:
@@ -50,10 +52,7 @@ def choose(
         )
     held, rest = np.asarray(images)[some[:count]], np.asarray(images)[some[count:]]
     repeated = np.tile(held, (-(-DRAWN // count), 1, 1, 1))
-    drawn, strange = (
-        np.asarray(jax.jit(draw)(draw_key, repeated))
-        for draw, draw_key in ((_with_defects, local_key), (draw_strangers, whole_key))
-    )
+    altered = [jax.jit(_with_defects)(local_key, repeated), *(alter(held) for alter in WHOLE)]
     shared, found = _shared_variance(rest), []
     for i, candidate in enumerate(recipe.candidates):
         began, separation, reason = time.perf_counter(), None, ""
@@ -64,8 +63,8 @@ def choose(
                     f"({ALIGNED:.0%} or more where they are aligned)"
                 )
             detector = fit(jax.random.fold_in(fit_key, i), candidate, rest)
-            normal, *altered = (detector.score(pictures).image for pictures in (held, drawn, strange))
-            separation = float(np.mean([_auroc(normal, scores) for scores in altered]))
+            normal = detector.score(held).image
+            separation = float(np.mean([_auroc(normal, detector.score(images).image) for images in altered]))
         except InputError as error:
             reason = str(error)
         found.append(Candidate(candidate.name, separation, time.perf_counter() - began, reason))

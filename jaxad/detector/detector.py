@@ -37,8 +37,8 @@ class Candidate(NamedTuple):
 
     name: str
     separation: float | None
-    """Mean of two AUROCs, each of held-out normal images against copies of them: with a defect drawn on each, and
-    turned or mixed as a whole. None where the recipe could not be fitted."""
+    """Mean of four AUROCs, each of held-out normal images against copies of them: with a defect drawn on each, upside
+    down, turned by half, and mixed with another. None where the recipe could not be fitted."""
     seconds: float
     """To fit it on the other images and to score."""
     reason: str
