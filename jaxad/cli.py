@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -31,6 +32,9 @@ app = typer.Typer(
 )
 recipe_app = typer.Typer(help="Published systems: list them, run their protocols.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
+
+SHOWN = 20
+"""Files of one kind that a table names before it counts the rest."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
 Settings = Annotated[
@@ -81,6 +85,30 @@ def demo(
         results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
     rows = {"image AUROC": "image_auroc", "pixel AUROC": "pixel_auroc", "AUPRO (to 0.3)": "aupro"}
     _show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
+
+
+@app.command("inspect")
+def inspect_folder(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of photographs of one set.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is in a folder and what fitting would do with it; nothing is fitted and nothing written."""
+    from jaxad import folders
+
+    found = folders.inspect_folder(folder)
+    for sentence in found["warnings"]:
+        print(f"jaxad: warning: {sentence}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(found))
+        return
+    counts = Table("split", "defect", "images")
+    for split, defects in found["images"].items():
+        for defect, count in defects.items():
+            counts.add_row(split, _printable(defect), str(count))
+    Console().print(counts, _facts(found))
+    troubles = _troubles(found)
+    if troubles.row_count:
+        Console().print(troubles)
 
 
 @app.command()
@@ -172,6 +200,49 @@ def run_recipe(
     for sentence in results["warnings"]:
         print(f"jaxad: warning: {sentence}", file=sys.stderr)
     _show(results, rows, out, as_json=as_json)
+
+
+def _facts(found: Mapping[str, Any]) -> Table:
+    """What holds for the whole folder, and the plan."""
+    plan, rate = found["plan"], found["plan"]["false_positive_rate"]
+    sizes = {f"{size['height']} x {size['width']}": size["count"] for size in found["sizes"]}
+    table = Table("what", "found")
+    table.add_row("layout", found["layout"])
+    for label, counts in (("height x width", sizes), ("mode", found["modes"]), ("bits", found["bits"])):
+        shown = [f"{value} ({count})" for value, count in counts.items()]
+        table.add_row(label, ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else ""))
+    table.add_row("masks", str(found["masks"]["paired"]))
+    table.add_row("ignored entries", str(found["ignored"]))
+    table.add_row("would train on", f"{plan['train']}")
+    table.add_row("would hold out", f"{plan['holdout']}")
+    table.add_row("recipes", ", ".join(plan["recipes"]) or "none")
+    table.add_row("false-positive rate", "no threshold" if rate is None else f"{rate:.2%} at best")
+    return table
+
+
+def _troubles(found: Mapping[str, Any]) -> Table:
+    """Every file that needs a look, the first of each kind."""
+    masks = found["masks"]
+    kinds = {
+        "unreadable": [(row["path"], row["reason"]) for row in found["unreadable"]],
+        "no mask": [(path, "") for path in masks["missing"]],
+        "mask without image": [(path, "") for path in masks["unmatched"]],
+        "mask of another size": [(path, "") for path in masks["misfit"]],
+        "not used": [(path, "") for path in found["unused"]],
+        "link, not followed": [(path, "") for path in found["links"]],
+    }
+    table = Table("trouble", "file", "reason")
+    for kind, rows in kinds.items():
+        for path, reason in rows[:SHOWN]:
+            table.add_row(kind, _printable(path), _printable(reason))
+        if len(rows) > SHOWN:
+            table.add_row(kind, f"and {len(rows) - SHOWN} more: --json lists all", "")
+    return table
+
+
+def _printable(text: str) -> str:
+    """Text from outside, which may hold control characters, bytes of no alphabet or rich's own markup."""
+    return escape(text if text.isprintable() else repr(text))
 
 
 def _data(protocol: "Protocol | None") -> str:
