@@ -203,8 +203,8 @@ def _reason(error: Exception) -> str:
         return f"it is no image, or its first bytes are damaged; read are {', '.join(FORMATS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    words = str(error).partition("\n")[0]
-    return f"it is damaged ({type(error).__name__}: {words})"
+    words = repr(str(error))[1:-1]  # may quote the file's own bytes
+    return f"it is damaged ({type(error).__name__}: {words[:200]})"
 
 
 def _problem(image: ImageFile.ImageFile, max_pixels: int) -> str | None:

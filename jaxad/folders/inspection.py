@@ -113,7 +113,7 @@ def _reading_warnings(found: Survey) -> list[str]:
         sentences.append(f"links to folders are not followed: {_listed(_names(found, found.links))}")
     if len(found.channels) > 1:
         sentences.append(
-            f"grey and colour are mixed, {found.channels[1]} to {found.channels[3]} images; a detector takes one of them"
+            f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}); a detector takes one kind only"
         )
     if set(found.channels) == {3} and 16 in found.bits:
         sentences.append("of 16-bit colour the upper 8 bits are read; 16-bit grey is read in full")
