@@ -115,9 +115,62 @@ def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == (said or str(tmp_path / "compiled"))
 
 
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of good and bad images, some files of which are trouble, with names that a terminal cannot show."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path / "set"
+    for name in ("good/a.png", "good/[red]b.png", "bad/dent/c.png", "bad/[bold]/d.png", "extra/e.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 6), np.uint8)).save(root / name)
+    (root / "bad" / "![b]no\n\udcff.png").write_bytes(b"")
+    for index in range(30):
+        (root / "bad" / f"{index:02}.png").write_bytes(b"")
+    return root
+
+
+def test_inspect_shows_counts_plan_and_trouble(tmp_path: Path, photographs: Path) -> None:
+    done = jaxad("inspect", str(photographs), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "good-bad",
+        "[bold]",
+        "4 x 6 (4)",
+        "would train on",
+        r"'bad/![b]no\n\udcff.png'",
+        "the file is empty",
+    ):
+        assert words in done.stdout
+    assert "bad/18.png" in done.stdout
+    assert "bad/19.png" not in done.stdout
+    assert "and 11 more: --json lists all" in done.stdout
+    assert "extra/e.png" in done.stdout
+    assert "jaxad: warning: files that cannot be read and would be left out: 31" in done.stderr
+
+
+def test_inspect_prints_json_and_nothing_else(tmp_path: Path, photographs: Path) -> None:
+    from jaxad.folders import inspect_folder
+
+    done = jaxad("inspect", str(photographs), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == inspect_folder(photographs)
+    assert "jaxad: warning" in done.stderr
+
+
+def test_inspect_loads_no_jax(tmp_path: Path, photographs: Path) -> None:
+    code = "import sys, jaxad.folders as f; f.inspect_folder(sys.argv[1]); print('jax' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code, photographs], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["inspect", "nowhere"], ["folder of images", "nowhere"]),
+        (["inspect", "."], ["must hold images"]),
+        (["inspect"], ["DIR"]),
         (["recipe", "run", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
         (["recipe", "run", "patch-vae", "--dataset", "mnsit"], ["mnsit", "did you mean 'mnist'"]),
         (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
