@@ -212,8 +212,6 @@ def _problem(image: ImageFile.ImageFile, max_pixels: int) -> str | None:
     width, height = image.size
     if width * height > max_pixels:
         return f"its {height} x {width} pixels are more than the {max_pixels} that max_pixels allows"
-    if width * height == 0:
-        return f"it has {height} x {width} pixels"
     if image.mode not in _GREY | _COLOUR:
         return f"its colours are of the kind {image.mode}; save it as grey or RGB"
     if image.mode == "I" and image.format not in {"PNG", "PPM"}:
