@@ -53,7 +53,7 @@ def write_folder(
     for row in range(count):
         picture, defect = made[row % len(made)]
         calibrated = float(rng.gamma(9, 0.12) if defect == "good" else rng.gamma(5, 0.5))
-        file = names[row] if row < len(names) else f"test/{defect}/{row:05d}.png"
+        file = names[row] if row < len(names) else f"test/{defect}/IMG_{row:05d}.png"
         decision = "anomalous" if calibrated > THRESHOLD else "normal"
         rows.append([file, defect if labelled else "", calibrated * 7.5, calibrated, decision, 3.25])
         if decision == "anomalous":

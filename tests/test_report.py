@@ -373,8 +373,8 @@ def test_filters_search_and_order(shown: Page, scored: Path) -> None:
     shown.find("by-defect").send_keys("scratch")
     scratched = [row["file"] for row in anomalous if row["defect"] == "scratch"]
     assert sorted(shown.names()) == sorted(scratched)
-    shown.find("by-name").send_keys("SCRATCH/00")
-    assert set(shown.names()) == {name for name in scratched if "scratch/00" in name}
+    shown.find("by-name").send_keys("SCRATCH/img_00")
+    assert set(shown.names()) == {name for name in scratched if "scratch/IMG_00" in name}
     shown.find("by-name").send_keys("nowhere")
     assert shown.names() == []
     assert shown.find("shown").text == "0 of 150 shown"
@@ -451,6 +451,25 @@ def test_controls_and_pictures_have_names(shown: Page) -> None:
     assert len(shown.browser.execute_script(nameless)) == 1
     assert shown.find("slider").accessible_name == "Threshold"
     assert shown.find("verdict").get_attribute("aria-live") == "polite"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("count", "score"), [(30, "100000.0"), (30, "-5000.0"), (1, "0.0")])
+def test_slider_spans_all_scores(browser: webdriver.Chrome, tmp_path: Path, count: int, score: str) -> None:
+    folder = write_folder(tmp_path / "out", count=count)
+    write_table_row(folder, calibrated=score, decision="anomalous" if float(score) > THRESHOLD else "normal")
+    opened = Page(browser)
+    opened.open(write_report(folder))
+    slider = opened.find("slider")
+    slider.send_keys(Keys.HOME)
+    assert opened.find("verdict").text.startswith(f"{count} of {count} above")
+    slider.send_keys(Keys.END)
+    assert opened.find("verdict").text.startswith(f"0 of {count} above")
+    ticks = opened.browser.execute_script(
+        "return [...document.querySelectorAll('#histogram text[text-anchor]')].map((tick) => tick.textContent)"
+    )
+    assert 2 <= len(set(ticks)) == len(ticks) <= 12
+    assert opened.problems() == []
 
 
 @pytest.mark.browser

@@ -92,7 +92,7 @@ function drawHistogram(svg, images, axis) {
   };
 }
 
-/* A curve in the unit square with a dot at the threshold; returns what moves the dot, which is hidden at a place that is not known. */
+/* A curve in the unit square; returns what moves its dot, which is hidden where its place is not known. */
 function drawCurve(svg, points, { across, up, chance }) {
   const [width, height] = [270, 262];
   const [left, right, top, floor] = [44, width - 8, 8, height - 40];

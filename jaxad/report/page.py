@@ -29,7 +29,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         InputError: the folder is none, or a file of it is missing, damaged or contradicts another.
     """
     results = read_results(folder)
-    style, script = _part("page.css"), _part("charts.js") + _part("page.js")
+    style, script = _part("page.css"), "".join(map(_part, ("charts.js", "facts.js", "page.js")))
     page = _part("page.html").replace("STYLE_HASH", _hash(style)).replace("SCRIPT_HASH", _hash(script))
     # The rest is data: cut the page first, so that nothing in a name can be taken for a mark.
     head, after_style, after_data, after_pictures, tail = re.split("<!-- (?:style|data|pictures|script) -->", page)
