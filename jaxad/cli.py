@@ -144,6 +144,22 @@ def convert(
         print(f"{out} scores by {detector.recipe.score}; load it with jaxad.load({str(out)!r})")
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder that `jaxad score -o OUT` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a folder of results into OUT/report.html: one page to look at them, without a network."""
+    from jaxad.report import write_report
+
+    page = write_report(folder)
+    size = page.stat().st_size
+    if as_json:
+        print(json.dumps({"report": str(page), "bytes": size}))
+    else:
+        print(f"open {page} in a browser ({size / 1e6:.1f} MB)")
+
+
 @recipe_app.command("list")
 def list_recipes(as_json: Json = False) -> None:
     """Show every recipe with its published figures."""
