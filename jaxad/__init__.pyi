@@ -12,8 +12,10 @@ from . import (
     metrics,
     models,
     one_class_svm,
+    part,
     patches,
     plots,
+    preparation,
     protocols,
     recipes,
     report,
@@ -23,6 +25,7 @@ from . import (
 )
 from ._check import InputError
 from .detector import Detector, Scores, fit, fit_members, load
+from .part import Part, PartScores, load_part
 from .recipes import RECIPES
 from .training import DivergedError, History
 
@@ -32,6 +35,8 @@ __all__ = [
     "DivergedError",
     "History",
     "InputError",
+    "Part",
+    "PartScores",
     "Scores",
     "bundle",
     "calibration",
@@ -45,12 +50,15 @@ __all__ = [
     "heatmaps",
     "linear",
     "load",
+    "load_part",
     "losses",
     "metrics",
     "models",
     "one_class_svm",
+    "part",
     "patches",
     "plots",
+    "preparation",
     "protocols",
     "recipes",
     "report",

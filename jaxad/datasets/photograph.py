@@ -92,6 +92,20 @@ def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXEL
     return _decode(Path(path), max_pixels, behind=1.0)
 
 
+def from_pillow(image: Image.Image) -> Photograph:
+    """An image that Pillow holds already, as `read_photograph` would read its file.
+
+    Raises InputError where `read_photograph` would refuse a file of this mode, size or range.
+    """
+    problem = _problem(image, MAX_PIXELS)
+    if problem is None:
+        photograph = _developed(image, behind=1.0)
+        problem = _range_problem(photograph)
+        if problem is None:
+            return photograph
+    raise InputError(f"the Pillow image cannot be taken: {problem}")
+
+
 def read_mask(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Bool[np.ndarray, "h w"]:
     """Decode a mask to bool [h, w]: True where any channel is above zero. What is transparent is False.
 
@@ -207,7 +221,7 @@ def _reason(error: Exception) -> str:
     return f"it is damaged ({type(error).__name__}: {words[:200]})"
 
 
-def _problem(image: ImageFile.ImageFile, max_pixels: int) -> str | None:
+def _problem(image: Image.Image, max_pixels: int) -> str | None:
     """Why the image is refused, as its header tells, or None."""
     width, height = image.size
     if width * height > max_pixels:
@@ -232,34 +246,46 @@ def _upright_size(image: ImageFile.ImageFile) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _bits(image: ImageFile.ImageFile) -> int:
+def _bits(image: Image.Image) -> int:
     if image.mode in {"1", "F"}:
         return 1 if image.mode == "1" else 32
     if image.mode in _DEEP:
         twelve = isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == (12,)
         return 12 if twelve else 16
     # Pillow has no mode for deep colour; only the way it will unpack the samples names their depth.
-    return 16 if ";16" in str(image.tile) else 8
+    return 16 if ";16" in str(getattr(image, "tile", "")) else 8
 
 
 def _decode(path: Path, max_pixels: int, *, behind: float) -> Photograph:
     with _opened(path, max_pixels) as image:
-        mode, bits = image.mode, _bits(image)
-        ImageOps.exif_transpose(image, in_place=True)
-        pixels = _samples(image, bits)
-        if mode == "F":
-            low, high = float(pixels.min()), float(pixels.max())
-            if not (low >= 0 and high <= 1):
-                raise UnreadableError(
-                    path, f"its values go from {low:g} to {high:g}; float values must be finite and lie in [0, 1]"
-                )
-        if pixels.shape[-1] in {2, 4}:
-            pixels, opacity = pixels[..., :-1], pixels[..., -1:]
-            pixels = pixels * opacity + np.float32(behind) * (1 - opacity)
-        return Photograph(pixels, mode, bits)
+        photograph = _developed(image, behind=behind)
+        problem = _range_problem(photograph)
+        if problem:
+            raise UnreadableError(path, problem)
+        return photograph
 
 
-def _samples(image: ImageFile.ImageFile, bits: int) -> Float32[np.ndarray, "h w c"]:
+def _developed(image: Image.Image, *, behind: float) -> Photograph:
+    """The pixels the right way up, with one value behind what is transparent."""
+    mode, bits = image.mode, _bits(image)
+    upright = ImageOps.exif_transpose(image)
+    pixels = _samples(upright, bits)
+    if pixels.shape[-1] in {2, 4}:
+        pixels, opacity = pixels[..., :-1], pixels[..., -1:]
+        pixels = pixels * opacity + np.float32(behind) * (1 - opacity)
+    return Photograph(pixels, mode, bits)
+
+
+def _range_problem(photograph: Photograph) -> str | None:
+    if photograph.mode != "F":
+        return None
+    low, high = float(photograph.pixels.min()), float(photograph.pixels.max())
+    if low >= 0 and high <= 1:
+        return None
+    return f"its values go from {low:g} to {high:g}; float values must be finite and lie in [0, 1]"
+
+
+def _samples(image: Image.Image, bits: int) -> Float32[np.ndarray, "h w c"]:
     """Grey or colour, with the opacity as a last channel where there is one: 1, 2, 3 or 4 channels."""
     if image.mode == "F":
         return np.array(image, np.float32)[..., None]
