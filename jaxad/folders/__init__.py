@@ -1,5 +1,5 @@
-"""Folders of photographs: what is in them, and what is made of them."""
+"""Folders of photographs: what is in them, and what is made of them. Looking into one loads no jax."""
 
-from jaxad.folders.inspection import inspect_folder
+import lazy_loader
 
-__all__ = ["inspect_folder"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,43 +8,21 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from PIL import Image
 
 from jaxad import bundle
 from jaxad._check import InputError
-from jaxad.detector import PART, POOLS, Detector, from_contents
+from jaxad.detector import PART, Detector, from_contents
 from jaxad.part.photographs import photographs, same_size_batches
-from jaxad.preparation import Preparation, restore
-from jaxad.recipes import Recipe
+from jaxad.part.scoring import PartScores, score_batch
+from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold
 
-HIDDEN = 0.5
-"""What every pixel outside the region of interest is set to before a model sees it."""
 TOLERANCE = 1e-4
 """Relative difference of a golden image's score that `Part.verify` lets pass: machines round differently."""
-
-
-class PartScores(NamedTuple):
-    """Anomaly scores of photographs; higher is more anomalous."""
-
-    image: Float[np.ndarray, " n"]
-    """One raw score an image, in the recipe's own unit."""
-    map: list[np.ndarray]
-    """One score a pixel of each photograph, float32 `[h, w]` at the photograph's own size."""
-
-
-def sees_windows(recipe: Recipe) -> bool:
-    """Whether the recipe's model sees small windows, so that an image's score is pooled from its map."""
-    return recipe.model == "patch_vae" or bool(getattr(recipe, "local", False))
-
-
-def takes_one_size(recipe: Recipe) -> bool:
-    """Whether all images must have one size: the model sees them whole, or scores are calibrated at each position."""
-    return not sees_windows(recipe) or recipe.holdout > 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,55 +81,24 @@ class Part:
         Raises:
             InputError: sizes differ, or the model cannot score this one.
         """
-        inside = self.region(batch[0].shape[0], batch[0].shape[1])
-        if inside is not None:
-            batch = [np.where(inside[..., None], pixels, np.float32(HIDDEN)) for pixels in batch]
-        prepared = [self.preparation.prepare(pixels) for pixels in batch]
-        if len({image.shape for image, _ in prepared}) != 1:
-            raise InputError("photographs of one batch must have one size; Part.score takes mixed ones")
-        scores = self.detector.score(np.stack([image for image, _ in prepared]))
-        maps = [restore(found, geometry) for found, (_, geometry) in zip(scores.map, prepared, strict=True)]
-        if inside is None:
-            return PartScores(scores.image, maps)
-        image = scores.image
-        if sees_windows(self.detector.recipe):
-            pool = POOLS[self.detector.recipe.pool]
-            image = np.array([pool(found[inside][None, None])[0] for found in maps], np.float32)
-        return PartScores(image, [np.where(inside, found, found[inside].min()) for found in maps])
+        return score_batch(self.detector, self.preparation, self.roi, batch)
 
     def calibrate(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Raw scores [n] in standard deviations above the mean of the held-out normal ones; not clamped."""
         spread = float(np.std(self.normal_scores, ddof=1))
         return (scores - np.mean(self.normal_scores)) / (spread or 1.0)
 
-    def region(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
-        """The region of interest of a photograph of this size, `[h, w]`, or None where there is none.
-
-        Raises:
-            InputError: at this size nothing of it is left.
-        """
-        if self.roi is None or self.roi.shape == (height, width):
-            return self.roi
-        inside = np.asarray(Image.fromarray(self.roi).resize((width, height), Image.Resampling.NEAREST))
-        if not inside.any():
-            raise InputError(f"nothing of the region of interest is left at {height} x {width} pixels")
-        return inside
-
     def verify(self) -> list[str]:
         """Score the golden images again and say which differ from what they scored when the part was fitted.
 
         Empty where all agree to 1e-4 of their score, whatever machine and versions score them now.
         """
-        found = self.without_roi().score(self.golden).image
+        found = dataclasses.replace(self, roi=None).score(self.golden).image
         return [
             f"golden image {index} scores {now:.7g} here and scored {then:.7g} when the part was fitted"
             for index, (now, then) in enumerate(zip(found.tolist(), self.golden_scores.tolist(), strict=True))
             if not abs(now - then) <= TOLERANCE * max(abs(now), abs(then))
         ]
-
-    def without_roi(self) -> "Part":
-        """The same part for whole photographs, as golden images are scored."""
-        return dataclasses.replace(self, roi=None)
 
     def fingerprint(self) -> str:
         """SHA-256 of all that is in the part: two parts with the same one judge alike."""

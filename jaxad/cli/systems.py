@@ -1,0 +1,147 @@
+"""Commands on published systems: the demo, the recipes, weights of other frameworks."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jaxad._check import InputError, need_one_of
+from jaxad.cli.terminal import Json, Seed, Settings, app, progress, show, warn
+
+if TYPE_CHECKING:
+    from jaxad.recipes import Protocol
+
+recipe_app = typer.Typer(help="Published systems: list them, run their protocols.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+
+
+@app.command()
+def demo(
+    texture: Annotated[str, typer.Option(help="Texture to learn: brick, grass or gravel.")] = "brick",
+    out: Annotated[Path, typer.Option(help="Folder for the figure and results.json.")] = Path("jaxad-demo"),
+    write: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the photographs to a folder instead, as files.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="With --write: photographs to train on, and to test on.")] = 100,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn a texture, find the defects drawn on it, draw where they are. Needs no data and no network."""
+    from jaxad.protocols import demo as protocol
+
+    if write is not None:
+        written = protocol.write_textures(texture, write, count=count, seed=seed)
+        print(json.dumps(written) if as_json else f"look at {write}, then run: jaxad inspect {write}")
+        return
+
+    from jaxad.recipes import TEXTURE_VAE
+
+    with progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
+        results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
+    rows = {"image AUROC": "image_auroc", "pixel AUROC": "pixel_auroc", "AUPRO (to 0.3)": "aupro"}
+    show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
+
+
+@app.command()
+def convert(
+    name: Annotated[str, typer.Argument(metavar="RECIPE", help="The recipe that the weights belong to.")],
+    weights: Annotated[Path, typer.Argument(help="A Keras .h5, .weights.h5 or .keras, or a PyTorch .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The detector to write.")],
+    shape: Annotated[str, typer.Option(help="Height, width and channels of the images.")] = "28,28,1",
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Turn trained Keras or PyTorch weights into a detector that scores."""
+    from jaxad import recipes
+
+    need_one_of(name, recipes.RECIPES, what="recipe")
+    recipe = recipes.with_settings(recipes.RECIPES[name], settings or ())
+    sizes = shape.split(",")
+    if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) for size in sizes):
+        raise InputError(f"shape must be height,width,channels such as 28,28,1, got {shape!r}")
+    if not weights.is_file():
+        raise InputError(f"weights must be a file, got {str(weights)!r}, which is none")
+    height, width, channels = map(int, sizes)
+
+    from jaxad.convert import to_detector
+
+    detector = to_detector(weights, recipe, shape=(height, width, channels))
+    detector.save(out)
+    if as_json:
+        print(
+            json.dumps({"recipe": name, "weights": str(weights), "detector": str(out), "score": detector.recipe.score})
+        )
+    else:
+        print(f"{out} scores by {detector.recipe.score}; load it with jaxad.load({str(out)!r})")
+
+
+@recipe_app.command("list")
+def list_recipes(as_json: Json = False) -> None:
+    """Show every recipe with its published figures."""
+    from jaxad.recipes import RECIPES
+
+    if as_json:
+        print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=2))
+        return
+    table = Table("recipe", "what it is", "data", "published figures", "source")
+    for recipe in RECIPES.values():
+        figures = "\n".join(f"{name} {value:g}" for name, value in recipe.published)
+        table.add_row(recipe.name, recipe.summary, _data(recipe.protocol), figures, recipe.source)
+    Console().print(table)
+
+
+@recipe_app.command("run")
+def run_recipe(
+    name: Annotated[str, typer.Argument(help="A recipe from `jaxad recipe list`.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; by default jaxad-NAME.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="mnist or fashion_mnist; by default the published one.")] = None,
+    normal: Annotated[int | None, typer.Option(help="Label to train on.")] = None,
+    anomaly: Annotated[int | None, typer.Option(help="Label to tell from it.")] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Keep the loss weighting, grid and crops of the published code.")
+    ] = False,
+    settings: Settings = None,
+    seed: Seed = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Members to train at once; reports mean and spread.")] = 1,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of prepared TFDS sets; by default TFDS_DATA_DIR.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the protocol of a published system: data, training, figures, results.json."""
+    from jaxad import recipes
+
+    need_one_of(name, recipes.RECIPES, what="recipe")
+    recipe = recipes.RECIPES[name]
+    if as_published:
+        recipe = recipes.published_variant(recipe)
+    recipe = recipes.with_settings(recipe, settings or ())
+    if recipe.protocol is not None:
+        given = {"dataset": dataset, "normal": normal, "anomaly": anomaly}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        recipe = dataclasses.replace(recipe, protocol=dataclasses.replace(recipe.protocol, **changes))
+    out = out or Path(f"jaxad-{name}")
+
+    # Loads jax, so it waits until the arguments are known to be good.
+    from jaxad.protocols import run
+
+    with progress(f"training {name}", recipe.epochs) as on_epoch:
+        results = run.run_recipe(recipe, out=out, seed=seed, seeds=seeds, data_dir=data_dir, on_epoch=on_epoch)
+    rows = {f"AUROC, {label.replace('_', ' ')}": value for label, value in results["auroc"].items()}
+    warn(results["warnings"])
+    show(results, rows, out, as_json=as_json)
+
+
+def _data(protocol: "Protocol | None") -> str:
+    """The protocol in a few words."""
+    if protocol is None:
+        return "your own"
+    if protocol.anomaly_dataset:
+        return f"{protocol.dataset} against {protocol.anomaly_dataset}"
+    if protocol.anomaly is None:
+        return f"{protocol.dataset} against noise"
+    return f"{protocol.dataset}: {protocol.normal} normal, {protocol.anomaly} anomalous"

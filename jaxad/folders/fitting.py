@@ -1,0 +1,235 @@
+"""Fitting a part on a folder of photographs: normal images in, one file out that judges new ones."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxad import part, thresholds
+from jaxad._check import InputError, need_output_folder, raise_problems
+from jaxad.datasets import Header, Item, UnreadableError, read_header, read_mask, survey
+from jaxad.detector import Detector, find_faults, fit
+from jaxad.folders.held_out import FEWEST, HeldOut, judge_held_out
+from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
+from jaxad.preparation import Preparation
+from jaxad.recipes import TEXTURE_VAE, Recipe
+
+PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
+LOOKED_AT = 16
+"""Training images that are searched for faults of the model."""
+
+OnStep = Callable[[str, int, int], None]
+
+
+class Split(NamedTuple):
+    """The usable normal files: those to train on, those held out, and those left out with the reason."""
+
+    train: list[tuple[Path, Header]]
+    held_out: list[Path]
+    left_out: list[UnreadableError]
+
+
+def fit_folder(
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    recipe: Recipe = TEXTURE_VAE,
+    resize: int | None = None,
+    scale: float | None = None,
+    native: bool = False,
+    grey: bool = False,
+    holdout: float = 0.2,
+    rate: float = 0.01,
+    roi: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Fit a part on the normal images of a folder and write it to the file `out`.
+
+    A share of the images, drawn by `seed`, is never trained on: their scores give the threshold with the interval of
+    its false-positive rate, the unit of calibrated scores, the colour scale and the level of regions. Memory is bounded
+    for models of windows (see `jaxad.folders.training_images`); for models of whole images it grows with their number.
+
+    Args:
+        root: the folder, in a layout that `jaxad.datasets.survey` knows.
+        out: the file to write; `jaxad.load_part` reads it.
+        recipe: one of `jaxad.RECIPES` or a variant.
+        resize: for models of windows the shorter side in pixels; for models of whole images both sides.
+        scale: factor for both sides.
+        native: sizes as they are; the default for models of windows.
+        grey: turn colour into grey. Otherwise grey is repeated where any photograph is in colour.
+        holdout: share of the normal images to hold out.
+        rate: false-positive rate to aim at.
+        roi: a mask file: only where it is above zero are images looked at.
+        seed: of the held-out images, weights and crops; the same one gives the same bits.
+        epochs: instead of the recipe's own.
+        on_epoch: called with the epochs done and the means of that epoch's loss terms.
+        on_step: called with "reading" or "judging", the photographs done and how many there are.
+
+    Returns:
+        What was done, ready for JSON: part, recipe, preparation, images (train, holdout, left_out), training (shape
+        and bytes), threshold, colour_limits, pixel_limit, seconds, warnings.
+
+    Raises:
+        InputError: the folder, its images or an option cannot be used, or too few images are left to hold out two.
+        UnreadableError: the mask cannot be read.
+    """
+    began = time.perf_counter()
+    _need_options(holdout, rate, seed)
+    need_output_folder(Path(out).parent)
+    inside = _read_roi(roi)
+    if epochs is not None:
+        recipe = replace(recipe, epochs=epochs)
+    step = on_step or (lambda *_: None)
+    found = survey(root)
+    headers = [(item, read_header(item.path)) for item in found.train]
+    if not headers:
+        raise InputError(f"folder {str(root)!r} has no normal image that can be read; `jaxad inspect` says why")
+    preparation = choose_preparation(
+        recipe, [header for _, header in headers], grey=grey, resize=resize, scale=scale, native=native
+    )
+    split = _split(headers, preparation, recipe, holdout=holdout, seed=seed)
+
+    sizes = [(path, header.height, header.width) for path, header in split.train]
+    tiles = plan_tiles(sizes, recipe=recipe, preparation=preparation, roi=inside, seed=seed)
+    training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
+    if not len(training.images):
+        raise InputError(f"no image to train on can be read, such as {training.unreadable[0]}")
+    read_seconds = time.perf_counter() - began
+    detector, history = fit(jax.random.key(seed), recipe, training.images, on_epoch=on_epoch)
+
+    began = time.perf_counter()
+    held = judge_held_out(detector, preparation, inside, split.held_out, on_step=step)
+    left_out = [*split.left_out, *training.unreadable, *held.unreadable]
+    read = [path for path in dict.fromkeys(tile.path for tile in tiles) if not _is_among(path, training.unreadable)]
+    provenance = {
+        "root": str(root),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "images": {"train": len(read), "holdout": len(held.paths), "left_out": len(left_out)},
+        "sha256": {"train": _sums(read), "holdout": _sums(held.paths)},
+    }
+    made = _part(detector, preparation, inside, held, rate=rate, provenance=provenance)
+    made.save(out)
+    return {
+        "part": str(out),
+        "recipe": recipe.name,
+        "preparation": asdict(preparation),
+        "images": {
+            "train": len(read),
+            "holdout": len(held.paths),
+            "left_out": [_trouble(found.root, error) for error in left_out],
+        },
+        "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
+        "threshold": {**asdict(made.threshold), "rate_asked": rate},
+        "colour_limits": list(made.colour_limits),
+        "pixel_limit": made.pixel_limit,
+        "seconds": {
+            "read": read_seconds,
+            "compile": history.compile_seconds,
+            "train": history.seconds,
+            "judge": time.perf_counter() - began,
+        },
+        "warnings": [
+            *_warnings(made, headers, len(left_out)),
+            *find_faults(detector, training.images[:LOOKED_AT]),
+        ],
+    }
+
+
+def _part(
+    detector: Detector, preparation: Preparation, roi: Roi, held: HeldOut, *, rate: float, provenance: dict[str, Any]
+) -> part.Part:
+    return part.Part(
+        detector=detector,
+        preparation=preparation,
+        threshold=thresholds.for_false_positive_rate(held.scores, rate=rate),
+        rate=rate,
+        normal_scores=held.scores,
+        colour_limits=held.colour_limits,
+        pixel_limit=held.pixel_limit,
+        golden=held.golden,
+        golden_scores=held.golden_scores,
+        provenance=provenance,
+        roi=roi,
+    )
+
+
+def _need_options(holdout: float, rate: float, seed: int) -> None:
+    shares = (("holdout", holdout), ("rate", rate))
+    problems = [f"{name} must lie strictly between 0 and 1, got {x}" for name, x in shares if not 0 < x < 1]
+    raise_problems([*problems, *([f"seed must be at least 0, got {seed}"] if seed < 0 else [])])
+
+
+def _read_roi(path: str | os.PathLike[str] | None) -> Roi:
+    if path is None:
+        return None
+    inside = read_mask(path)
+    if not inside.any():
+        raise InputError(f"region of interest {str(path)!r} must be above zero somewhere, and is zero everywhere")
+    return inside
+
+
+def _split(
+    headers: Sequence[tuple[Item, Header]], preparation: Preparation, recipe: Recipe, *, holdout: float, seed: int
+) -> Split:
+    usable, left_out = [], []
+    window = window_of(recipe)
+    for item, header in headers:
+        size = preparation.geometry(header.height, header.width).size
+        if size[0] >= window[0] and size[1] >= window[1]:
+            usable.append((item.path, header))
+        else:
+            reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
+            left_out.append(UnreadableError(item.path, reason))
+    count = round(holdout * len(usable))
+    if not FEWEST <= count < len(usable):
+        wanted = math.ceil((FEWEST - 0.5) / holdout)
+        raise InputError(
+            f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
+            f"{holdout:g} of {len(usable)} usable images is {count}; {wanted} images would do, or another holdout"
+        )
+    held = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
+    return Split(
+        [entry for index, entry in enumerate(usable) if index not in held],
+        [path for index, (path, _) in enumerate(usable) if index in held],
+        left_out,
+    )
+
+
+def _is_among(path: Path, errors: Sequence[UnreadableError]) -> bool:
+    return any(error.path == path for error in errors)
+
+
+def _sums(paths: Sequence[Path]) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def _trouble(root: Path, error: UnreadableError) -> dict[str, str]:
+    return {"path": error.path.relative_to(root).as_posix(), "reason": error.reason}
+
+
+def _warnings(made: part.Part, headers: Sequence[tuple[Item, Header]], left_out: int) -> list[str]:
+    sentences = []
+    if not made.threshold.enough:
+        sentences.append(
+            f"{made.threshold.count} held-out images do not support a false-positive rate of {made.rate:.2%}: the true "
+            f"one may be up to {made.threshold.interval[1]:.1%}; {math.ceil(1 / made.rate)} are wanted"
+        )
+    if len({header.channels for _, header in headers}) > 1 and made.preparation.channels == 3:
+        sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
+    if left_out:
+        sentences.append(f"images that were left out: {left_out}")
+    return sentences
