@@ -201,13 +201,14 @@ def _by_defect(defects: Sequence[str], scores: np.ndarray, *, limit: float) -> d
 
 
 def _pixel_metrics(judged: Judged, *, has_roi: bool) -> dict[str, Any]:
-    notes, masked = [], judged.pixels
+    notes = ["pixels outside the region of interest do not count"] if has_roi else []
+    masked = judged.pixels
     counts = {"images": len(masked), "pixels": sum(mask.size for mask, _ in masked)}
     nothing = {"auroc": None, "aupro": None, **counts}
     if judged.why_no_pixels:
-        return {**nothing, "notes": [f"no pixel metrics: {judged.why_no_pixels}"]}
+        return {**nothing, "notes": [*notes, f"no pixel metrics: {judged.why_no_pixels}"]}
     if not any(mask.any() for mask, _ in masked):
-        return {**nothing, "notes": ["no pixel metrics: no defect has a readable mask of its image's size"]}
+        return {**nothing, "notes": [*notes, "no pixel metrics: no defect has a readable mask of its image's size"]}
     without = len(judged.scores) - len(masked)
     if without:
         notes.append(f"images of defects without a mask of their size do not count among the pixels: {without}")
@@ -215,7 +216,7 @@ def _pixel_metrics(judged: Judged, *, has_roi: bool) -> dict[str, Any]:
     scores = np.concatenate([score_map.ravel() for _, score_map in masked])
     aupro = None
     if has_roi:
-        notes.append("no AUPRO: it is defined over whole images, and the part looks at a region of interest only")
+        notes.append("no AUPRO: it is defined over whole images")
     elif len({mask.shape for mask, _ in masked}) > 1:
         notes.append("no AUPRO: it is computed for images of one size only, and these have several")
     else:

@@ -145,12 +145,12 @@ def _whole_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
     try:
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
             if len(row) != len(columns):
-                break
+                return rows[1:]
             rows.append(row)
     except csv.Error:
         return rows[1:]
     # Cut off inside its last cell, a row looks whole; only the end of its line says that it is.
-    return rows[1:] if text.endswith("\n") or not rows or len(rows[-1]) != len(columns) else rows[1:-1]
+    return rows[1:] if text.endswith("\n") else rows[1:-1]
 
 
 def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:

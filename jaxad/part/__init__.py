@@ -1,7 +1,7 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
 from jaxad.part.part import Part, load_part
-from jaxad.part.photographs import photographs, same_size_batches
+from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import PartScores, hide, region_at, score_batch, sees_windows, takes_one_size
 
 __all__ = [

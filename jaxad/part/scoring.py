@@ -41,7 +41,7 @@ def takes_one_size(recipe: Recipe) -> bool:
 def score_batch(
     detector: Detector,
     preparation: Preparation,
-    roi: Bool[np.ndarray, "h w"] | None,
+    roi: Bool[np.ndarray, "rows columns"] | None,
     batch: Sequence[Float[np.ndarray, "h w c"]],
 ) -> PartScores:
     """Score photographs of one size at once: scores [n] and maps [h, w].
@@ -71,7 +71,7 @@ def hide(pixels: Float[np.ndarray, "h w c"], inside: Bool[np.ndarray, "h w"] | N
     return pixels if inside is None else np.where(inside[..., None], pixels, HIDDEN)
 
 
-def region_at(roi: Bool[np.ndarray, "h w"] | None, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
+def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
     """The region of interest [h, w] of a photograph of this size, resized if need be; None where there is none.
 
     Raises:
