@@ -465,7 +465,7 @@ def test_what_cannot_be_measured_is_none_and_said(
     assert found["pixels"]["aupro"] is None
     assert any("several" in note for note in found["pixels"]["notes"])
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
-    assert any("cannot be read: 1" in sentence for sentence in found["warnings"])
+    assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
     monkeypatch.setattr("jaxad.folders.evaluation.MOST_PIXELS", 5000)
     found = evaluate_folder(made, copy)
     assert (found["pixels"]["auroc"], found["pixels"]["images"]) == (None, 0)

@@ -8,6 +8,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Judged(NamedTuple):
     pixels: list[Mapped]
     """Of good images and of those with a mask."""
     why_no_pixels: str | None
-    errors: list[dict[str, str]]
+    errors: list[tuple[Path, str]]
 
 
 def evaluate_folder(
@@ -64,7 +65,7 @@ def evaluate_folder(
           at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the part's own;
           defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
           pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
-          errors: [{"file", "reason"}]; warnings: sentences.
+          errors: [{"file", "reason"}], files that cannot be read or scored; warnings: sentences.
 
     Raises:
         InputError: the folder cannot be surveyed, or has no labelled image that can be scored.
@@ -78,18 +79,19 @@ def evaluate_folder(
         )
     judged = _judge(made, items, workers=workers, on_image=on_image)
     if not judged.scores:
-        raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0]['reason']}")
+        raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
     labels, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if labels.all() or not labels.any():
         warnings.append(f"all images are {'defective' if labels.all() else 'good'}, so nothing can be told apart")
-    if found.unreadable:
-        warnings.append(f"files that cannot be read: {len(found.unreadable)}, first {found.unreadable[0][1]!r}")
     return {
         "images": dict(Counter(judged.defects).most_common()),
         **_image_metrics(labels, scores, limit=made.threshold.value),
         "defects": _by_defect(judged.defects, scores, limit=made.threshold.value),
         "pixels": _pixel_metrics(judged, has_roi=made.roi is not None),
-        "errors": judged.errors,
+        "errors": [
+            {"file": path.relative_to(found.root).as_posix(), "reason": reason}
+            for path, reason in (*found.unreadable, *judged.errors)
+        ],
         "warnings": warnings,
     }
 
@@ -118,7 +120,7 @@ def _judge(
     kept, too_many = 0, False
 
     def fail(item: Item, reason: str) -> None:
-        judged.errors.append({"file": str(item.path), "reason": " ".join(reason.split())})
+        judged.errors.append((item.path, " ".join(reason.split())))
 
     def readable() -> Iterator[tuple[Item, np.ndarray]]:
         found = read_photographs((item.path for item in items), workers=workers)
