@@ -188,7 +188,12 @@ def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Part) -> N
 
 
 @pytest.mark.parametrize(
-    ("recipe", "preparation"), [(QUICK, Preparation(1)), (WHOLE, Preparation(1, "letterbox", box=(32, 32)))]
+    ("recipe", "preparation"),
+    [
+        (QUICK, Preparation(1)),
+        (dataclasses.replace(QUICK, pool="mean"), Preparation(1)),
+        (WHOLE, Preparation(1, "letterbox", box=(32, 32))),
+    ],
 )
 def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Recipe, preparation: Preparation) -> None:
     roi = np.zeros((32, 40), bool)
@@ -200,8 +205,10 @@ def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Rec
     np.testing.assert_array_equal(first.image, second.image)
     np.testing.assert_array_equal(first.map[0], second.map[0])
     assert (first.map[0][~roi] == first.map[0][roi].min()).all()
-    if recipe is QUICK:
+    if recipe.pool == "max":
         assert first.image[0] == first.map[0][roi].max()
+    elif recipe.model == "patch_vae":
+        assert first.image[0] == pytest.approx(first.map[0][roi].mean(), rel=1e-5)
     spotted[10:18, 5:13] = 255
     assert part.score(spotted).image > first.image
     assert part.verify() == []
