@@ -97,6 +97,7 @@ def test_same_seed_same_file(root: Path, made: Part, tmp_path: Path) -> None:
         ({"roi": "nowhere.png"}, "no such file"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"out": "/proc/here/part.jaxad"}, "cannot be"),
+        ({"out": "/tmp"}, "is a folder"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(
@@ -172,9 +173,8 @@ def test_channels_go_with_the_photographs() -> None:
 def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"a.png": (20, 33), "b.png": (45, 12)}
     paths = {save(tmp_path / name, np.full(size, 9, np.uint8)): size for name, size in sizes.items()}
-    entries = [(path, *size) for path, size in paths.items()]
     options = {"recipe": QUICK, "preparation": Preparation(1), "roi": None, "seed": 0}
-    tiles = plan_tiles(entries, **options)
+    tiles = plan_tiles(paths, **options)
     for path, size in paths.items():
         seen = np.zeros(size, bool)
         for tile in tiles:
@@ -188,16 +188,16 @@ def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path, monkeypatch: py
     assert read.images.shape == (len(tiles), 20, 12, 1)
     np.testing.assert_allclose(read.images, 9 / 255)
     monkeypatch.setattr("jaxad.folders.training_images.VALUES", 3 * 20 * 12)
-    assert len(plan_tiles(entries, **options)) == 3
+    assert len(plan_tiles(paths, **options)) == 3
 
 
 def test_region_of_interest_bounds_what_is_learned(tmp_path: Path) -> None:
     roi = np.zeros((40, 60), bool)
     roi[10:14, 21:40] = True
     options = {"recipe": QUICK, "roi": roi, "seed": 0}
-    tiles = plan_tiles([(tmp_path / "a", 40, 60)], preparation=Preparation(1), **options)
+    tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1), **options)
     assert tiles[0].area == (10, 21, 8, 19)
-    tiles = plan_tiles([(tmp_path / "a", 40, 60)], preparation=Preparation(1, "scale", scale=2.0), **options)
+    tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1, "scale", scale=2.0), **options)
     assert tiles[0].area == (20, 42, 8, 38)
 
 

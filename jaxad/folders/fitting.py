@@ -6,7 +6,7 @@ import importlib.metadata
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +16,9 @@ import numpy as np
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
-from jaxad.datasets import Header, Item, UnreadableError, read_header, read_mask, survey
-from jaxad.detector import Detector, find_faults, fit
-from jaxad.folders.held_out import FEWEST, HeldOut, judge_held_out
+from jaxad.datasets import Header, UnreadableError, read_header, read_mask, survey
+from jaxad.detector import find_faults, fit
+from jaxad.folders.held_out import FEWEST, judge_held_out
 from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
 from jaxad.preparation import Preparation
 from jaxad.recipes import TEXTURE_VAE, Recipe
@@ -33,7 +33,8 @@ OnStep = Callable[[str, int, int], None]
 class Split(NamedTuple):
     """The usable normal files: those to train on, those held out, and those left out with the reason."""
 
-    train: list[tuple[Path, Header]]
+    train: dict[Path, tuple[int, int]]
+    """With height and width."""
     held_out: list[Path]
     left_out: list[UnreadableError]
 
@@ -87,72 +88,26 @@ def fit_folder(
     """
     began = time.perf_counter()
     _need_options(holdout, rate, seed)
-    need_output_folder(Path(out).parent)
     inside = _read_roi(roi)
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
+    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
-    found = survey(root)
-    headers = [(item, read_header(item.path)) for item in found.train]
-    if not headers:
-        raise InputError(f"folder {str(root)!r} has no normal image that can be read; `jaxad inspect` says why")
+    headers = _normal_headers(root)
     preparation = choose_preparation(
-        recipe, [header for _, header in headers], grey=grey, resize=resize, scale=scale, native=native
+        recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
     )
     split = _split(headers, preparation, recipe, holdout=holdout, seed=seed)
+    _need_place(out)
 
-    sizes = [(path, header.height, header.width) for path, header in split.train]
-    tiles = plan_tiles(sizes, recipe=recipe, preparation=preparation, roi=inside, seed=seed)
+    tiles = plan_tiles(split.train, recipe=recipe, preparation=preparation, roi=inside, seed=seed)
     training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
-    if not len(training.images):
-        raise InputError(f"no image to train on can be read, such as {training.unreadable[0]}")
-    read_seconds = time.perf_counter() - began
+    seconds = {"read": time.perf_counter() - began}
     detector, history = fit(jax.random.key(seed), recipe, training.images, on_epoch=on_epoch)
+    seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
     held = judge_held_out(detector, preparation, inside, split.held_out, on_step=step)
-    left_out = [*split.left_out, *training.unreadable, *held.unreadable]
-    read = [path for path in dict.fromkeys(tile.path for tile in tiles) if not _is_among(path, training.unreadable)]
-    provenance = {
-        "root": str(root),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seed": seed,
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-        "images": {"train": len(read), "holdout": len(held.paths), "left_out": len(left_out)},
-        "sha256": {"train": _sums(read), "holdout": _sums(held.paths)},
-    }
-    made = _part(detector, preparation, inside, held, rate=rate, provenance=provenance)
-    made.save(out)
-    return {
-        "part": str(out),
-        "recipe": recipe.name,
-        "preparation": asdict(preparation),
-        "images": {
-            "train": len(read),
-            "holdout": len(held.paths),
-            "left_out": [_trouble(found.root, error) for error in left_out],
-        },
-        "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
-        "threshold": {**asdict(made.threshold), "rate_asked": rate},
-        "colour_limits": list(made.colour_limits),
-        "pixel_limit": made.pixel_limit,
-        "seconds": {
-            "read": read_seconds,
-            "compile": history.compile_seconds,
-            "train": history.seconds,
-            "judge": time.perf_counter() - began,
-        },
-        "warnings": [
-            *_warnings(made, headers, len(left_out)),
-            *find_faults(detector, training.images[:LOOKED_AT]),
-        ],
-    }
-
-
-def _part(
-    detector: Detector, preparation: Preparation, roi: Roi, held: HeldOut, *, rate: float, provenance: dict[str, Any]
-) -> part.Part:
-    return part.Part(
+    seconds["judge"] = time.perf_counter() - began
+    made = part.Part(
         detector=detector,
         preparation=preparation,
         threshold=thresholds.for_false_positive_rate(held.scores, rate=rate),
@@ -162,9 +117,32 @@ def _part(
         pixel_limit=held.pixel_limit,
         golden=held.golden,
         golden_scores=held.golden_scores,
-        provenance=provenance,
-        roi=roi,
+        provenance=_provenance(root, training.paths, held.paths, seed=seed),
+        roi=inside,
     )
+    made.save(out)
+    left_out = [*split.left_out, *training.unreadable, *held.unreadable]
+    return {
+        "part": str(out),
+        "recipe": recipe.name,
+        "preparation": asdict(preparation),
+        "images": {
+            "train": len(training.paths),
+            "holdout": len(held.paths),
+            "left_out": [
+                {"path": error.path.relative_to(root).as_posix(), "reason": error.reason} for error in left_out
+            ],
+        },
+        "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
+        "threshold": {**asdict(made.threshold), "rate_asked": rate},
+        "colour_limits": list(made.colour_limits),
+        "pixel_limit": made.pixel_limit,
+        "seconds": seconds,
+        "warnings": [
+            *_warnings(made, headers.values(), left_out=len(left_out)),
+            *find_faults(detector, training.images[:LOOKED_AT]),
+        ],
+    }
 
 
 def _need_options(holdout: float, rate: float, seed: int) -> None:
@@ -182,18 +160,32 @@ def _read_roi(path: str | os.PathLike[str] | None) -> Roi:
     return inside
 
 
+def _normal_headers(root: str | os.PathLike[str]) -> dict[Path, Header]:
+    found = survey(root).train
+    if not found:
+        raise InputError(f"folder {str(root)!r} has no normal image that can be read; `jaxad inspect` says why")
+    return {item.path: read_header(item.path) for item in found}
+
+
+def _need_place(out: str | os.PathLike[str]) -> None:
+    """Refuse before training what could not be written after it."""
+    need_output_folder(Path(out).parent)
+    if Path(out).is_dir():
+        raise InputError(f"the part must be a file, and {str(out)!r} is a folder; name a file in it")
+
+
 def _split(
-    headers: Sequence[tuple[Item, Header]], preparation: Preparation, recipe: Recipe, *, holdout: float, seed: int
+    headers: Mapping[Path, Header], preparation: Preparation, recipe: Recipe, *, holdout: float, seed: int
 ) -> Split:
-    usable, left_out = [], []
+    usable, left_out = {}, []
     window = window_of(recipe)
-    for item, header in headers:
+    for path, header in headers.items():
         size = preparation.geometry(header.height, header.width).size
         if size[0] >= window[0] and size[1] >= window[1]:
-            usable.append((item.path, header))
+            usable[path] = (header.height, header.width)
         else:
             reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
-            left_out.append(UnreadableError(item.path, reason))
+            left_out.append(UnreadableError(path, reason))
     count = round(holdout * len(usable))
     if not FEWEST <= count < len(usable):
         wanted = math.ceil((FEWEST - 0.5) / holdout)
@@ -201,34 +193,37 @@ def _split(
             f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
             f"{holdout:g} of {len(usable)} usable images is {count}; {wanted} images would do, or another holdout"
         )
-    held = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
-    return Split(
-        [entry for index, entry in enumerate(usable) if index not in held],
-        [path for index, (path, _) in enumerate(usable) if index in held],
-        left_out,
-    )
+    drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
+    held_out = [path for index, path in enumerate(usable) if index in drawn]
+    train = {path: size for index, (path, size) in enumerate(usable.items()) if index not in drawn}
+    return Split(train, held_out, left_out)
 
 
-def _is_among(path: Path, errors: Sequence[UnreadableError]) -> bool:
-    return any(error.path == path for error in errors)
+def _provenance(
+    root: str | os.PathLike[str], train: Sequence[Path], held_out: Sequence[Path], *, seed: int
+) -> dict[str, Any]:
+    return {
+        "root": str(root),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "images": {"train": len(train), "holdout": len(held_out)},
+        "sha256": {"train": _sums(train), "holdout": _sums(held_out)},
+    }
 
 
 def _sums(paths: Sequence[Path]) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
-def _trouble(root: Path, error: UnreadableError) -> dict[str, str]:
-    return {"path": error.path.relative_to(root).as_posix(), "reason": error.reason}
-
-
-def _warnings(made: part.Part, headers: Sequence[tuple[Item, Header]], left_out: int) -> list[str]:
+def _warnings(made: part.Part, headers: Iterable[Header], *, left_out: int) -> list[str]:
     sentences = []
     if not made.threshold.enough:
         sentences.append(
             f"{made.threshold.count} held-out images do not support a false-positive rate of {made.rate:.2%}: the true "
             f"one may be up to {made.threshold.interval[1]:.1%}; {math.ceil(1 / made.rate)} are wanted"
         )
-    if len({header.channels for _, header in headers}) > 1 and made.preparation.channels == 3:
+    if made.preparation.channels == 3 and any(header.channels == 1 for header in headers):
         sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
     if left_out:
         sentences.append(f"images that were left out: {left_out}")

@@ -7,7 +7,7 @@ random. No window that a model learns from reaches over the border of a tile.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,9 +46,10 @@ class Tile(NamedTuple):
 
 
 class TrainingImages(NamedTuple):
-    """What was read: images [m, h, w, c] and the files that could not be."""
+    """What was read: images [m, h, w, c], the files they are from and those that could not be read."""
 
     images: Float[np.ndarray, "m h w c"]
+    paths: list[Path]
     unreadable: list[UnreadableError]
 
 
@@ -95,15 +96,15 @@ def choose_preparation(
 
 
 def plan_tiles(
-    sizes: Iterable[tuple[Path, int, int]], *, recipe: Recipe, preparation: Preparation, roi: Roi, seed: int
+    sizes: Mapping[Path, tuple[int, int]], *, recipe: Recipe, preparation: Preparation, roi: Roi, seed: int
 ) -> list[Tile]:
-    """What to cut from which photograph, `sizes` being their paths, heights and widths; all areas have one size.
+    """What to cut from which photograph, `sizes` being heights and widths by path; all areas have one size.
 
     With a region of interest, models of windows learn from the rectangle around it.
     """
     if part.takes_one_size(recipe):
-        return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, h, w in sizes]
-    areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, h, w in sizes}
+        return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
+    areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
     values = preparation.channels * sum(area.height * area.width for area in areas.values())
     if len(heights) == len(widths) == 1 and values <= VALUES:
@@ -126,13 +127,17 @@ def plan_tiles(
 def read_tiles(
     tiles: Sequence[Tile], *, preparation: Preparation, roi: Roi, on_step: Callable[[str, int, int], None]
 ) -> TrainingImages:
-    """Read the photographs of the tiles one by one and cut them, `[m, h, w, c]`; see `fit_folder` for `on_step`."""
+    """Read the photographs of the tiles one by one and cut them, `[m, h, w, c]`; see `fit_folder` for `on_step`.
+
+    Raises:
+        InputError: none can be read.
+    """
     areas: dict[Path, list[Area]] = {}
     for tile in tiles:
         areas.setdefault(tile.path, []).append(tile.area)
     shape = (tiles[0].area.height, tiles[0].area.width, preparation.channels)
     images = np.empty((len(tiles), *shape), np.float32)
-    filled, unreadable = 0, []
+    filled, paths, unreadable = 0, [], []
     for done, (path, found) in enumerate(read_photographs(areas), start=1):
         on_step("reading", done, len(areas))
         if isinstance(found, UnreadableError):
@@ -143,7 +148,10 @@ def read_tiles(
         for top, left, height, width in areas[path]:
             images[filled] = image[top : top + height, left : left + width]
             filled += 1
-    return TrainingImages(images[:filled], unreadable)
+        paths.append(path)
+    if not paths:
+        raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
+    return TrainingImages(images[:filled], paths, unreadable)
 
 
 def window_of(recipe: Recipe) -> tuple[int, int]:
