@@ -279,7 +279,7 @@ def troubled(tmp_path: Path) -> Path:
     """Every kind of bad file among good ones, whose names cannot all be printed."""
     root = tmp_path / "troubled"
     for index, name in enumerate(("a.png", "line\nbreak, comma.png", "not\udcff text.png", "z.png")):
-        save(root / name, photograph(index))
+        save(root / name, photograph(index, bad=True))
     save(root / "small.png", photograph(1, (6, 40)))
     for index, (kind, (content, _)) in enumerate(BAD.items()):
         (root / f"m{index:02} {kind}.png").write_bytes(content)
@@ -371,7 +371,7 @@ def test_a_killed_run_goes_on(
         [json.loads(line)["file"] for line in (folder / "regions.jsonl").read_text().splitlines()]
         for folder in (out, whole)
     ]
-    assert files[0] == files[1]
+    assert files[0] == files[1] != []
     write_report(out)
 
 
