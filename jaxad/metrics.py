@@ -76,6 +76,25 @@ def roc(labels: ArrayLike, scores: ArrayLike) -> Curve:
     return rate, found, thresholds
 
 
+def precision_recall(labels: ArrayLike, scores: ArrayLike) -> Curve:
+    """Precision against recall, from scikit-learn: a point a score; `average_precision` is its area.
+
+    Args:
+      labels: 0 or 1, [n].
+      scores: finite, [n].
+
+    Returns:
+      Recall [k], rising from 0 to 1, precision [k], 1 at recall 0, and thresholds [k], falling from infinity.
+
+    Raises:
+      InputError: as `auroc`.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, thresholds = precision_recall_curve(*_labelled(labels, scores))
+    return recall[::-1], precision[::-1], np.append(np.inf, thresholds[::-1])
+
+
 def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
     """`auroc` over all pixels of all images at once: large defects weigh more than small ones.
 

@@ -19,7 +19,7 @@ import jaxad
 from jaxad import _check, patches
 
 ROOT = Path(__file__).resolve().parent.parent
-SEED_ROOMS = {"cli", "datasets", "protocols"}
+SEED_ROOMS = {"cli", "datasets", "folders", "protocols"}
 ARRAY = re.compile(r"\b(Array|ArrayLike|ndarray|Images|Windows|Maps|Float|Float32|Int|UInt8|Bool|Num|Real|Shaped)\b")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -115,9 +115,62 @@ def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == (said or str(tmp_path / "compiled"))
 
 
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of good and bad images, some files of which are trouble, with names that a terminal cannot show."""
+    import numpy as np
+    from PIL import Image
+
+    root = tmp_path / "set"
+    for name in ("good/a.png", "good/[red]b.png", "bad/dent/c.png", "bad/[bold]/d.png", "extra/e.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 6), np.uint8)).save(root / name)
+    (root / "bad" / "![b]no\n\udcff.png").write_bytes(b"")
+    for index in range(30):
+        (root / "bad" / f"{index:02}.png").write_bytes(b"")
+    return root
+
+
+def test_inspect_shows_counts_plan_and_trouble(tmp_path: Path, photographs: Path) -> None:
+    done = jaxad("inspect", str(photographs), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "good-bad",
+        "[bold]",
+        "4 x 6 (4)",
+        "would train on",
+        r"'bad/![b]no\n\udcff.png'",
+        "the file is empty",
+    ):
+        assert words in done.stdout
+    assert "bad/18.png" in done.stdout
+    assert "bad/19.png" not in done.stdout
+    assert "and 11 more: --json lists all" in done.stdout
+    assert "extra/e.png" in done.stdout
+    assert "jaxad: warning: files that cannot be read and would be left out: 31" in done.stderr
+
+
+def test_inspect_prints_json_and_nothing_else(tmp_path: Path, photographs: Path) -> None:
+    from jaxad.folders import inspect_folder
+
+    done = jaxad("inspect", str(photographs), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == inspect_folder(photographs)
+    assert "jaxad: warning" in done.stderr
+
+
+def test_inspect_loads_no_jax(tmp_path: Path, photographs: Path) -> None:
+    code = "import sys, jaxad.folders as f; f.inspect_folder(sys.argv[1]); print('jax' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code, photographs], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["inspect", "nowhere"], ["folder of images", "nowhere"]),
+        (["inspect", "."], ["must hold images"]),
+        (["inspect"], ["DIR"]),
         (["recipe", "run", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
         (["recipe", "run", "patch-vae", "--dataset", "mnsit"], ["mnsit", "did you mean 'mnist'"]),
         (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
@@ -131,6 +184,18 @@ def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
         (["demo", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
         (["demo", "--out", "/proc/here"], ["/proc/here", "--out"]),
         (["demo", "--seed", "-1"], ["seed"]),
+        (["demo", "--write", "/proc/here"], ["/proc/here", "cannot be"]),
+        (["demo", "--write", ".", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
+        (["demo", "--write", "bricks", "--count", "0"], ["count"]),
+        (["fit", "nowhere", "-o", "a.jaxad"], ["nowhere", "no such folder"]),
+        (["fit", ".", "-o", "a.jaxad"], ["must hold images"]),
+        (["fit", ".", "-o", "a.jaxad", "--recipe", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
+        (["fit", ".", "-o", "a.jaxad", "--holdout", "1", "--fpr", "0"], ["holdout", "rate", "between 0 and 1"]),
+        (["fit", "."], ["--out"]),
+        (["score", "a.jaxad", ".", "-o", "out"], ["a.jaxad", "No such file"]),
+        (["score", "a.jaxad", ".", "-o", "out", "--maps", "npz"], ["npz", "did you mean 'npy'"]),
+        (["evaluate", "a.jaxad", "."], ["a.jaxad", "No such file"]),
+        (["verify", "a.jaxad"], ["a.jaxad", "No such file"]),
         (["nonsense"], ["nonsense"]),
     ],
 )
@@ -144,3 +209,69 @@ def test_bad_input_is_one_sentence_and_exit_2(
 def test_unprepared_data_says_what_to_run(tmp_path: Path) -> None:
     done = jaxad("recipe", "run", "patch-vae", "--data-dir", str(tmp_path), "--out", "out", cwd=tmp_path)
     need_refusal(done, "mnist", "pip install", "download_and_prepare")
+
+
+SMALLEST = [
+    "--set",
+    "crops=500",
+    "--set",
+    "latent_dim=2",
+    "--set",
+    "window=8,8",
+    "--set",
+    "stride=8,8",
+    "--epochs",
+    "1",
+]
+
+
+@pytest.mark.slow
+def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
+    def run(*arguments: str, code: int = 0) -> dict:
+        done = jaxad(*arguments, "--json", cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+        return json.loads(done.stdout)
+
+    written = run("demo", "--write", "bricks", "--count", "12", "--texture", "gravel")
+    assert written["train"] == {"good": 12}
+    assert sum(written["test"].values()) == 12
+    assert run("inspect", "bricks")["masks"] == {"paired": 6, "missing": [], "unmatched": [], "misfit": []}
+    need_refusal(jaxad("demo", "--write", "bricks", cwd=tmp_path), "new or empty")
+
+    fitted = jaxad("fit", "bricks", "-o", "a.jaxad", "--fpr", "0.4", "--resize", "64", *SMALLEST, cwd=tmp_path)
+    assert fitted.returncode == 0, fitted.stderr
+    assert "10 images" in fitted.stdout
+    assert "jaxad: warning: 2 held-out images do not support" in fitted.stderr
+    assert run("verify", "a.jaxad") == {"part": "a.jaxad", "golden": 2, "differences": []}
+
+    scored = run("score", "a.jaxad", "bricks", "-o", "out", "--maps", "png16")
+    assert scored["counts"]["scored"] == 12
+    assert run("report", "out")["bytes"] > 10_000
+    need_refusal(jaxad("score", "a.jaxad", "bricks", "-o", "out", cwd=tmp_path), "--resume")
+    assert {path.suffix for path in (tmp_path / "out" / "maps").iterdir()} == {".png"}
+
+    (tmp_path / "bricks" / "test" / "good" / "empty.png").write_bytes(b"")
+    done = jaxad("score", "a.jaxad", "bricks", "-o", "out", "--maps", "png16", "--resume", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "jaxad: 1 files could not be scored; out/errors.csv says why" in done.stderr
+    assert run("score", "a.jaxad", "bricks/test/good/empty.png", "-o", "none", code=2)["counts"]["failed"] == 1
+
+    evaluated = run("evaluate", "a.jaxad", "bricks")
+    assert evaluated["images"]["good"] == 6
+    shown = jaxad("evaluate", "a.jaxad", "bricks", cwd=tmp_path)
+    for words in ("image AUROC", "best F1 (chosen by the labels)", "AUPRO", "scratch"):
+        assert words in shown.stdout
+    assert "empty.png" in shown.stderr
+
+    whole = (tmp_path / "a.jaxad").read_bytes()
+    (tmp_path / "cut.jaxad").write_bytes(whole[:-100])
+    for verb in (["verify"], ["score", "-o", "x"], ["evaluate"]):
+        more = ["bricks"] if verb != ["verify"] else []
+        need_refusal(jaxad(verb[0], "cut.jaxad", *more, *verb[1:], cwd=tmp_path), "cut.jaxad", "damaged")
+    assert not (tmp_path / "x").exists()
+
+    from jaxad import bundle
+
+    arrays, document = bundle.read(tmp_path / "a.jaxad")
+    bundle.write(tmp_path / "b.jaxad", {**arrays, "part/golden_scores": arrays["part/golden_scores"] * 1.01}, document)
+    assert len(run("verify", "b.jaxad", code=1)["differences"]) == 2

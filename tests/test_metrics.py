@@ -122,6 +122,13 @@ def test_average_precision_by_hand():
     assert metrics.average_precision([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0]) == pytest.approx(5 / 6, abs=EXACT)
 
 
+def test_precision_recall_by_hand():
+    recall, precision, thresholds = metrics.precision_recall([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0])
+    np.testing.assert_array_equal(recall, [0, 0.5, 0.5, 1, 1])
+    np.testing.assert_allclose(precision, [1, 1, 1 / 2, 2 / 3, 1 / 2], atol=EXACT)
+    np.testing.assert_array_equal(thresholds, [np.inf, 4, 3, 2, 1])
+
+
 def test_roc_runs_from_corner_to_corner():
     rate, found, thresholds = metrics.roc([0, 1, 0, 1], [1.0, 2.0, 3.0, 4.0])
     np.testing.assert_array_equal(rate, [0, 0, 0.5, 0.5, 1])

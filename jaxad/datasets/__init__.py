@@ -1,8 +1,36 @@
 """Images to learn from and to test on."""
 
 from jaxad.datasets._tfds import tfds
+from jaxad.datasets.folder import Item, Survey, survey
 from jaxad.datasets.image_set import ImageSet
 from jaxad.datasets.mixtures import contaminate, noise
+from jaxad.datasets.photograph import (
+    Header,
+    Photograph,
+    UnreadableError,
+    from_pillow,
+    read_header,
+    read_mask,
+    read_photograph,
+    read_photographs,
+)
 from jaxad.datasets.textures import textures
 
-__all__ = ["ImageSet", "contaminate", "noise", "textures", "tfds"]
+__all__ = [
+    "Header",
+    "ImageSet",
+    "Item",
+    "Photograph",
+    "Survey",
+    "UnreadableError",
+    "contaminate",
+    "from_pillow",
+    "noise",
+    "read_header",
+    "read_mask",
+    "read_photograph",
+    "read_photographs",
+    "survey",
+    "textures",
+    "tfds",
+]

@@ -1,19 +1,24 @@
 """The detector: a recipe with its trained variables. The one place where a recipe's names meet code."""
 
-from jaxad.detector.detector import CALIBRATED, POOLS, Candidate, Detector, Scores, load
+from jaxad.detector.detector import CALIBRATED, PART, POOLS, Candidate, Detector, Scores, from_contents, load
 from jaxad.detector.fitting import fit, fit_members
-from jaxad.detector.health import find_faults
+from jaxad.detector.health import find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
+from jaxad.detector.systems import compares_positions
 
 __all__ = [
     "CALIBRATED",
+    "PART",
     "POOLS",
     "Candidate",
     "Detector",
     "FitDivergedError",
     "Scores",
+    "compares_positions",
     "find_faults",
     "fit",
     "fit_members",
+    "from_contents",
     "load",
+    "tell_drawn_defects",
 ]

@@ -27,11 +27,6 @@ class AutoencoderSystem(System):
     scores: ClassVar[tuple[str, ...]] = ("squared_error", "ssim_loss")
     losses = ("squared_error", "ssim_loss")
 
-    @property
-    def compares_positions(self) -> bool:
-        """See `System`."""
-        return True
-
     def need_sound(self) -> None:
         """See `System`; SSIM also needs images of 11 pixels."""
         super().need_sound()

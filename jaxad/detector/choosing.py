@@ -12,7 +12,7 @@ from jaxad._check import InputError, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey
 from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
-from jaxad.detector.systems import make_system
+from jaxad.detector.systems import compares_positions
 from jaxad.recipes import AutoRecipe, Recipe
 
 DRAWN = 400
@@ -57,7 +57,7 @@ def choose(
     for i, candidate in enumerate(recipe.candidates):
         began, separation, reason = time.perf_counter(), None, ""
         try:
-            if shared < ALIGNED and make_system(candidate, images.shape[1:]).compares_positions:
+            if shared < ALIGNED and compares_positions(candidate):
                 raise InputError(
                     f"it compares positions, but only {shared:.0%} of what the images vary is at fixed positions "
                     f"({ALIGNED:.0%} or more where they are aligned)"

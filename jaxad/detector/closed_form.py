@@ -37,11 +37,6 @@ class ClosedFormSystem(System):
     losses = ("none",)
     fitted_at_once = True
 
-    @property
-    def compares_positions(self) -> bool:
-        """See `System`."""
-        return not self.recipe.local
-
     def need_sound(self) -> None:
         """See `System`; transforms have names too."""
         super().need_sound()

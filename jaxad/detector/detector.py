@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ __all__ = ["CALIBRATED", "POOLS", "Detector", "Scores", "load"]
 BATCH_PIXELS = 2**18
 """Pixels scored in one call of the compiled program; small images are batched up to it."""
 CALIBRATED = "calibrated"
+PART = "part/"
+"""Names of arrays in a bundle that begin so belong to `jaxad.part`, which adds them."""
 DTYPES = ("float32", "bfloat16")
 """What a model can compute in."""
 
@@ -125,6 +127,10 @@ class Detector:
         Raises:
             InputError: the file cannot be written.
         """
+        bundle.write(path, *self.contents())
+
+    def contents(self) -> tuple[dict[str, np.ndarray], dict[str, bundle.JSON]]:
+        """What `save` writes: arrays by name and the document; others may add entries under names of their own."""
         parts = {"head": self.head, "usual": self.usual}
         tree = {"variables": self.variables, **{name: part._asdict() for name, part in parts.items() if part}}
         document: dict[str, bundle.JSON] = {
@@ -133,7 +139,7 @@ class Detector:
             "shape": list(self.shape),
             "comparison": [list(candidate) for candidate in self.comparison],
         }
-        bundle.write(path, _flat(tree), document)
+        return _flat(tree), document
 
     def _scored(
         self, images: Images, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
@@ -192,13 +198,24 @@ def _reconstruct_batch(detector: Detector, images: Images) -> Any:
 
 
 def load(path: str | os.PathLike[str]) -> Detector:
-    """Read a detector that `Detector.save` wrote.
+    """Read a detector that `Detector.save` or `Part.save` wrote.
 
     Raises:
         InputError: the file is missing, damaged, foreign or too new, or its arrays do not fit the model of its
             recipe; all that do not fit are listed.
     """
-    arrays, document = bundle.read(path)
+    return from_contents(*bundle.read(path), path)
+
+
+def from_contents(
+    arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
+) -> Detector:
+    """The detector in what was read from the bundle at `path`; arrays `[...]` under `part/` are not its own.
+
+    Raises:
+        InputError: as `load`.
+    """
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(PART)}
     stored, sizes = document.get("recipe"), document.get("shape")
     problems = [] if isinstance(stored, dict) else ["recipe"]
     if not (isinstance(sizes, list) and len(sizes) == 3 and all(isinstance(n, int) and n > 0 for n in sizes)):

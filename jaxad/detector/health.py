@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxad._types import Images
+from jaxad import metrics
+from jaxad._types import Images, PRNGKey
+from jaxad.defects import draw_defects
 from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.detector import Detector
 from jaxad.detector.patch_vae import PatchVAESystem
@@ -64,3 +66,13 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
     if np.ptp(scores) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
         faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")
     return faults
+
+
+def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> float:
+    """AUROC between normal images `[n, h, w, c]` and copies of them with a defect drawn on each; see `jaxad.defects`.
+
+    Near a half the detector has no eye for defects: it may copy whatever it sees, or the images vary too much.
+    """
+    drawn, *_ = jax.jit(draw_defects)(key, images)
+    scores = [detector.score(some).image for some in (images, drawn)]
+    return metrics.auroc(np.repeat([0, 1], len(images)), np.concatenate(scores))

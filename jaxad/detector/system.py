@@ -55,11 +55,6 @@ class System(ABC):
         need_one_of(self.recipe.pool, POOLS, what="pool")
 
     @property
-    def compares_positions(self) -> bool:
-        """Whether a pixel is judged by what normal images show at its place, so that they must be aligned."""
-        return self.calibrated
-
-    @property
     def calibrated(self) -> bool:
         """Whether held-out normal images tell what is usual at each position."""
         return bool(self.recipe.holdout)

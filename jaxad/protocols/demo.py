@@ -2,14 +2,17 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
 from jaxad import datasets, detector, metrics, plots
-from jaxad._check import need_output_folder
+from jaxad._check import InputError, need_output_folder
 from jaxad.protocols.output import environment, save_figure, save_results
 from jaxad.recipes import TEXTURE_VAE
 
@@ -74,3 +77,38 @@ def run_demo(
     }
     save_results(folder, results)
     return results
+
+
+def write_textures(
+    texture: str, out: str | os.PathLike[str], *, count: int = 100, seed: int = 0
+) -> dict[str, dict[str, int]]:
+    """Write the demo's photographs as a folder in the layout of MVTec AD: PNG files, masks under ground_truth.
+
+    Args:
+        texture: see `jaxad.datasets.textures`.
+        out: a folder that is new or empty.
+        count: photographs to train on, and as many to test on.
+        seed: of crops and defects.
+
+    Returns:
+        How many photographs were written: {"train": {"good": count}, "test": {defect: count}}.
+
+    Raises:
+        InputError: the texture is unknown, or the folder holds something or cannot be written.
+    """
+    sets = {split: datasets.textures(texture, split, seed=seed, count=count) for split in ("train", "test")}
+    folder = need_output_folder(out)
+    if any(folder.iterdir()):
+        raise InputError(f"folder {str(folder)!r} must be new or empty, and holds files; choose another")
+    for split, found in sets.items():
+        for index, (image, name) in enumerate(zip(found.images, found.names, strict=True)):
+            _write_png(folder / split / name / f"{index:03d}.png", image[..., 0])
+            if name != "good" and found.masks is not None:
+                _write_png(folder / "ground_truth" / name / f"{index:03d}_mask.png", found.masks[index])
+    return {split: dict(Counter(found.names)) for split, found in sets.items()}
+
+
+def _write_png(path: Path, values: np.ndarray) -> None:
+    """Write values [h, w] in [0, 1] in 8 bits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.rint(values * np.float32(255)).astype(np.uint8)).save(path)

@@ -254,6 +254,7 @@ SURFACE = FusionRecipe(
     protocol=None,
     parts=(SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS),
     epochs=DRAWN_DEFECTS.epochs,
+    pool="max",
 )
 
 AUTO = AutoRecipe(

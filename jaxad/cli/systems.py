@@ -1,86 +1,49 @@
-"""The command `jaxad`: arguments in, a table or JSON out.
+"""Commands on published systems: the demo, the recipes, weights of other frameworks."""
 
-Rooms that load jax are imported inside the commands, so that `--help` answers at once.
-"""
-
-import contextlib
 import dataclasses
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jaxad._check import InputError, need_one_of
-from jaxad._files import cache_folder
+from jaxad.cli.terminal import Json, Seed, Settings, app, progress, show, warn
 
 if TYPE_CHECKING:
     from jaxad.recipes import Protocol
 
-app = typer.Typer(
-    help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 recipe_app = typer.Typer(help="Published systems: list them, run their protocols.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
-
-Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
-
-
-def main() -> None:
-    """Run the command; an `InputError` becomes one sentence on standard error and exit code 2."""
-    _keep_compilations()
-    try:
-        app()
-    except (InputError, OSError) as error:
-        print(f"jaxad: {error}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _keep_compilations() -> None:
-    """Let the next process find what this one compiles; jax reads these when it is imported, later."""
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
-
-
-@app.callback(invoke_without_command=True)
-def _top(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
-        import importlib.metadata
-
-        print(importlib.metadata.version("jaxad"))
-        raise typer.Exit
 
 
 @app.command()
 def demo(
     texture: Annotated[str, typer.Option(help="Texture to learn: brick, grass or gravel.")] = "brick",
     out: Annotated[Path, typer.Option(help="Folder for the figure and results.json.")] = Path("jaxad-demo"),
+    write: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the photographs to a folder instead, as files.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="With --write: photographs to train on, and to test on.")] = 100,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Learn a texture, find the defects drawn on it, draw where they are. Needs no data and no network."""
     from jaxad.protocols import demo as protocol
+
+    if write is not None:
+        written = protocol.write_textures(texture, write, count=count, seed=seed)
+        print(json.dumps(written) if as_json else f"look at {write}, then run: jaxad inspect {write}")
+        return
+
     from jaxad.recipes import TEXTURE_VAE
 
-    with _progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
+    with progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
         results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
     rows = {"image AUROC": "image_auroc", "pixel AUROC": "pixel_auroc", "AUPRO (to 0.3)": "aupro"}
-    _show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
+    show(results, {label: results[name] for label, name in rows.items()}, out / "detections.png", as_json=as_json)
 
 
 @app.command()
@@ -166,12 +129,11 @@ def run_recipe(
     # Loads jax, so it waits until the arguments are known to be good.
     from jaxad.protocols import run
 
-    with _progress(f"training {name}", recipe.epochs) as on_epoch:
+    with progress(f"training {name}", recipe.epochs) as on_epoch:
         results = run.run_recipe(recipe, out=out, seed=seed, seeds=seeds, data_dir=data_dir, on_epoch=on_epoch)
     rows = {f"AUROC, {label.replace('_', ' ')}": value for label, value in results["auroc"].items()}
-    for sentence in results["warnings"]:
-        print(f"jaxad: warning: {sentence}", file=sys.stderr)
-    _show(results, rows, out, as_json=as_json)
+    warn(results["warnings"])
+    show(results, rows, out, as_json=as_json)
 
 
 def _data(protocol: "Protocol | None") -> str:
@@ -183,31 +145,3 @@ def _data(protocol: "Protocol | None") -> str:
     if protocol.anomaly is None:
         return f"{protocol.dataset} against noise"
     return f"{protocol.dataset}: {protocol.normal} normal, {protocol.anomaly} anomalous"
-
-
-@contextlib.contextmanager
-def _progress(text: str, epochs: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    """A bar on standard error, shown on a terminal and silent in a pipe; yields what reports an epoch."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    times = TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, *times, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=epochs)
-
-        def on_epoch(done: int, terms: Mapping[str, float]) -> None:
-            progress.update(task, completed=done, description=f"{text}, loss {terms['loss']:.4g}")
-
-        yield on_epoch
-
-
-def _show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(results))
-        return
-    table = Table("figure", "value")
-    for label, value in rows.items():
-        table.add_row(label, f"{value:.4f}")
-    for label, seconds in results["seconds"].items():
-        table.add_row(f"seconds to {label}", f"{seconds:.1f}")
-    Console().print(table)
-    print(f"look at {where}")

@@ -1,0 +1,277 @@
+"""Commands on folders of photographs: inspect, fit, score, evaluate, report, verify."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jaxad._check import need_one_of
+from jaxad.cli.terminal import Json, Seed, Settings, app, counting, printable, progress, warn
+
+MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
+"""Kinds of maps and the endings of their files."""
+SHOWN = 20
+"""Files of one kind that a table names before it counts the rest."""
+
+
+@app.command("inspect")
+def inspect_folder(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of photographs of one set.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is in a folder and what fitting would do with it; nothing is fitted and nothing written."""
+    from jaxad import folders
+
+    found = folders.inspect_folder(folder)
+    warn(found["warnings"])
+    if as_json:
+        print(json.dumps(found))
+        return
+    counts = Table("split", "defect", "images")
+    for split, defects in found["images"].items():
+        for defect, count in defects.items():
+            counts.add_row(split, printable(defect), str(count))
+    Console().print(counts, _facts(found))
+    troubles = _troubles(found)
+    if troubles.row_count:
+        Console().print(troubles)
+
+
+@app.command()
+def fit(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with normal images, as `inspect` finds them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The part to write, such as part.jaxad.")],
+    recipe: Annotated[str, typer.Option(help="A recipe from `jaxad recipe list`.")] = "auto",
+    resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Factor for both sides.")] = None,
+    native: Annotated[bool, typer.Option("--native", help="Sizes as they are.")] = False,
+    grey: Annotated[bool, typer.Option("--grey", help="Turn colour into grey.")] = False,
+    holdout: Annotated[float, typer.Option(help="Share of the normal images to set the threshold by.")] = 0.2,
+    fpr: Annotated[float, typer.Option(help="False-positive rate to aim at.")] = 0.01,
+    roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is above zero.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    settings: Settings = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Learn the normal images of a folder and write a part: detector, threshold and all that scoring needs."""
+    from jaxad import recipes
+
+    need_one_of(recipe, recipes.RECIPES, what="recipe")
+    chosen = recipes.with_settings(recipes.RECIPES[recipe], settings or ())
+    chosen = dataclasses.replace(chosen, epochs=epochs or chosen.epochs)
+
+    from jaxad import folders
+
+    with progress(f"training {recipe}", chosen.epochs) as on_epoch:
+        done = folders.fit_folder(
+            folder,
+            out,
+            recipe=chosen,
+            resize=resize,
+            scale=scale,
+            native=native,
+            grey=grey,
+            holdout=holdout,
+            rate=fpr,
+            roi=roi,
+            seed=seed,
+            on_epoch=on_epoch,
+        )
+    warn(done["warnings"])
+    if as_json:
+        print(json.dumps(done))
+        return
+    if done["comparison"]:
+        _print_comparison(done["comparison"], done["recipe"])
+    low, high = done["threshold"]["interval"]
+    rows = {
+        "trained on": f"{done['images']['train']} images",
+        "held out": f"{done['images']['holdout']} images",
+        "threshold": f"{done['threshold']['value']:.6g}",
+        "false-positive rate": f"between {low:.1%} and {high:.1%}",
+        **{f"seconds to {label}": f"{seconds:.1f}" for label, seconds in done["seconds"].items()},
+    }
+    _print_rows(rows)
+    print(f"wrote {out}; go on with: jaxad score {out} FOLDER -o OUT")
+
+
+def _print_comparison(comparison: Sequence[Mapping[str, Any]], chosen: str) -> None:
+    table = Table("recipe", "tells wrong images", "seconds", "why not")
+    for row in comparison:
+        separation = "" if row["separation"] is None else f"{row['separation']:.3f}"
+        name = f"{row['name']} (chosen)" if row["name"] == chosen else row["name"]
+        table.add_row(name, separation, f"{row['seconds']:.1f}", printable(row["reason"]))
+    Console().print(table)
+
+
+@app.command()
+def score(
+    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR|FILES...", help="A folder of photographs, or files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    threshold: Annotated[float | None, typer.Option(help="Decide by score > threshold, in the raw unit.")] = None,
+    fpr: Annotated[float | None, typer.Option(help="Decide for this false-positive rate.")] = None,
+    maps: Annotated[str | None, typer.Option(help="Write every map too: npy or png16.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that draw.")] = 2,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score photographs: results.csv, regions.jsonl, errors.csv, pictures, run.json.
+
+    Exit code 3 where some photographs could not be scored, 2 where none could.
+    """
+    if maps is not None:
+        need_one_of(maps, MAPS, what="kind of maps")
+
+    from jaxad import folders, part
+
+    made = part.load_part(path)
+    with counting("scoring") as on_image:
+        run = folders.score_folder(
+            made,
+            sources[0] if len(sources) == 1 else sources,
+            out,
+            name=path.name,
+            threshold=threshold,
+            rate=fpr,
+            maps=MAPS.get(maps or ""),
+            workers=workers,
+            resume=resume,
+            on_image=on_image,
+        )
+    counts = run["counts"]
+    if counts["failed"]:
+        print(f"jaxad: {counts['failed']} files could not be scored; {out / 'errors.csv'} says why", file=sys.stderr)
+    if as_json:
+        print(json.dumps(run))
+    else:
+        rate = f"{run['images_per_second']:.1f} images/s"
+        _print_rows({**{label: str(count) for label, count in counts.items()}, "speed": rate})
+        print(f"look at {out}, or go on with: jaxad report {out}")
+    if counts["failed"]:
+        raise typer.Exit(3 if counts["scored"] else 2)
+
+
+@app.command()
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A labelled folder, as `inspect` finds it.")],
+    as_json: Json = False,
+) -> None:
+    """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks."""
+    from jaxad import folders, part
+
+    made = part.load_part(path)
+    with counting("judging") as on_image:
+        found = folders.evaluate_folder(made, folder, on_image=on_image)
+    warn(found["warnings"])
+    warn(f"{row['file']!r} was left out: {row['reason']}" for row in found["errors"])
+    if as_json:
+        print(json.dumps(found))
+        return
+    at_threshold = {name: value for name, value in found["at_threshold"].items() if name != "threshold"}
+    figures = {
+        "image AUROC": found["auroc"],
+        "average precision": found["average_precision"],
+        "best F1 (chosen by the labels)": found["best_f1"] and found["best_f1"]["f1"],
+        **{f"{name.replace('_', ' ')} at the threshold": x for name, x in at_threshold.items()},
+        "pixel AUROC": found["pixels"]["auroc"],
+        "AUPRO (to 0.3)": found["pixels"]["aupro"],
+    }
+    _print_rows({label: _shown(value) for label, value in figures.items()})
+    table = Table("defect", "images", "AUROC", "recall at the threshold")
+    for name, row in found["defects"].items():
+        table.add_row(printable(name), str(row["count"]), _shown(row["auroc"]), _shown(row["recall"]))
+    Console().print(table)
+    for note in found["pixels"]["notes"]:
+        print(note)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Score the golden images in a part again; exit code 1 where they no longer score as when it was fitted."""
+    from jaxad import part
+
+    made = part.load_part(path)
+    differences = made.verify()
+    if as_json:
+        print(json.dumps({"part": str(path), "golden": len(made.golden), "differences": differences}))
+    else:
+        print("\n".join(differences) or f"{path} scores its {len(made.golden)} golden images as when it was fitted")
+    if differences:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder that `jaxad score -o OUT` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Turn a folder of results into OUT/report.html: one page to look at them, without a network."""
+    from jaxad.report import write_report
+
+    page = write_report(folder)
+    size = page.stat().st_size
+    if as_json:
+        print(json.dumps({"report": str(page), "bytes": size}))
+    else:
+        print(f"open {page} in a browser ({size / 1e6:.1f} MB)")
+
+
+def _facts(found: Mapping[str, Any]) -> Table:
+    """What holds for the whole folder, and the plan."""
+    plan, rate = found["plan"], found["plan"]["false_positive_rate"]
+    sizes = {f"{size['height']} x {size['width']}": size["count"] for size in found["sizes"]}
+    table = Table("what", "found")
+    table.add_row("layout", found["layout"])
+    for label, counts in (("height x width", sizes), ("mode", found["modes"]), ("bits", found["bits"])):
+        shown = [f"{value} ({count})" for value, count in counts.items()]
+        table.add_row(label, ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else ""))
+    table.add_row("masks", str(found["masks"]["paired"]))
+    table.add_row("ignored entries", str(found["ignored"]))
+    table.add_row("would train on", f"{plan['train']}")
+    table.add_row("would hold out", f"{plan['holdout']}")
+    table.add_row("recipes", ", ".join(plan["recipes"]) or "none")
+    table.add_row("false-positive rate", "no threshold" if rate is None else f"{rate:.2%} at best")
+    return table
+
+
+def _troubles(found: Mapping[str, Any]) -> Table:
+    """Every file that needs a look, the first of each kind."""
+    masks = found["masks"]
+    kinds = {
+        "unreadable": [(row["path"], row["reason"]) for row in found["unreadable"]],
+        "no mask": [(path, "") for path in masks["missing"]],
+        "mask without image": [(path, "") for path in masks["unmatched"]],
+        "mask of another size": [(path, "") for path in masks["misfit"]],
+        "not used": [(path, "") for path in found["unused"]],
+        "link, not followed": [(path, "") for path in found["links"]],
+    }
+    table = Table("trouble", "file", "reason")
+    for kind, rows in kinds.items():
+        for path, reason in rows[:SHOWN]:
+            table.add_row(kind, printable(path), printable(reason))
+        if len(rows) > SHOWN:
+            table.add_row(kind, f"and {len(rows) - SHOWN} more: --json lists all", "")
+    return table
+
+
+def _print_rows(rows: Mapping[str, str]) -> None:
+    table = Table("what", "value")
+    for label, value in rows.items():
+        table.add_row(label, value)
+    Console().print(table)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,110 @@
+"""What all commands share: the application, common options, and how a terminal shows things."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+app = typer.Typer(
+    help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        import importlib.metadata
+
+        print(importlib.metadata.version("jaxad"))
+        raise typer.Exit
+
+
+def printable(text: str) -> str:
+    """Text from outside, which may hold control characters, bytes of no alphabet or rich's own markup."""
+    return escape(text if text.isprintable() else repr(text))
+
+
+@contextlib.contextmanager
+def progress(text: str, epochs: int) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A bar on standard error, shown on a terminal and silent in a pipe; yields what reports an epoch."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=epochs)
+
+        def on_epoch(done: int, terms: Mapping[str, float]) -> None:
+            progress.update(task, completed=done, description=f"{text}, loss {terms['loss']:.4g}")
+
+        yield on_epoch
+
+
+class _Rate(ProgressColumn):
+    """Images a second of late."""
+
+    def render(self, task: Task) -> Text:
+        """The rate of one task, empty until it is known."""
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+
+
+@contextlib.contextmanager
+def counting(text: str) -> Iterator[Callable[[int, int, int], None]]:
+    """As `progress`, for images: yields what reports how many are done, how many there are and how many failed."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(text, total=None)
+
+        def on_image(done: int, total: int, failed: int) -> None:
+            bar.update(task, completed=done, total=total, description=f"{text}, {failed} failed" if failed else text)
+
+        yield on_image
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Print warnings on standard error."""
+    for sentence in sentences:
+        print(f"jaxad: warning: {sentence}", file=sys.stderr)
+
+
+def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, as_json: bool) -> None:
+    """Print results as JSON, or their figures as a table."""
+    if as_json:
+        print(json.dumps(results))
+        return
+    table = Table("figure", "value")
+    for label, value in rows.items():
+        table.add_row(label, f"{value:.4f}")
+    for label, seconds in results["seconds"].items():
+        table.add_row(f"seconds to {label}", f"{seconds:.1f}")
+    Console().print(table)
+    print(f"look at {where}")

@@ -1,0 +1,230 @@
+"""How well a part tells good from bad on a labelled folder of photographs.
+
+An image or pixel that is anomalous scores higher; labels are used to measure and never to set the threshold.
+"""
+
+import hashlib
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxad import metrics, part, thresholds
+from jaxad._check import InputError
+from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, survey
+from jaxad.datasets.folder import GOOD
+
+MOST_PIXELS = 2**27
+"""Pixels that maps and masks are kept of, 0.7 GB; sorting them takes about 4 GB more. Beyond it only images count."""
+
+Mapped = tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"]]
+"""True mask and map of one photograph."""
+
+
+class Judged(NamedTuple):
+    """What was found on the photographs that could be scored."""
+
+    defects: list[str]
+    scores: list[float]
+    pixels: list[Mapped]
+    """Of good images and of those with a mask."""
+    why_no_pixels: str | None
+    errors: list[tuple[Path, str]]
+
+
+def evaluate_folder(
+    made: part.Part,
+    root: str | os.PathLike[str],
+    *,
+    workers: int = 2,
+    on_image: Callable[[int, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure a part on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
+
+    Of the layout mvtec the test images count, of good-bad all but those that the part was trained on, by SHA-256.
+    Images stream through; maps and masks are kept for the pixel metrics, 5 bytes a pixel and up to ten times that while
+    they are sorted, unless they hold more than 2^27 pixels together: then the result says so in their stead. Where the
+    part has a region of interest, only its pixels count.
+
+    Args:
+        made: the part.
+        root: the folder.
+        workers: threads that decode.
+        on_image: called with the photographs done, how many there are and how many failed.
+
+    Returns:
+        A dictionary, ready for JSON, in which what cannot be measured is None:
+          images: {defect: count};
+          auroc, average_precision: of the image scores;
+          best_f1: {"f1", "threshold", "uses_labels": True}, a bound that no threshold without labels reaches;
+          at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the part's own;
+          defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
+          pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
+          errors: [{"file", "reason"}], files that cannot be read or scored; warnings: sentences.
+
+    Raises:
+        InputError: the folder cannot be surveyed, or has no labelled image that can be scored.
+    """
+    found = survey(root)
+    items, warnings = _labelled(made, found.train, found.test, layout=found.layout)
+    if found.layout == "flat" or not items:
+        raise InputError(
+            f"folder {str(root)!r} must be labelled, with 'train/good' and 'test' or with 'good' and 'bad', and hold "
+            f"images to test on; it is {found.layout} and has {len(items)} of them"
+        )
+    judged = _judge(made, items, workers=workers, on_image=on_image)
+    if not judged.scores:
+        raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
+    labels, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
+    if labels.all() or not labels.any():
+        warnings.append(f"all images are {'defective' if labels.all() else 'good'}, so nothing can be told apart")
+    return {
+        "images": dict(Counter(judged.defects).most_common()),
+        **_image_metrics(labels, scores, limit=made.threshold.value),
+        "defects": _by_defect(judged.defects, scores, limit=made.threshold.value),
+        "pixels": _pixel_metrics(judged, has_roi=made.roi is not None),
+        "errors": [
+            {"file": path.relative_to(found.root).as_posix(), "reason": reason}
+            for path, reason in (*found.unreadable, *judged.errors)
+        ],
+        "warnings": warnings,
+    }
+
+
+def _labelled(
+    made: part.Part, train: Sequence[Item], test: Sequence[Item], *, layout: str
+) -> tuple[list[Item], list[str]]:
+    if layout != "good-bad":
+        return list(test), []
+    sums: dict[str, list[str]] = dict(made.provenance.get("sha256") or {})
+    known = {item.path: hashlib.sha256(item.path.read_bytes()).hexdigest() for item in train}
+    new = [item for item in train if known[item.path] not in sums.get("train", ())]
+    held = sum(known[item.path] in sums.get("holdout", ()) for item in new)
+    warnings = []
+    if len(new) < len(train):
+        warnings.append(f"good images that the part was trained on are left out: {len(train) - len(new)}")
+    if held:
+        warnings.append(f"of the good images {held} were held out when the threshold was set, so it suits them")
+    return [*new, *test], warnings
+
+
+def _judge(
+    made: part.Part, items: Sequence[Item], *, workers: int, on_image: Callable[[int, int, int], None] | None
+) -> Judged:
+    judged = Judged([], [], [], None, [])
+    kept, too_many = 0, False
+
+    def fail(item: Item, reason: str) -> None:
+        judged.errors.append((item.path, " ".join(reason.split())))
+
+    def readable() -> Iterator[tuple[Item, np.ndarray]]:
+        found = read_photographs((item.path for item in items), workers=workers)
+        for done, (item, (_, photograph)) in enumerate(zip(items, found, strict=True), start=1):
+            if isinstance(photograph, UnreadableError):
+                fail(item, photograph.reason)
+            else:
+                yield item, photograph.pixels
+            if on_image:
+                on_image(done, len(items), len(judged.errors))
+
+    for batch in part.same_size_batches(readable()):
+        try:
+            found = made.score_batch([pixels for _, pixels in batch])
+        except InputError as error:
+            for item, _ in batch:
+                fail(item, str(error))
+            continue
+        judged.scores.extend(found.image.tolist())
+        judged.defects.extend(item.defect for item, _ in batch)
+        for (item, _), score_map in zip(batch, found.map, strict=True):
+            mask = _mask(item, score_map.shape)
+            if mask is None or too_many:
+                continue
+            kept += mask.size
+            too_many = kept > MOST_PIXELS
+            inside = part.region_at(made.roi, *score_map.shape)
+            judged.pixels.append((mask, score_map) if inside is None else (mask[inside][None], score_map[inside][None]))
+            if too_many:
+                judged.pixels.clear()
+    why = f"their maps hold more than {MOST_PIXELS} pixels together" if too_many else None
+    return judged._replace(why_no_pixels=why)
+
+
+def _mask(item: Item, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"] | None:
+    """The mask [h, w] of an image: empty where it is good, None where there is none of its size."""
+    if item.defect == GOOD:
+        return np.zeros(shape, bool)
+    if item.mask is None:
+        return None
+    try:
+        mask = read_mask(item.mask)
+    except UnreadableError:
+        return None
+    return mask if mask.shape == shape else None
+
+
+def _image_metrics(labels: np.ndarray, scores: np.ndarray, *, limit: float) -> dict[str, Any]:
+    both = bool(labels.any() and not labels.all())
+    met = metrics.confusion(labels, scores > limit)
+    best = thresholds.best_f1(labels, scores) if labels.any() else None
+    good = met.fp + met.tn
+    return {
+        "auroc": metrics.auroc(labels, scores) if both else None,
+        "average_precision": metrics.average_precision(labels, scores) if both else None,
+        "best_f1": best and {"f1": best.f1, "threshold": best.value, "uses_labels": True},
+        "at_threshold": {
+            "threshold": limit,
+            "precision": _known(met.precision),
+            "recall": _known(met.recall),
+            "f1": _known(met.f1),
+            "false_positive_rate": met.fp / good if good else None,
+        },
+    }
+
+
+def _by_defect(defects: Sequence[str], scores: np.ndarray, *, limit: float) -> dict[str, Any]:
+    names = np.array(defects)
+    good = scores[names == GOOD]
+    rows = {}
+    for name in sorted(set(defects) - {GOOD}):
+        bad = scores[names == name]
+        labels = np.repeat([False, True], [len(good), len(bad)])
+        rows[name] = {
+            "count": len(bad),
+            "auroc": metrics.auroc(labels, np.concatenate([good, bad])) if len(good) else None,
+            "recall": float(np.mean(bad > limit)),
+        }
+    return rows
+
+
+def _pixel_metrics(judged: Judged, *, has_roi: bool) -> dict[str, Any]:
+    notes = ["pixels outside the region of interest do not count"] if has_roi else []
+    masked = judged.pixels
+    counts = {"images": len(masked), "pixels": sum(mask.size for mask, _ in masked)}
+    nothing = {"auroc": None, "aupro": None, **counts}
+    if judged.why_no_pixels:
+        return {**nothing, "notes": [*notes, f"no pixel metrics: {judged.why_no_pixels}"]}
+    if not any(mask.any() for mask, _ in masked):
+        return {**nothing, "notes": [*notes, "no pixel metrics: no defect has a readable mask of its image's size"]}
+    without = len(judged.scores) - len(masked)
+    if without:
+        notes.append(f"images of defects without a mask of their size do not count among the pixels: {without}")
+    masks = np.concatenate([mask.ravel() for mask, _ in masked])
+    scores = np.concatenate([score_map.ravel() for _, score_map in masked])
+    aupro = None
+    if has_roi:
+        notes.append("no AUPRO: it is defined over whole images")
+    elif len({mask.shape for mask, _ in masked}) > 1:
+        notes.append("no AUPRO: it is computed for images of one size only, and these have several")
+    else:
+        aupro = metrics.aupro(np.stack([mask for mask, _ in masked]), np.stack([found for _, found in masked]))
+    return {"auroc": metrics.auroc(masks, scores), "aupro": aupro, **counts, "notes": notes}
+
+
+def _known(share: float) -> float | None:
+    return None if math.isnan(share) else share

@@ -1,0 +1,257 @@
+"""Fitting a part on a folder of photographs: normal images in, one file out that judges new ones."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxad import part, thresholds
+from jaxad._check import InputError, need_output_folder, raise_problems
+from jaxad.datasets import Header, UnreadableError, read_header, read_mask, survey
+from jaxad.detector import find_faults, fit
+from jaxad.folders.held_out import FEWEST, judge_held_out
+from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
+from jaxad.preparation import Preparation
+from jaxad.recipes import AUTO, AutoRecipe, Recipe
+
+PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
+LOOKED_AT = 64
+"""Training images that are searched for faults of the model."""
+BLIND = 0.6
+"""AUROC between training images and the same ones with a drawn defect below which a part is no use."""
+
+OnStep = Callable[[str, int, int], None]
+
+
+class Split(NamedTuple):
+    """The usable normal files: those to train on, those held out, and those left out with the reason."""
+
+    train: dict[Path, tuple[int, int]]
+    """With height and width."""
+    held_out: list[Path]
+    left_out: list[UnreadableError]
+
+
+def fit_folder(
+    root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    recipe: Recipe = AUTO,
+    resize: int | None = None,
+    scale: float | None = None,
+    native: bool = False,
+    grey: bool = False,
+    holdout: float = 0.2,
+    rate: float = 0.01,
+    roi: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    on_epoch: Callable[[int, dict[str, float]], None] | None = None,
+    on_step: OnStep | None = None,
+) -> dict[str, Any]:
+    """Fit a part on the normal images of a folder and write it to the file `out`.
+
+    A share of the images, drawn by `seed`, is never trained on: their scores give the threshold with the interval of
+    its false-positive rate, the unit of calibrated scores, the colour scale and the level of regions. Memory is bounded
+    for models of windows (see `jaxad.folders.training_images`); for models of whole images it grows with their number.
+
+    Args:
+        root: the folder, in a layout that `jaxad.datasets.survey` knows.
+        out: the file to write; `jaxad.load_part` reads it.
+        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where all have one size and fit
+            the memory of training.
+        resize: for models of windows the shorter side in pixels; for models of whole images both sides.
+        scale: factor for both sides.
+        native: sizes as they are; the default for models of windows.
+        grey: turn colour into grey. Otherwise grey is repeated where any photograph is in colour.
+        holdout: share of the normal images to hold out.
+        rate: false-positive rate to aim at.
+        roi: a mask file: only where it is above zero are images looked at.
+        seed: of the held-out images, weights and crops; the same one gives the same bits.
+        epochs: instead of the recipe's own.
+        on_epoch: called with the epochs done and the means of that epoch's loss terms.
+        on_step: called with "reading" or "judging", the photographs done and how many there are.
+
+    Returns:
+        What was done, ready for JSON: part, recipe, preparation, images (train, holdout, left_out), training (shape
+        and bytes), comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
+
+    Raises:
+        InputError: the folder, its images or an option cannot be used, or too few images are left to hold out two.
+        UnreadableError: the mask cannot be read.
+    """
+    began = time.perf_counter()
+    _need_options(holdout, rate, seed)
+    inside = _read_roi(roi)
+    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+    step = on_step or (lambda *_: None)
+    headers = _normal_headers(root)
+    preparation = choose_preparation(
+        recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
+    )
+    split = _split(headers, preparation, recipe, holdout=holdout, seed=seed)
+    _need_place(out)
+
+    tiles = plan_tiles(split.train, recipe=recipe, preparation=preparation, roi=inside, seed=seed)
+    training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
+    seconds = {"read": time.perf_counter() - began}
+    whole = len(tiles) == len(split.train) and inside is None
+    detector, history = fit(jax.random.key(seed), _possible(recipe, whole), training.images, on_epoch=on_epoch)
+    if preparation.mode == "native" and compares_positions(detector.recipe):
+        # Photographs of another size can still be fitted in.
+        preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
+    seconds |= {"compile": history.compile_seconds, "train": history.seconds}
+
+    began = time.perf_counter()
+    held = judge_held_out(detector, preparation, inside, split.held_out, on_step=step)
+    seconds["judge"] = time.perf_counter() - began
+    made = part.Part(
+        detector=detector,
+        preparation=preparation,
+        threshold=thresholds.for_false_positive_rate(held.scores, rate=rate),
+        rate=rate,
+        normal_scores=held.scores,
+        colour_limits=held.colour_limits,
+        pixel_limit=held.pixel_limit,
+        golden=held.golden,
+        golden_scores=held.golden_scores,
+        provenance=_provenance(root, training.paths, held.paths, seed=seed),
+        roi=inside,
+    )
+    made.save(out)
+    left_out = [*split.left_out, *training.unreadable, *held.unreadable]
+    return {
+        "part": str(out),
+        "recipe": detector.recipe.name,
+        "comparison": [candidate._asdict() for candidate in detector.comparison],
+        "preparation": asdict(preparation),
+        "images": {
+            "train": len(training.paths),
+            "holdout": len(held.paths),
+            "left_out": [
+                {"path": error.path.relative_to(root).as_posix(), "reason": error.reason} for error in left_out
+            ],
+        },
+        "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
+        "threshold": {**asdict(made.threshold), "rate_asked": rate},
+        "colour_limits": list(made.colour_limits),
+        "pixel_limit": made.pixel_limit,
+        "seconds": seconds,
+        "warnings": [
+            *_warnings(made, headers.values(), left_out=len(left_out)),
+            *find_faults(detector, training.images[:LOOKED_AT]),
+            *_blindness(detector, training.images[:LOOKED_AT], seed),
+        ],
+    }
+
+
+def _possible(recipe: Recipe, whole: bool) -> Recipe:
+    """The recipe without candidates that compare whole images, where tiles are cut or a region is looked at."""
+    if whole or not isinstance(recipe, AutoRecipe):
+        return recipe
+    kept = tuple(candidate for candidate in recipe.candidates if not compares_positions(candidate))
+    return replace(recipe, candidates=kept)
+
+
+def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
+    found = tell_drawn_defects(jax.random.key(seed), detector, images)
+    if found >= BLIND:
+        return []
+    return [
+        f"defects drawn on {len(images)} normal images are hardly told from them (AUROC {found:.2f}): the model copies "
+        "whatever it sees, or the images vary as much as a defect does; try another recipe, such as surface"
+    ]
+
+
+def _need_options(holdout: float, rate: float, seed: int) -> None:
+    shares = (("holdout", holdout), ("rate", rate))
+    problems = [f"{name} must lie strictly between 0 and 1, got {x}" for name, x in shares if not 0 < x < 1]
+    raise_problems([*problems, *([f"seed must be at least 0, got {seed}"] if seed < 0 else [])])
+
+
+def _read_roi(path: str | os.PathLike[str] | None) -> Roi:
+    if path is None:
+        return None
+    inside = read_mask(path)
+    if not inside.any():
+        raise InputError(f"region of interest {str(path)!r} must be above zero somewhere, and is zero everywhere")
+    return inside
+
+
+def _normal_headers(root: str | os.PathLike[str]) -> dict[Path, Header]:
+    found = survey(root).train
+    if not found:
+        raise InputError(f"folder {str(root)!r} has no normal image that can be read; `jaxad inspect` says why")
+    return {item.path: read_header(item.path) for item in found}
+
+
+def _need_place(out: str | os.PathLike[str]) -> None:
+    """Refuse before training what could not be written after it."""
+    need_output_folder(Path(out).parent)
+    if Path(out).is_dir():
+        raise InputError(f"the part must be a file, and {str(out)!r} is a folder; name a file in it")
+
+
+def _split(
+    headers: Mapping[Path, Header], preparation: Preparation, recipe: Recipe, *, holdout: float, seed: int
+) -> Split:
+    usable, left_out = {}, []
+    window = window_of(recipe)
+    for path, header in headers.items():
+        size = preparation.geometry(header.height, header.width).size
+        if size[0] >= window[0] and size[1] >= window[1]:
+            usable[path] = (header.height, header.width)
+        else:
+            reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
+            left_out.append(UnreadableError(path, reason))
+    count = round(holdout * len(usable))
+    if not FEWEST <= count < len(usable):
+        wanted = math.ceil((FEWEST - 0.5) / holdout)
+        raise InputError(
+            f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
+            f"{holdout:g} of {len(usable)} usable images is {count}; {wanted} images would do, or another holdout"
+        )
+    drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
+    held_out = [path for index, path in enumerate(usable) if index in drawn]
+    train = {path: size for index, (path, size) in enumerate(usable.items()) if index not in drawn}
+    return Split(train, held_out, left_out)
+
+
+def _provenance(
+    root: str | os.PathLike[str], train: Sequence[Path], held_out: Sequence[Path], *, seed: int
+) -> dict[str, Any]:
+    return {
+        "root": str(root),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "images": {"train": len(train), "holdout": len(held_out)},
+        "sha256": {"train": _sums(train), "holdout": _sums(held_out)},
+    }
+
+
+def _sums(paths: Sequence[Path]) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def _warnings(made: part.Part, headers: Iterable[Header], *, left_out: int) -> list[str]:
+    sentences = []
+    if not made.threshold.enough:
+        sentences.append(
+            f"{made.threshold.count} held-out images do not support a false-positive rate of {made.rate:.2%}: the true "
+            f"one may be up to {made.threshold.interval[1]:.1%}; {math.ceil(1 / made.rate)} are wanted"
+        )
+    if made.preparation.channels == 3 and any(header.channels == 1 for header in headers):
+        sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
+    if left_out:
+        sentences.append(f"images that were left out: {left_out}")
+    return sentences

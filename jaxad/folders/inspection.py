@@ -1,0 +1,146 @@
+"""What is in a folder of photographs and what fitting on it would do, before anything is fitted."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jaxad.datasets.folder import GOOD, Item, Survey, survey
+from jaxad.datasets.photograph import MAX_PIXELS
+
+SHARE = 0.2
+"""Share of the normal images that fitting holds out, as `Recipe.holdout`."""
+
+USUAL_RATE = 0.01
+"""The false-positive rate that `jaxad.thresholds` aims at where none is given."""
+
+
+def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+    """Say what `jaxad.datasets.survey` finds in a folder and what fitting would do with it, ready for JSON.
+
+    No pixel is decoded. Paths are relative to the folder, in POSIX form.
+
+    Returns a dictionary of
+      root, layout: the folder and "mvtec", "good-bad" or "flat";
+      images: {"train": {"good": count}, "test": {defect: count}};
+      sizes: [{"height", "width", "count"}] in pixels, the most frequent first;
+      channels, modes, bits: {value: count}, likewise;
+      masks: {"paired": count} and the lists missing, unmatched and misfit (of another size than their image);
+      unreadable: [{"path", "reason"}];
+      unused, links: images where the layout has no place for them, and links to folders, which are not followed;
+      ignored: count of hidden entries and of files that are no images by their extension;
+      plan: train and holdout, how many normal images would be learned from and held out at a share of 0.2;
+        recipes, the kinds that can take these images: "whole-image" and "patch", "patch" alone where sizes differ,
+        none where grey and colour are mixed; false_positive_rate, the smallest that the held-out count supports,
+        1 / holdout, or None where none is held out;
+      warnings: sentences.
+
+    Raises InputError where `jaxad.datasets.survey` does. For `max_pixels` see `jaxad.datasets.read_photograph`.
+    """
+    found = survey(root, max_pixels=max_pixels)
+    plan = _plan(found)
+    return {
+        "root": str(found.root),
+        "layout": found.layout,
+        "images": {"train": _by_defect(found.train), "test": _by_defect(found.test)},
+        "sizes": [{"height": h, "width": w, "count": count} for (h, w), count in found.sizes.items()],
+        "channels": {str(value): count for value, count in found.channels.items()},
+        "modes": dict(found.modes),
+        "bits": {str(value): count for value, count in found.bits.items()},
+        "masks": {
+            "paired": sum(item.mask is not None for item in found.test),
+            "missing": _names(found, found.missing_masks),
+            "unmatched": _names(found, found.unmatched_masks),
+            "misfit": _names(found, found.misfit_masks),
+        },
+        "unreadable": [{"path": _name(found, path), "reason": reason} for path, reason in found.unreadable],
+        "unused": _names(found, found.unused),
+        "links": _names(found, found.links),
+        "ignored": found.ignored,
+        "plan": plan,
+        "warnings": _warnings(found, plan),
+    }
+
+
+def _by_defect(items: Iterable[Item]) -> dict[str, int]:
+    return dict(sorted(Counter(item.defect for item in items).items(), key=lambda pair: (pair[0] != GOOD, pair[0])))
+
+
+def _names(found: Survey, paths: Iterable[Path]) -> list[str]:
+    return [_name(found, path) for path in paths]
+
+
+def _name(found: Survey, path: Path) -> str:
+    return path.relative_to(found.root).as_posix()
+
+
+def _plan(found: Survey) -> dict[str, Any]:
+    count = len(found.train)
+    held = round(SHARE * count)
+    if held < 2:  # a spread needs two
+        held = 0
+    recipes = [] if len(found.channels) != 1 else ["patch"] if len(found.sizes) > 1 else ["whole-image", "patch"]
+    return {
+        "train": count - held,
+        "holdout": held,
+        "share": SHARE,
+        "recipes": recipes,
+        "false_positive_rate": 1 / held if held else None,
+    }
+
+
+def _warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
+    """Every way in which the folder may not be what its owner thinks."""
+    return [*_reading_warnings(found), *_mask_warnings(found), *_plan_warnings(found, plan)]
+
+
+def _reading_warnings(found: Survey) -> list[str]:
+    sentences = []
+    below = {item.path.relative_to(found.root).parts[0] for item in found.train if item.path.parent != found.root}
+    if found.layout == "flat" and below:
+        sentences.append(
+            f"all images below {_listed(sorted(below))} are taken as normal; name folders good and bad to say more"
+        )
+    if found.unreadable:
+        sentences.append(f"files that cannot be read and would be left out: {len(found.unreadable)}")
+    if found.unused:
+        sentences.append(
+            f"images that lie where the layout {found.layout} has no place for them, not used: {len(found.unused)}, "
+            f"first {_name(found, found.unused[0])!r}"
+        )
+    if found.links:
+        sentences.append(f"links to folders are not followed: {_listed(_names(found, found.links))}")
+    if len(found.channels) > 1:
+        sentences.append(
+            f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}); a detector takes one kind only"
+        )
+    if set(found.channels) == {3} and 16 in found.bits:
+        sentences.append("of 16-bit colour the upper 8 bits are read; 16-bit grey is read in full")
+    return sentences
+
+
+def _mask_warnings(found: Survey) -> list[str]:
+    counts = {
+        "images of defects without a mask": len(found.missing_masks),
+        "masks that belong to no image of a defect": len(found.unmatched_masks),
+        "masks of another size than their image": len(found.misfit_masks),
+    }
+    return [f"{words}: {count}" for words, count in counts.items() if count]
+
+
+def _plan_warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
+    normal, rate = len(found.train), plan["false_positive_rate"]
+    if rate is None:
+        return [f"too few normal images to hold any out for a threshold: at least 8 are wanted, here are {normal}"]
+    if rate > USUAL_RATE:
+        wanted = round(1 / (SHARE * USUAL_RATE))
+        return [
+            f"{plan['holdout']} held-out images support a false-positive rate of {rate:.1%} at best; "
+            f"{USUAL_RATE:.0%} takes {wanted} normal images, here are {normal}"
+        ]
+    return []
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

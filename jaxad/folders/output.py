@@ -1,0 +1,192 @@
+"""The folder that `jaxad score` writes, row by row, so that a run that was killed can go on.
+
+    started.json            which part, threshold and maps the run was begun with; a run goes on with the same only
+    results.csv             file, defect, score, calibrated, decision, milliseconds; one row a photograph
+    regions.jsonl           regions of the photographs that were flagged: file, box, area, peak, mean
+    errors.csv              file, reason
+    pictures/NNNNNN.webp    photograph, heatmap and overlay of row NNNNNN of results.csv, counted from 0
+    maps/NNNNNN.npy|png     its map, if asked for: float32, or 16-bit grey
+    run.json                written last: where it lies the run is complete
+
+Names of files may hold bytes that are no UTF-8; they are kept as surrogates, as Python keeps them in paths. What
+belongs to a row is written before the row, so a row is never without it.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from jaxad._check import InputError, need_output_folder
+from jaxad._files import replacing
+from jaxad.folders.regions import Region
+from jaxad.report.folder import COLUMNS
+
+ERROR_COLUMNS = ("file", "reason")
+STARTED = "started.json"
+
+
+class Result(NamedTuple):
+    """What is written of one scored photograph."""
+
+    file: str
+    defect: str
+    score: float
+    calibrated: float
+    anomalous: bool
+    milliseconds: float
+    regions: list[Region]
+    picture: bytes
+    map: bytes | None
+    """The file of its map, where one was asked for."""
+
+
+class Output:
+    """A folder of results while it is being written; `resume` goes on with what lies there.
+
+    Raises:
+        InputError: the folder cannot be written, holds a run and is not to be resumed, or holds another run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], started: dict[str, Any], *, resume: bool) -> None:
+        self.folder = need_output_folder(folder)
+        self.map_suffix: str | None = started["maps"]
+        rows = _begun(self.folder, started, resume=resume)
+        self.rows = _with_pictures(rows, self.folder, self.map_suffix)
+        scored = {row[0] for row in self.rows}
+        errors = _whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
+        self.failed = {name: reason for name, reason in errors if name not in scored}
+        regions = [line for line, file in _whole_lines(self.folder / "regions.jsonl") if file in scored]
+        for name in ("pictures", *(["maps"] if self.map_suffix else [])):
+            (self.folder / name).mkdir(exist_ok=True)
+        with replacing(self.folder / STARTED) as path:
+            path.write_text(json.dumps(started, indent=2) + "\n")
+        self._results = _opened(self.folder / "results.csv", _table([COLUMNS, *self.rows]))
+        self._errors = _opened(self.folder / "errors.csv", _table([ERROR_COLUMNS, *self.failed.items()]))
+        self._regions = _opened(self.folder / "regions.jsonl", "".join(regions))
+        self.anomalous = sum(row[4] == "anomalous" for row in self.rows)
+        (self.folder / "run.json").unlink(missing_ok=True)
+
+    def done(self) -> set[str]:
+        """Names of the photographs that are scored or failed already."""
+        return {row[0] for row in self.rows} | self.failed.keys()
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Write photographs that were scored."""
+        rows, regions = [], []
+        for number, result in enumerate(results, start=len(self.rows)):
+            (self.folder / "pictures" / f"{number:06d}.webp").write_bytes(result.picture)
+            if result.map is not None:
+                (self.folder / "maps" / f"{number:06d}.{self.map_suffix}").write_bytes(result.map)
+            regions += [json.dumps({"file": result.file, **region._asdict()}) + "\n" for region in result.regions]
+            decision = "anomalous" if result.anomalous else "normal"
+            numbers = [repr(result.score), repr(result.calibrated), decision, f"{result.milliseconds:.3f}"]
+            rows.append([result.file, result.defect, *numbers])
+        self._append(self._regions, "".join(regions))
+        self._append(self._results, _table(rows))
+        self.rows += rows
+        self.anomalous += sum(result.anomalous for result in results)
+
+    def fail(self, name: str, reason: str) -> None:
+        """Write a photograph that could not be scored."""
+        self._append(self._errors, _table([[name, reason]]))
+        self.failed[name] = reason
+
+    def finish(self, run: dict[str, Any]) -> None:
+        """Write `run.json`: the run is complete."""
+        with replacing(self.folder / "run.json") as path:
+            path.write_text(json.dumps(run, indent=2, allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Close the files, whether the run is complete or not."""
+        for file in (self._results, self._errors, self._regions):
+            file.close()
+
+    @staticmethod
+    def _append(file: TextIO, text: str) -> None:
+        file.write(text)
+        file.flush()
+
+
+def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[str]]:
+    """The whole rows of the run that was begun in the folder with the same part, threshold and maps."""
+    there = [name for name in (STARTED, "results.csv", "errors.csv", "run.json") if (folder / name).exists()]
+    if not there:
+        return []
+    if not resume:
+        raise InputError(
+            f"output folder {str(folder)!r} holds a run already ({there[0]}); go on with it by --resume, or choose "
+            "another folder"
+        )
+    try:
+        before = json.loads((folder / STARTED).read_text())
+    except (OSError, ValueError):
+        raise InputError(
+            f"output folder {str(folder)!r} holds no run that can go on: its {STARTED} is missing or damaged; "
+            "choose another folder"
+        ) from None
+    changed = [name for name in started if before.get(name) != started[name]]
+    if changed:
+        raise InputError(
+            f"output folder {str(folder)!r} holds a run with another {' and '.join(changed)}: "
+            + ", ".join(f"{name} was {before.get(name)!r} and is now {started[name]!r}" for name in changed)
+            + "; choose another folder"
+        )
+    return _whole_rows(folder / "results.csv", COLUMNS)
+
+
+def _whole_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """The rows of a table up to the first that was not written whole."""
+    text = _text(path)
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if len(row) != len(columns):
+                return rows[1:]
+            rows.append(row)
+    except csv.Error:
+        return rows[1:]
+    # Cut off inside its last cell, a row looks whole; only the end of its line says that it is.
+    return rows[1:] if text.endswith("\n") else rows[1:-1]
+
+
+def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:
+    """The rows up to the first whose picture or map is missing; that one and those behind it are scored again."""
+    for number in range(len(rows)):
+        wanted = [folder / "pictures" / f"{number:06d}.webp"]
+        if map_suffix:
+            wanted.append(folder / "maps" / f"{number:06d}.{map_suffix}")
+        if not all(path.is_file() for path in wanted):
+            return rows[:number]
+    return rows
+
+
+def _whole_lines(path: Path) -> list[tuple[str, str]]:
+    """The lines of JSON that were written whole, each with the file it speaks of."""
+    found = []
+    for line in _text(path).split("\n")[:-1]:
+        try:
+            found.append((line + "\n", json.loads(line)["file"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
+
+
+def _table(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _opened(path: Path, text: str) -> TextIO:
+    """The file with this text in it, open to add more."""
+    with replacing(path) as beside:
+        beside.write_bytes(text.encode("utf-8", "surrogateescape"))
+    return path.open("a", encoding="utf-8", errors="surrogateescape", newline="")

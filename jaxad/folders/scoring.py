@@ -1,0 +1,207 @@
+"""Scoring a folder of photographs of any size and number into a folder of results."""
+
+import importlib.metadata
+import io
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxad import part, recipes, thresholds
+from jaxad._check import InputError, need_at_least, need_one_of
+from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.folders.output import Output, Result
+from jaxad.folders.pictures import deep_png, picture
+from jaxad.folders.regions import find_regions
+from jaxad.folders.sources import Source, find_sources
+
+AHEAD = 2
+"""Batches whose pictures are being made while the next one is scored."""
+MAPS = ("npy", "png")
+
+Maps = Literal["npy", "png"]
+AnyPath = str | os.PathLike[str]
+Pixels = Float[np.ndarray, "h w c"]
+
+
+def score_folder(
+    made: part.Part,
+    source: AnyPath | Sequence[AnyPath],
+    out: AnyPath,
+    *,
+    name: str = "part",
+    threshold: float | None = None,
+    rate: float | None = None,
+    maps: Maps | None = None,
+    workers: int = 2,
+    resume: bool = False,
+    on_image: Callable[[int, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.folders.output`.
+
+    Photographs stream through: files are decoded and pictures drawn in the background, and what was scored is on disk
+    before the next batch, so memory does not grow with their number (only their names are kept). A file that cannot be
+    read or scored is named with the reason, and the others are scored all the same.
+
+    Args:
+        made: the part.
+        source: a folder or files; see `jaxad.folders.sources`.
+        out: the folder to write; `jaxad report` reads it.
+        name: what the part is called in `run.json`.
+        threshold: the decision is `score > threshold`, by the raw score; by default the part's own.
+        rate: instead of a threshold, the false-positive rate to aim at.
+        maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
+        workers: threads that decode, and as many that draw.
+        resume: go on with a run that was stopped; no photograph is scored twice.
+        on_image: called with the photographs done, how many there are and how many failed.
+
+    Returns:
+        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds and the part.
+
+    Raises:
+        InputError: an option or the source cannot be used, or the folder holds a run that is not to be, or cannot be,
+            resumed.
+    """
+    if maps is not None:
+        need_one_of(maps, MAPS, what="kind of maps")
+    need_at_least(workers, 1, what="workers")
+    limit = _threshold(made, threshold, rate)
+    sources = find_sources(source)
+    fingerprint = made.fingerprint()
+    output = Output(out, {"part": fingerprint, "threshold": limit["value"], "maps": maps}, resume=resume)
+    try:
+        began, before = time.perf_counter(), len(output.rows)
+        _score_all(made, sources, output, limit=limit["value"], maps=maps, workers=workers, on_image=on_image)
+        seconds = time.perf_counter() - began
+        run = {
+            "jaxad": importlib.metadata.version("jaxad"),
+            "bundle": name,
+            "fingerprint": fingerprint,
+            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(sources)} files",
+            "recipe": recipes.to_document(made.detector.recipe),
+            "preparation": asdict(made.preparation),
+            "judged_by": "score",
+            "threshold": limit,
+            "colour_limits": list(made.colour_limits),
+            "pixel_limit": made.pixel_limit,
+            "counts": {"scored": len(output.rows), "anomalous": output.anomalous, "failed": len(output.failed)},
+            "images_per_second": (len(output.rows) - before) / seconds,
+            "seconds": seconds,
+            "provenance": {key: value for key, value in made.provenance.items() if key != "sha256"},
+        }
+        output.finish(run)
+    finally:
+        output.close()
+    return run
+
+
+def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> dict[str, Any]:
+    if threshold is not None and rate is not None:
+        raise InputError("give a threshold or a false-positive rate, not both")
+    if threshold is not None:
+        if not np.isfinite(threshold):
+            raise InputError(f"threshold must be a finite number, got {threshold}")
+        above = float(np.mean(made.normal_scores > threshold))
+        return {"value": threshold, "rate_asked": None, "rate": above, "count": len(made.normal_scores)}
+    if rate is None:
+        return {**asdict(made.threshold), "rate_asked": made.rate}
+    return {**asdict(thresholds.for_false_positive_rate(made.normal_scores, rate=rate)), "rate_asked": rate}
+
+
+def _score_all(
+    made: part.Part,
+    sources: Sequence[Source],
+    output: Output,
+    *,
+    limit: float,
+    maps: Maps | None,
+    workers: int,
+    on_image: Callable[[int, int, int], None] | None,
+) -> None:
+    done = output.done()
+    waiting = [one for one in sources if one.name not in done]
+    total = len(done) + len(waiting)
+
+    def report() -> None:
+        if on_image:
+            on_image(len(output.rows) + len(output.failed), total, len(output.failed))
+
+    def readable() -> Iterator[tuple[Source, Pixels]]:
+        found = read_photographs((one.path for one in waiting), workers=workers)
+        for one, (_, photograph) in zip(waiting, found, strict=True):
+            if isinstance(photograph, UnreadableError):
+                output.fail(one.name, photograph.reason)
+                report()
+            else:
+                yield one, photograph.pixels
+
+    def keep(futures: list[Future[Result]]) -> None:
+        output.add([future.result() for future in futures])
+        report()
+
+    report()
+    drawing: deque[list[Future[Result]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-draw")
+    try:
+        for batch in part.same_size_batches(readable()):
+            began = time.perf_counter()
+            try:
+                found = made.score_batch([pixels for _, pixels in batch])
+            except InputError as error:
+                for one, _ in batch:
+                    output.fail(one.name, " ".join(str(error).split()))
+                report()
+                continue
+            milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
+            pairs = list(zip(found.image.tolist(), made.calibrate(found.image).tolist(), strict=True))
+            drawing.append(
+                [
+                    pool.submit(_result, made, one, pixels, scores, score_map, milliseconds, limit, maps)
+                    for (one, pixels), scores, score_map in zip(batch, pairs, found.map, strict=True)
+                ]
+            )
+            if len(drawing) > AHEAD:
+                keep(drawing.popleft())
+        while drawing:
+            keep(drawing.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(
+    made: part.Part,
+    one: Source,
+    pixels: Pixels,
+    scores: tuple[float, float],
+    score_map: Float[np.ndarray, "h w"],
+    milliseconds: float,
+    limit: float,
+    maps: Maps | None,
+) -> Result:
+    score, calibrated = scores
+    anomalous = score > limit
+    return Result(
+        file=one.name,
+        defect=one.defect,
+        score=score,
+        calibrated=calibrated,
+        anomalous=anomalous,
+        milliseconds=milliseconds,
+        regions=find_regions(score_map, limit=made.pixel_limit) if anomalous else [],
+        picture=picture(pixels, score_map, made.colour_limits),
+        map=None if maps is None else _encoded(score_map, maps, made.colour_limits),
+    )
+
+
+def _encoded(score_map: Float[np.ndarray, "h w"], maps: Maps, limits: tuple[float, float]) -> bytes:
+    if maps == "png":
+        return deep_png(score_map, limits)
+    stream = io.BytesIO()
+    np.save(stream, score_map, allow_pickle=False)
+    return stream.getvalue()

@@ -1,0 +1,139 @@
+"""How a photograph becomes a model's input, and how a map of scores comes back to the photograph's own pixels.
+
+Photographs and inputs are float32 `[h, w, c]` in [0, 1], maps float32 `[h, w]`. Resizing is Pillow's bilinear filter,
+which averages over all pixels when it makes an image smaller.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from jaxad._check import InputError, raise_problems
+
+Mode = Literal["native", "scale", "resize", "letterbox"]
+MODES = ("native", "scale", "resize", "letterbox")
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+"""What red, green and blue count in grey: ITU-R 601-2, as Pillow does it."""
+
+
+class Geometry(NamedTuple):
+    """Where a photograph lies inside the model's input; sizes are (height, width) in pixels."""
+
+    source: tuple[int, int]
+    """The photograph's own size."""
+    inside: tuple[int, int]
+    """Its size in the input, without what pads it."""
+    corner: tuple[int, int]
+    """Its first row and column in the input."""
+    size: tuple[int, int]
+    """The input's size."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a photograph becomes a model's input.
+
+    Attributes:
+        channels: 1 (colour becomes grey) or 3 (grey is repeated).
+        mode: "native" leaves the size as it is; "scale" multiplies both sides by `scale`; "resize" makes the shorter
+            side `side` pixels and keeps the aspect ratio; "letterbox" fits the photograph into `box`, keeps the aspect
+            ratio and repeats its border to fill the rest.
+        scale: factor of mode "scale".
+        side: pixels, for mode "resize".
+        box: height and width, for mode "letterbox".
+
+    Raises:
+        InputError: an unknown mode, channels other than 1 and 3, or a size that is not positive.
+    """
+
+    channels: int
+    mode: Mode = "native"
+    scale: float = 1.0
+    side: int = 1
+    box: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.channels not in (1, 3):
+            problems.append(f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
+        if self.mode not in MODES:
+            problems.append(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+        if not 0 < self.scale < float("inf"):
+            problems.append(f"scale must be a positive number, got {self.scale}")
+        if self.side < 1 or min(self.box) < 1:
+            problems.append(f"sizes to resize to must be at least 1 pixel, got {self.side} and {self.box}")
+        raise_problems(problems)
+
+    def geometry(self, height: int, width: int) -> Geometry:
+        """Where a photograph of this height and width comes to lie; no pixel is needed."""
+        inside = size = _times((height, width), self._factor(height, width))
+        if self.mode == "letterbox":
+            size = self.box
+        corner = ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2)
+        return Geometry((height, width), inside, corner, size)
+
+    def _factor(self, height: int, width: int) -> float:
+        if self.mode == "resize":
+            return self.side / min(height, width)
+        if self.mode == "letterbox":
+            return min(self.box[0] / height, self.box[1] / width)
+        return self.scale if self.mode == "scale" else 1.0
+
+    def prepare(
+        self, photograph: Float[np.ndarray, "h w c"]
+    ) -> tuple[Float[np.ndarray, "height width channels"], Geometry]:
+        """The model's input for a photograph `[h, w, c]`, c = 1 or 3, and where the photograph lies in it.
+
+        Raises:
+            InputError: another number of channels.
+        """
+        geometry = self.geometry(photograph.shape[0], photograph.shape[1])
+        image = _resized(_with_channels(photograph, self.channels), geometry.inside)
+        (top, left), (height, width) = geometry.corner, geometry.inside
+        below, right = geometry.size[0] - top - height, geometry.size[1] - left - width
+        if (top, left, below, right) != (0, 0, 0, 0):
+            image = np.pad(image, ((top, below), (left, right), (0, 0)), mode="edge")
+        return image, geometry
+
+
+def restore(score_map: Float[np.ndarray, "height width"], geometry: Geometry) -> Float[np.ndarray, "h w"]:
+    """A map `[height, width]` of a prepared image in the photograph's own pixels, `[h, w]`; padding is cut off.
+
+    Raises:
+        InputError: a map of another size than the prepared image.
+    """
+    if score_map.shape != geometry.size:
+        raise InputError(f"map must be {geometry.size} pixels, as the prepared image, got {score_map.shape}")
+    (top, left), (height, width) = geometry.corner, geometry.inside
+    return _resized(score_map[top : top + height, left : left + width, None], geometry.source)[..., 0]
+
+
+def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _with_channels(photograph: np.ndarray, channels: int) -> np.ndarray:
+    given = photograph.shape[-1]
+    if given == channels:
+        return photograph
+    if (given, channels) == (1, 3):
+        return np.repeat(photograph, 3, axis=-1)
+    if (given, channels) == (3, 1):
+        return (photograph @ np.array(GREY_WEIGHTS, np.float32))[..., None]
+    raise InputError(f"a photograph must have 1 channel (grey) or 3 (colour), got {given}")
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The image `[h, w, c]` at a height and width; the very array where it has them already."""
+    if image.shape[:2] == size:
+        return image
+    channels = [
+        # Pillow names the width first.
+        np.asarray(Image.fromarray(np.ascontiguousarray(image[..., i])).resize(size[::-1], Image.Resampling.BILINEAR))
+        for i in range(image.shape[-1])
+    ]
+    # A weighted mean in float32 may pass the largest value by its last digit.
+    return np.clip(np.stack(channels, axis=-1), image.min(), image.max())

@@ -1,0 +1,491 @@
+"""Folders of photographs, end to end: fitted, scored, evaluated, with everything that may go wrong on the way."""
+
+import csv
+import dataclasses
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxad import metrics, thresholds
+from jaxad._check import InputError
+from jaxad.datasets import Header
+from jaxad.folders import evaluate_folder, fit_folder, score_folder
+from jaxad.folders.pictures import deep_png, picture
+from jaxad.folders.regions import find_regions
+from jaxad.folders.training_images import choose_preparation, plan_tiles, read_tiles
+from jaxad.part import Part, load_part
+from jaxad.preparation import Preparation
+from jaxad.report import write_report
+from jaxad.report.folder import read_results
+from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save, write_set
+from tests.test_photograph import BAD
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def fitted(root: Path, compile_fast: None) -> tuple[Part, dict]:
+    path = root.parent / "part.jaxad"
+    done = fit_folder(root, path, recipe=QUICK, rate=0.4)
+    return load_part(path), done
+
+
+@pytest.fixture(scope="module")
+def made(fitted: tuple[Part, dict]) -> Part:
+    return fitted[0]
+
+
+def rows_of(folder: Path, name: str = "results.csv") -> list[dict[str, str]]:
+    with (folder / name).open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def tree_of(folder: Path) -> dict[str, bytes]:
+    """Every file but those that hold times."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("run.json", "x")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+# Fitting
+
+
+def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Part, dict], root: Path) -> None:
+    made, done = fitted
+    assert done["images"] == {"train": 10, "holdout": 2, "left_out": []}
+    assert done["training"]["shape"] == [10, 32, 40, 1]
+    sums = made.provenance["sha256"]
+    assert (len(set(sums["train"])), len(set(sums["holdout"]))) == (10, 2)
+    assert not set(sums["train"]) & set(sums["holdout"])
+    assert len(made.normal_scores) == 2
+    assert made.threshold == thresholds.for_false_positive_rate(made.normal_scores, rate=0.4)
+    assert made.colour_limits[0] < made.pixel_limit < made.colour_limits[1]
+    assert len(made.golden) == 2
+    assert made.golden[0].dtype == np.uint8
+    assert made.verify() == []
+    assert any("do not support" in sentence for sentence in done["warnings"])
+    json.dumps(done, allow_nan=False)
+
+
+def test_same_seed_same_file(root: Path, made: Part, tmp_path: Path) -> None:
+    for seed, same in ((0, True), (1, False)):
+        fit_folder(root, tmp_path / "again.jaxad", recipe=QUICK, rate=0.4, seed=seed)
+        again = load_part(tmp_path / "again.jaxad")
+        assert (again.provenance["sha256"] == made.provenance["sha256"]) == same
+        assert np.array_equal(again.normal_scores, made.normal_scores) == same
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"holdout": 0.0}, "holdout must lie strictly"),
+        ({"holdout": 0.05}, "at least 2 images must be held out"),
+        ({"holdout": 0.99}, "at least 2 images must be held out"),
+        ({"rate": 1.0, "holdout": 2.0}, "several problems"),
+        ({"seed": -1}, "seed must be"),
+        ({"resize": 32, "scale": 0.5}, "choose one of"),
+        ({"scale": -1.0}, "scale must be"),
+        ({"roi": "nowhere.png"}, "no such file"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"out": "/proc/here/part.jaxad"}, "cannot be"),
+        ({"out": "/tmp"}, "is a folder"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(
+    root: Path, tmp_path: Path, options: dict, words: str
+) -> None:
+    out = options.pop("out", tmp_path / "part.jaxad")
+    with pytest.raises(InputError, match=words):
+        fit_folder(root, out, recipe=QUICK, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_region_of_interest_is_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="zero everywhere"):
+        fit_folder(root, tmp_path / "a", recipe=QUICK, roi=save(tmp_path / "roi.png", np.zeros((4, 4), np.uint8)))
+
+
+@pytest.mark.parametrize("recipe", [QUICK, WHOLE])
+def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: object) -> None:
+    root = tmp_path / "set"
+    sizes = [(32, 40), (40, 32), (24, 60), (90, 33)]
+    for index in range(12):
+        pixels = photograph(index, sizes[index % 4], dtype=np.uint16 if index % 3 == 0 else np.uint8)
+        save(root / f"{index:02}.png", np.stack([pixels] * 3, axis=-1) if index == 1 else pixels)
+    save(root / "tiny.png", photograph(1, (5, 50)))
+    (root / "bad.png").write_bytes(BAD["cut png"][0])
+    done = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, rate=0.4)
+    made = load_part(tmp_path / "part.jaxad")
+    assert made.preparation.channels == 3
+    assert made.preparation.mode == ("native" if recipe is QUICK else "letterbox")
+    left_out = {row["path"]: row["reason"] for row in done["images"]["left_out"]}
+    assert "truncated" in left_out["bad.png"]
+    assert ("fewer than the window's 8 x 8" in left_out.get("tiny.png", "")) == (recipe is QUICK)
+    assert any("some images are grey" in sentence for sentence in done["warnings"])
+    assert made.verify() == []
+    run = score_folder(made, root, tmp_path / "out", maps="npy")
+    assert run["counts"]["scored"] + run["counts"]["failed"] == 14
+    assert "bad.png" in {row["file"] for row in rows_of(tmp_path / "out", "errors.csv")}
+    for number, row in enumerate(rows_of(tmp_path / "out")):
+        with Image.open(root / row["file"]) as image:
+            assert np.load(tmp_path / "out" / "maps" / f"{number:06d}.npy").shape == image.size[::-1]
+    write_report(tmp_path / "out")
+
+
+def headers(*sizes: tuple[int, int], channels: int = 1) -> list[Header]:
+    return [Header(height, width, channels, "L", 8) for height, width in sizes]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "expected"),
+    [
+        (QUICK, {}, Preparation(1)),
+        (QUICK, {"native": True}, Preparation(1)),
+        (QUICK, {"resize": 64}, Preparation(1, "resize", side=64)),
+        (QUICK, {"scale": 0.5}, Preparation(1, "scale", scale=0.5)),
+        (WHOLE, {}, Preparation(1, "letterbox", box=(30, 50))),
+        (WHOLE, {"scale": 0.5}, Preparation(1, "letterbox", box=(15, 25))),
+        (WHOLE, {"resize": 64}, Preparation(1, "letterbox", box=(64, 64))),
+        (dataclasses.replace(QUICK, holdout=0.2), {}, Preparation(1, "letterbox", box=(30, 50))),
+    ],
+)
+def test_preparation_goes_with_the_recipe(recipe: object, options: dict, expected: Preparation) -> None:
+    assert choose_preparation(recipe, headers((30, 50), (20, 40), (90, 90)), **options) == expected
+
+
+def test_channels_go_with_the_photographs() -> None:
+    mixed = [*headers((9, 9)), *headers((9, 9), channels=3)]
+    assert choose_preparation(QUICK, mixed).channels == 3
+    assert choose_preparation(QUICK, mixed, grey=True).channels == 1
+    with pytest.raises(InputError, match="takes images of one size and these have 2"):
+        choose_preparation(WHOLE, headers((9, 9), (9, 8)), native=True)
+
+
+def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"a.png": (20, 33), "b.png": (45, 12)}
+    paths = {save(tmp_path / name, np.full(size, 9, np.uint8)): size for name, size in sizes.items()}
+    options = {"recipe": QUICK, "preparation": Preparation(1), "roi": None, "seed": 0}
+    tiles = plan_tiles(paths, **options)
+    for path, size in paths.items():
+        seen = np.zeros(size, bool)
+        for tile in tiles:
+            top, left, height, width = tile.area
+            assert (height, width) == (20, 12)
+            if tile.path == path:
+                assert (top + height, left + width) <= size
+                seen[top : top + height, left : left + width] = True
+        assert seen.all()
+    read = read_tiles(tiles, preparation=Preparation(1), roi=None, on_step=lambda *_: None)
+    assert read.images.shape == (len(tiles), 20, 12, 1)
+    np.testing.assert_allclose(read.images, 9 / 255)
+    monkeypatch.setattr("jaxad.folders.training_images.VALUES", 3 * 20 * 12)
+    assert len(plan_tiles(paths, **options)) == 3
+
+
+def test_region_of_interest_bounds_what_is_learned(tmp_path: Path) -> None:
+    roi = np.zeros((40, 60), bool)
+    roi[10:14, 21:40] = True
+    options = {"recipe": QUICK, "roi": roi, "seed": 0}
+    tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1), **options)
+    assert tiles[0].area == (10, 21, 8, 19)
+    tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1, "scale", scale=2.0), **options)
+    assert tiles[0].area == (20, 42, 8, 38)
+
+
+def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path) -> None:
+    mask = np.full((32, 40), 255, np.uint8)
+    mask[:, SPOT[1].start - 2 :] = 0
+    done = fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, rate=0.4, roi=save(tmp_path / "roi.png", mask))
+    assert done["training"]["shape"] == [10, 32, 14, 1]
+    seen = load_part(tmp_path / "a.jaxad")
+    np.testing.assert_array_equal(seen.roi, mask > 0)
+    assert seen.verify() == []
+    pixels = evaluate_folder(seen, root)["pixels"]
+    assert (pixels["auroc"], pixels["pixels"]) == (None, 8 * 32 * 14)
+    wide = dataclasses.replace(seen, roi=np.pad(np.ones((32, 30), bool), ((0, 0), (0, 10))))
+    pixels = evaluate_folder(wide, root)["pixels"]
+    assert (pixels["auroc"] is not None, pixels["aupro"], pixels["pixels"]) == (True, None, 8 * 32 * 30)
+    assert "outside the region of interest" in pixels["notes"][0]
+
+
+# Scoring
+
+
+@pytest.fixture(scope="module")
+def scored(made: Part, root: Path) -> tuple[Path, dict]:
+    out = root.parent / "scored"
+    return out, score_folder(made, root, out, maps="png", name="part.jaxad")
+
+
+def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Part, root: Path) -> None:
+    out, run = scored
+    results = read_results(out)
+    assert results.run == json.loads(json.dumps(run))
+    anomalous = sum(image["decision"] == "anomalous" for image in results.images)
+    assert run["counts"] == {"scored": 8, "anomalous": anomalous, "failed": 0}
+    assert [image["file"] for image in results.images] == sorted(image["file"] for image in results.images)
+    assert {image["defect"] for image in results.images} == {"good", "spot"}
+    for number, image in enumerate(results.images):
+        found = made.score(root / image["file"])
+        assert image["score"] == pytest.approx(float(found.image[0]), rel=1e-5)
+        assert image["calibrated"] == pytest.approx(float(made.calibrate(found.image)[0]), rel=1e-4)
+        assert (image["decision"] == "anomalous") == (image["score"] > made.threshold.value)
+        with Image.open(out / "pictures" / f"{number:06d}.webp") as strip:
+            assert strip.size == (120, 32)
+        with Image.open(out / "maps" / f"{number:06d}.png") as deep:
+            low, high = made.colour_limits
+            share = np.clip((found.map[0] - low) / (high - low), 0, 1)
+            assert np.abs(np.asarray(deep) / 65535 - share).max() < 1e-3
+        if image["decision"] == "normal":
+            assert image["regions"] == []
+    assert write_report(out).exists()
+
+
+def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict], made: Part) -> None:
+    bad = [image for image in read_results(scored[0]).images if image["defect"] == "spot"]
+    assert all(image["decision"] == "anomalous" for image in bad)
+    for image in bad:
+        left, top, right, bottom = image["regions"][0]["box"]
+        assert (left < SPOT[1].stop, right > SPOT[1].start) == (True, True)
+        assert (top < SPOT[0].stop, bottom > SPOT[0].start) == (True, True)
+        assert image["regions"][0]["peak"] > made.pixel_limit
+
+
+def test_threshold_can_be_asked_again(made: Part, root: Path, tmp_path: Path) -> None:
+    loose = score_folder(made, root, tmp_path / "a", rate=0.6)
+    wanted = thresholds.for_false_positive_rate(made.normal_scores, rate=0.6)
+    assert loose["threshold"]["value"] == wanted.value
+    assert loose["threshold"]["rate_asked"] == 0.6
+    none = score_folder(made, root, tmp_path / "b", threshold=1e9)
+    assert (none["counts"]["anomalous"], (tmp_path / "b" / "regions.jsonl").read_text()) == (0, "")
+    write_report(tmp_path / "b")
+    for options in ({"threshold": 1.0, "rate": 0.1}, {"threshold": float("nan")}, {"rate": 2.0}, {"workers": 0}):
+        with pytest.raises(InputError):
+            score_folder(made, root, tmp_path / "c", **options)
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.fixture
+def troubled(tmp_path: Path) -> Path:
+    """Every kind of bad file among good ones, whose names cannot all be printed."""
+    root = tmp_path / "troubled"
+    for index, name in enumerate(("a.png", "line\nbreak, comma.png", "not\udcff text.png", "z.png")):
+        save(root / name, photograph(index, bad=True))
+    save(root / "small.png", photograph(1, (6, 40)))
+    for index, (kind, (content, _)) in enumerate(BAD.items()):
+        (root / f"m{index:02} {kind}.png").write_bytes(content)
+    (root / "lost.png").symlink_to("nowhere")
+    (root / "notes.txt").write_text("no image")
+    return root
+
+
+def test_bad_files_are_named_and_the_rest_is_scored(made: Part, troubled: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int, int]] = []
+    run = score_folder(made, troubled, tmp_path / "out", on_image=lambda *counts: seen.append(counts))
+    assert run["counts"]["scored"] == 4
+    assert run["counts"]["failed"] == len(BAD) + 2
+    reasons = {row["file"]: row["reason"] for row in rows_of(tmp_path / "out", "errors.csv")}
+    assert "window" in reasons["small.png"]
+    assert "no such file" in reasons["lost.png"]
+    assert all(reason and "\n" not in reason for reason in reasons.values())
+    assert [row["file"] for row in rows_of(tmp_path / "out")] == sorted(
+        ["a.png", "line\nbreak, comma.png", "not\udcff text.png", "z.png"]
+    )
+    assert seen[-1] == (len(BAD) + 6, len(BAD) + 6, len(BAD) + 2)
+    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
+    write_report(tmp_path / "out")
+
+
+def test_files_can_be_given_one_by_one(made: Part, root: Path, tmp_path: Path) -> None:
+    paths = sorted((root / "test" / "good").iterdir())
+    run = score_folder(made, [*paths, paths[0], "nowhere.png"], tmp_path / "out")
+    assert (run["counts"]["scored"], run["counts"]["failed"], run["source"]) == (4, 1, "5 files")
+    assert [row["file"] for row in rows_of(tmp_path / "out")] == [str(path) for path in paths]
+    with pytest.raises(InputError, match="is a folder"):
+        score_folder(made, [root, paths[0]], tmp_path / "other")
+    shutil.copytree(root / "train", tmp_path / "set" / "train")
+    with pytest.raises(InputError, match="none to score"):
+        score_folder(made, tmp_path / "set", tmp_path / "other")
+
+
+def test_a_run_is_not_overwritten(made: Part, scored: tuple[Path, dict], root: Path) -> None:
+    before = tree_of(scored[0])
+    with pytest.raises(InputError, match="holds a run already"):
+        score_folder(made, root, scored[0])
+    with pytest.raises(InputError, match="another threshold and maps"):
+        score_folder(made, root, scored[0], threshold=3.0, resume=True)
+    other = dataclasses.replace(made, rate=0.3)
+    with pytest.raises(InputError, match="another part"):
+        score_folder(other, root, scored[0], maps="png", resume=True)
+    assert tree_of(scored[0]) == before
+
+
+CUTS = ["", "file,defect", "HEAD", "2", "2 half", "2 no end", "2 quoted", "all"]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_killed_run_goes_on(
+    made: Part, troubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    score_folder(made, troubled, whole, maps="npy")
+    shutil.copytree(whole, out)
+    (out / "run.json").unlink()
+    table = (out / "results.csv").read_bytes()
+    rows = rows_of(out)
+    ends = [len(table)]
+    for count in range(len(rows), 0, -1):
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([list(rows[0]), *(list(row.values()) for row in rows[:count])])
+        ends.insert(0, len(text.getvalue().encode("utf-8", "surrogateescape")))
+    places = {"": 0, "file,defect": 11, "HEAD": table.index(b"\n") + 1, "2": ends[1], "2 half": ends[1] + 9}
+    places |= {"2 no end": ends[2] - 2, "2 quoted": table.index(b'"line') + 3, "all": len(table)}
+    (out / "results.csv").write_bytes(table[: places[cut]])
+    errors = (out / "errors.csv").read_bytes()
+    (out / "errors.csv").write_bytes(errors[: len(errors) // 2])
+    shutil.rmtree(out / "maps") if cut == "HEAD" else None
+
+    batches = []
+    original = Part.score_batch
+    monkeypatch.setattr(Part, "score_batch", lambda self, batch: batches.append(len(batch)) or original(self, batch))
+    run = score_folder(made, troubled, out, maps="npy", resume=True)
+    kept = {"2": 2, "2 half": 2, "2 no end": 2, "2 quoted": 1, "all": 4}.get(cut, 0)
+    good = sum(batches) - 1  # the small one is tried again, if its error was lost
+    assert good in (4 - kept - 1, 4 - kept)
+    assert run["counts"] == json.loads((whole / "run.json").read_text())["counts"]
+    assert tree_of(out).keys() == tree_of(whole).keys()
+    for row, wanted in zip(rows_of(out), rows_of(whole), strict=True):
+        assert row["file"] == wanted["file"]
+        assert float(row["score"]) == pytest.approx(float(wanted["score"]), rel=1e-5)
+    assert sorted(map(str, rows_of(out, "errors.csv"))) == sorted(map(str, rows_of(whole, "errors.csv")))
+    files = [
+        [json.loads(line)["file"] for line in (folder / "regions.jsonl").read_text().splitlines()]
+        for folder in (out, whole)
+    ]
+    assert files[0] == files[1] != []
+    write_report(out)
+
+
+def test_rows_without_their_picture_are_scored_again(made: Part, root: Path, tmp_path: Path) -> None:
+    score_folder(made, root, tmp_path / "out")
+    (tmp_path / "out" / "pictures" / "000005.webp").unlink()
+    run = score_folder(made, root, tmp_path / "out", resume=True)
+    assert run["counts"]["scored"] == len(rows_of(tmp_path / "out")) == 8
+    assert len(list((tmp_path / "out" / "pictures").iterdir())) == 8
+
+
+def test_what_is_not_ours_cannot_go_on(made: Part, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("mine")
+    for resume, words in ((False, "holds a run already"), (True, "no run that can go on")):
+        with pytest.raises(InputError, match=words):
+            score_folder(made, root, tmp_path, resume=resume)
+    assert (tmp_path / "results.csv").read_text() == "mine"
+
+
+def test_a_stopped_run_leaves_what_was_done(
+    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxad.part.reading.BATCH_IMAGES", 1)
+    monkeypatch.setattr("jaxad.folders.scoring.AHEAD", 0)
+
+    def stop(done: int, total: int, failed: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_folder(made, root, tmp_path / "out", on_image=stop)
+    assert len(rows_of(tmp_path / "out")) == 3
+    assert not (tmp_path / "out" / "run.json").exists()
+    assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
+
+
+def test_regions_are_connected_and_boxes_exclusive() -> None:
+    score_map = np.zeros((6, 9), np.float32)
+    score_map[1, 2] = score_map[2, 3] = 5.0
+    score_map[4:6, 7:9] = 7.0
+    first, second = find_regions(score_map, limit=1.0)
+    assert first == ([7, 4, 9, 6], 4, 7.0, 7.0)
+    assert second == ([2, 1, 4, 3], 2, 5.0, 5.0)
+    assert find_regions(score_map, limit=7.0) == []
+
+
+def test_one_colour_scale_and_constant_maps() -> None:
+    pixels = np.full((600, 300, 3), 0.5, np.float32)
+    for limits in ((0.0, 2.0), (1.0, 1.0)):
+        data = picture(pixels, np.full((600, 300), 1.0, np.float32), limits)
+        with Image.open(io.BytesIO(data)) as strip:
+            assert strip.size == (3 * 128, 256)
+    with Image.open(io.BytesIO(deep_png(np.array([[-1, 0, 1, 2, 9]], np.float32), (0.0, 2.0)))) as deep:
+        assert np.asarray(deep).tolist() == [[0, 0, 32768, 65535, 65535]]
+
+
+# Evaluation
+
+
+def test_figures_are_those_of_metrics(made: Part, root: Path) -> None:
+    found = evaluate_folder(made, root)
+    paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
+    labels, scores = np.repeat([0, 1], 4), made.score(paths)
+    assert found["images"] == {"good": 4, "spot": 4}
+    assert found["auroc"] == metrics.auroc(labels, scores.image)
+    assert found["average_precision"] == metrics.average_precision(labels, scores.image)
+    assert found["best_f1"]["uses_labels"]
+    met = metrics.confusion(labels, scores.image > made.threshold.value)
+    assert found["at_threshold"]["precision"] == pytest.approx(met.precision, nan_ok=True)
+    assert found["at_threshold"]["recall"] == met.recall
+    assert found["at_threshold"]["false_positive_rate"] == met.fp / 4
+    assert found["defects"]["spot"]["count"] == 4
+    masks = np.zeros((8, 32, 40), bool)
+    masks[4:, SPOT[0], SPOT[1]] = True
+    assert found["pixels"]["auroc"] == pytest.approx(metrics.pixel_auroc(masks, np.stack(scores.map)), abs=1e-6)
+    assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, np.stack(scores.map)), abs=1e-6)
+    json.dumps(found, allow_nan=False)
+
+
+def test_what_cannot_be_measured_is_none_and_said(
+    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "set"
+    shutil.copytree(root, copy)
+    save(copy / "test" / "spot" / "wide.png", photograph(1, (32, 60), bad=True))
+    save(copy / "ground_truth" / "spot" / "wide.png", np.eye(32, 60, dtype=np.uint8))
+    save(copy / "test" / "spot" / "bare.png", photograph(1, bad=True))
+    (copy / "test" / "spot" / "empty.png").write_bytes(b"")
+    found = evaluate_folder(made, copy)
+    assert found["pixels"]["auroc"] is not None
+    assert found["pixels"]["aupro"] is None
+    assert any("several" in note for note in found["pixels"]["notes"])
+    assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
+    assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
+    monkeypatch.setattr("jaxad.folders.evaluation.MOST_PIXELS", 5000)
+    found = evaluate_folder(made, copy)
+    assert (found["pixels"]["auroc"], found["pixels"]["images"]) == (None, 0)
+    assert "more than 5000 pixels" in found["pixels"]["notes"][0]
+    shutil.rmtree(copy / "ground_truth")
+    shutil.rmtree(copy / "test" / "good")
+    found = evaluate_folder(made, copy)
+    assert found["auroc"] is None
+    assert found["at_threshold"]["false_positive_rate"] is None
+    assert any("nothing can be told apart" in sentence for sentence in found["warnings"])
+    shutil.rmtree(copy / "test")
+    with pytest.raises(InputError, match="must be labelled"):
+        evaluate_folder(made, copy)
+
+
+def test_images_that_were_trained_on_do_not_count(made: Part, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "train" / "good", tmp_path / "good")
+    shutil.copytree(root / "test" / "spot", tmp_path / "bad")
+    save(tmp_path / "good" / "new.png", photograph(999))
+    found = evaluate_folder(made, tmp_path)
+    assert found["images"] == {"bad": 4, "good": 3}
+    assert any("trained on are left out: 10" in sentence for sentence in found["warnings"])
+    assert any("2 were held out when the threshold was set" in sentence for sentence in found["warnings"])

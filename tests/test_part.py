@@ -1,0 +1,241 @@
+"""The part: what it takes, that it comes back from its file as it was, and that it notices when it scores otherwise."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxad
+from jaxad import bundle, thresholds
+from jaxad._check import InputError
+from jaxad.part import Part, load_part, photographs, same_size_batches
+from jaxad.preparation import Preparation
+from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
+
+def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.ndarray | None = None) -> Part:
+    images = np.stack([preparation.prepare(photograph(i)[..., None] / np.float32(255))[0] for i in range(8)])
+    detector, _ = jaxad.fit(jax.random.key(0), recipe, images)
+    normal = np.array([1.0, 2.0, 4.0], np.float32)
+    golden = (photograph(50), photograph(51, (20, 24), dtype=np.uint16))
+    made = Part(
+        detector=detector,
+        preparation=preparation,
+        threshold=thresholds.for_false_positive_rate(normal, rate=0.3),
+        rate=0.3,
+        normal_scores=normal,
+        colour_limits=(0.0, 5.0),
+        pixel_limit=3.0,
+        golden=golden,
+        golden_scores=np.zeros(2, np.float32),
+        provenance={"seed": 0, "versions": {"numpy": "2"}},
+        roi=roi,
+    )
+    return dataclasses.replace(made, golden_scores=dataclasses.replace(made, roi=None).score(golden).image)
+
+
+@pytest.fixture(scope="module")
+def made(compile_fast: None) -> Part:
+    """A part of windows, grey, sizes as they are."""
+    return make_part(QUICK, Preparation(1))
+
+
+def test_every_source_scores_alike(made: Part, tmp_path: Path) -> None:
+    pixels = photograph(3)
+    path = save(tmp_path / "a.png", pixels)
+    shares = pixels / np.float32(255)
+    expected = made.score(pixels)
+    assert expected.image.shape == (1,)
+    assert expected.map[0].shape == pixels.shape
+    sources = [
+        *(path, str(path), Image.fromarray(pixels), shares, shares.astype(np.float64), shares[..., None]),
+        *(pixels[None, ..., None], [pixels], iter([path]), jax.numpy.asarray(shares)),
+        *(np.repeat(pixels[..., None], 3, axis=-1), pixels.astype(np.uint16) * 257),
+    ]
+    for source in sources:
+        found = made.score(source)
+        np.testing.assert_allclose(found.image, expected.image, rtol=1e-4)
+        np.testing.assert_allclose(found.map[0], expected.map[0], rtol=1e-3, atol=1e-4)
+
+
+def test_mixed_sizes_keep_their_order(made: Part) -> None:
+    pictures = [photograph(i, size) for i, size in enumerate([(32, 40), (32, 40), (20, 50), (32, 40)])]
+    found = made.score(iter(pictures))
+    assert [score_map.shape for score_map in found.map] == [one.shape for one in pictures]
+    alone = [made.score(one) for one in pictures]
+    np.testing.assert_allclose(found.image, [one.image[0] for one in alone], rtol=1e-5)
+    assert made.score([]).image.shape == (0,)
+
+
+def test_batches_are_lazy_and_small() -> None:
+    read = []
+
+    def items() -> object:
+        for index in range(1000):
+            read.append(index)
+            yield index, np.zeros((512, 512, 1), np.float32)
+
+    batches = same_size_batches(items())
+    assert [tag for tag, _ in next(batches)] == [0]
+    assert len(read) <= 2
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros((8, 9), np.int64), "uint8, uint16 or float"),
+        (np.zeros((8, 9), bool), "uint8, uint16 or float"),
+        (np.full((8, 9), 200.0), "photographs must lie.*divide by 255"),
+        (np.full((8, 9), np.nan), "photographs must be finite"),
+        (np.zeros((8, 9, 4), np.uint8), "channels last"),
+        (np.zeros((2, 8, 9), np.uint8), "channels last"),
+        (np.zeros((0, 9), np.uint8), "channels last"),
+        (7, "array, a path or a Pillow image, got int"),
+        ("nowhere.png", "no such file"),
+        (Image.new("LAB", (9, 9)), "Pillow image cannot be taken"),
+        (np.zeros((4, 40), np.uint8), "height must be at least the window"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused(made: Part, source: object, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        made.score(source)
+
+
+def test_file_brings_back_every_field(made: Part, tmp_path: Path) -> None:
+    with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
+    for one in (made, with_roi):
+        one.save(tmp_path / "a.jaxad")
+        back = load_part(tmp_path / "a.jaxad")
+        for field in dataclasses.fields(Part):
+            before, after = getattr(one, field.name), getattr(back, field.name)
+            if field.name == "detector":
+                assert (after.recipe, after.shape) == (before.recipe, before.shape)
+            elif isinstance(before, np.ndarray | tuple) and field.name != "colour_limits":
+                assert len(after) == len(before)
+                assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(after, before, strict=True))
+            else:
+                assert after == before
+        assert back.fingerprint() == one.fingerprint()
+        np.testing.assert_array_equal(back.score(photograph(9)).image, one.score(photograph(9)).image)
+    assert made.fingerprint() != with_roi.fingerprint()
+
+
+def test_detector_can_be_read_from_a_part(made: Part, tmp_path: Path) -> None:
+    made.save(tmp_path / "a.jaxad")
+    detector = jaxad.load(tmp_path / "a.jaxad")
+    pixels = photograph(9)[None, ..., None] / np.float32(255)
+    np.testing.assert_array_equal(detector.score(pixels).image, made.detector.score(pixels).image)
+    made.detector.save(tmp_path / "b.jaxad")
+    with pytest.raises(InputError, match="detector alone and no part"):
+        load_part(tmp_path / "b.jaxad")
+
+
+Edit = Callable[[dict, dict], object]
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda arrays, part: part.pop("threshold"), "threshold"),
+        (lambda arrays, part: part["preparation"].update(channels=2), "channels must be 1"),
+        (lambda arrays, part: part["preparation"].update(new=2), "new"),
+        (lambda arrays, part: part.update(colour_limits=[1.0]), "unpack"),
+        (lambda arrays, part: arrays.pop("part/golden/1"), "part/golden/1"),
+        (lambda arrays, part: arrays.pop("part/normal_scores"), "part/normal_scores"),
+    ],
+)
+def test_a_part_of_another_form_is_one_sentence(made: Part, tmp_path: Path, edit: Edit, words: str) -> None:
+    made.save(tmp_path / "a.jaxad")
+    arrays, document = bundle.read(tmp_path / "a.jaxad")
+    edit(arrays, document["part"])
+    bundle.write(tmp_path / "a.jaxad", arrays, document)
+    with pytest.raises(InputError, match=words) as caught:
+        load_part(tmp_path / "a.jaxad")
+    assert "fit it again" in str(caught.value)
+
+
+def test_truncated_and_altered_files_are_refused(made: Part, tmp_path: Path) -> None:
+    made.save(tmp_path / "a.jaxad")
+    whole = (tmp_path / "a.jaxad").read_bytes()
+    middle = len(whole) // 2
+    for content in (whole[:middle], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], b"", b"x" * 99):
+        (tmp_path / "a.jaxad").write_bytes(content)
+        with pytest.raises(InputError, match="a.jaxad"):
+            load_part(tmp_path / "a.jaxad")
+
+
+def test_verify_names_what_differs(made: Part) -> None:
+    assert made.verify() == []
+    other = dataclasses.replace(made, golden_scores=made.golden_scores * np.array([1, 1.001], np.float32))
+    assert len(other.verify()) == 1
+    assert "golden image 1" in other.verify()[0]
+    broken = dataclasses.replace(made, golden_scores=np.full(2, np.nan, np.float32))
+    assert len(broken.verify()) == 2
+
+
+def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Part) -> None:
+    spread = np.std([1, 2, 4], ddof=1)
+    np.testing.assert_allclose(
+        made.calibrate(np.array([7 / 3, 7 / 3 + spread, -9])), [0, 1, (-9 - 7 / 3) / spread], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "preparation"),
+    [
+        (QUICK, Preparation(1)),
+        (dataclasses.replace(QUICK, pool="mean"), Preparation(1)),
+        (WHOLE, Preparation(1, "letterbox", box=(32, 32))),
+    ],
+)
+def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Recipe, preparation: Preparation) -> None:
+    roi = np.zeros((32, 40), bool)
+    roi[4:28, 4:14] = True
+    part = make_part(recipe, preparation, roi)
+    clean, spotted = photograph(7), photograph(7)
+    spotted[SPOT] = 255
+    first, second = part.score(clean), part.score(spotted)
+    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.map[0], second.map[0])
+    assert (first.map[0][~roi] == first.map[0][roi].min()).all()
+    if recipe.pool == "max":
+        assert first.image[0] == first.map[0][roi].max()
+    elif recipe.model == "patch_vae":
+        assert first.image[0] == pytest.approx(first.map[0][roi].mean(), rel=1e-5)
+    spotted[10:18, 5:13] = 255
+    assert part.score(spotted).image > first.image
+    assert part.verify() == []
+
+
+def test_region_of_interest_follows_the_size(made: Part) -> None:
+    roi = np.zeros((32, 40), bool)
+    roi[8:24, 10:30] = True
+    part = dataclasses.replace(made, roi=roi)
+    found = part.score(photograph(7, (64, 80))).map[0]
+    outside = np.ones((64, 80), bool)
+    outside[16:48, 20:60] = False
+    assert (found[outside] == found.min()).all()
+    lost = dataclasses.replace(made, roi=np.pad(np.ones((1, 1), bool), ((0, 31), (0, 39))))
+    with pytest.raises(InputError, match="nothing of the region of interest"):
+        lost.score(photograph(7, (9, 9)))
+
+
+def test_document_is_plain_json(made: Part, tmp_path: Path) -> None:
+    made.save(tmp_path / "a.jaxad")
+    _, document = bundle.read(tmp_path / "a.jaxad")
+    assert json.loads(json.dumps(document)) == document
+    assert set(document) == {"jaxad", "recipe", "shape", "part"}
+
+
+def test_pillow_images_are_not_changed() -> None:
+    image = Image.fromarray(np.stack([photograph(1), photograph(2)], axis=-1), "LA")
+    before = image.copy()
+    assert next(photographs(image)).shape == (32, 40, 1)
+    assert image == before

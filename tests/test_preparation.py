@@ -1,0 +1,102 @@
+"""Preparation: sizes come back exactly, and what is bright in a photograph is bright there in its map."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from jaxad._check import InputError
+from jaxad.preparation import MODES, Preparation, restore
+
+sides = st.integers(1, 90)
+targets = st.integers(4, 100)
+# Built in the tests: the suite's type checks draw random numbers, which strategies must not.
+options = st.fixed_dictionaries(
+    {
+        "mode": st.sampled_from(MODES),
+        "scale": st.floats(0.2, 3.0),
+        "side": targets,
+        "box": st.tuples(targets, targets),
+    }
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(options, sides, sides)
+def test_sizes_come_back_exactly(chosen: dict, height: int, width: int) -> None:
+    preparation = Preparation(1, **chosen)
+    image, geometry = preparation.prepare(np.full((height, width, 1), 0.25, np.float32))
+    assert image.shape == (*geometry.size, 1)
+    assert image.dtype == np.float32
+    assert geometry == preparation.geometry(height, width)
+    restored = restore(image[..., 0], geometry)
+    assert restored.shape == (height, width)
+    np.testing.assert_allclose(restored, 0.25, rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(options, st.integers(40, 120), st.integers(40, 120), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
+def test_a_bright_spot_comes_back_to_its_place(
+    chosen: dict, height: int, width: int, down: float, across: float
+) -> None:
+    rows, columns = np.mgrid[:height, :width]
+    row, column = round(down * (height - 1)), round(across * (width - 1))
+    photograph = np.zeros((height, width, 1), np.float32)
+    photograph[row, column] = 1.0
+    image, geometry = Preparation(1, **chosen).prepare(photograph)
+    restored = restore(image[..., 0], geometry)
+    centre = np.array([(restored * rows).sum(), (restored * columns).sum()]) / restored.sum()
+    # One pixel of the coarser of both images.
+    scale = np.maximum(1.0, np.array(geometry.source) / np.array(geometry.inside))
+    assert (np.abs(centre - [row, column]) <= scale).all()
+
+
+def test_aspect_ratio_is_kept_and_the_border_repeated() -> None:
+    photograph = np.random.default_rng(0).random((20, 40, 3), dtype=np.float32)
+    image, geometry = Preparation(3, "letterbox", box=(40, 40)).prepare(photograph)
+    assert (geometry.inside, geometry.corner) == ((20, 40), (10, 0))
+    np.testing.assert_array_equal(image[10:30], photograph)
+    np.testing.assert_array_equal(image[:10], np.repeat(photograph[:1], 10, axis=0))
+    assert Preparation(3, "resize", side=10).geometry(20, 40).size == (10, 20)
+    assert Preparation(3, "scale", scale=0.25).geometry(20, 40).size == (5, 10)
+
+
+def test_channels_are_pillows() -> None:
+    colour = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    grey, _ = Preparation(1).prepare(colour.astype(np.float32) / 255)
+    expected = np.asarray(Image.fromarray(colour).convert("L"))
+    assert np.abs(grey[..., 0] * 255 - expected).max() <= 0.51
+    back, _ = Preparation(3).prepare(grey)
+    np.testing.assert_array_equal(back, np.repeat(grey, 3, axis=-1))
+
+
+def test_range_is_never_left() -> None:
+    photograph = np.random.default_rng(0).integers(0, 2, (64, 64, 1)).astype(np.float32)
+    for side in range(5, 130):
+        image, _ = Preparation(1, "resize", side=side).prepare(photograph)
+        assert image.min() >= 0
+        assert image.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": 2}, "channels must be 1"),
+        ({"channels": 1, "mode": "crop"}, "mode must be one of"),
+        ({"channels": 1, "scale": 0.0}, "scale must be"),
+        ({"channels": 1, "scale": float("nan")}, "scale must be"),
+        ({"channels": 1, "side": 0}, "at least 1 pixel"),
+        ({"channels": 1, "box": (0, 3)}, "at least 1 pixel"),
+    ],
+)
+def test_refusals(options: dict, words: str, unchecked: None) -> None:
+    with pytest.raises(InputError, match=words):
+        Preparation(**options)
+
+
+def test_other_arrays_are_refused() -> None:
+    with pytest.raises(InputError, match=r"1 channel \(grey\) or 3"):
+        Preparation(1).prepare(np.zeros((3, 4, 2), np.float32))
+    with pytest.raises(InputError, match="map must be"):
+        restore(np.zeros((3, 4), np.float32), Preparation(1).geometry(4, 3))
