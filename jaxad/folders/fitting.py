@@ -17,7 +17,7 @@ import numpy as np
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.datasets import Header, UnreadableError, read_header, read_mask, survey
-from jaxad.detector import find_faults, fit
+from jaxad.detector import Detector, compares_positions, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import FEWEST, judge_held_out
 from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
 from jaxad.preparation import Preparation
