@@ -231,7 +231,7 @@ def test_document_is_plain_json(made: Part, tmp_path: Path) -> None:
     made.save(tmp_path / "a.jaxad")
     _, document = bundle.read(tmp_path / "a.jaxad")
     assert json.loads(json.dumps(document)) == document
-    assert set(document) == {"jaxad", "recipe", "shape", "part"}
+    assert set(document) == {"jaxad", "recipe", "shape", "comparison", "part"}
 
 
 def test_pillow_images_are_not_changed() -> None:
