@@ -1,6 +1,6 @@
 """Scoring a folder beside its two halves: decoding the same files alone, and the detector alone on decoded images.
 
-python -m benchmarks.folder [--count 1000]
+    python -m benchmarks.folder [--recipe NAME] [--count 1000]
 
 The goal is that the folder, with pictures and tables written, runs at 80 % of the slower half at least. All three share
 the machine's cores, so on few cores the halves cannot overlap for nothing.
@@ -17,14 +17,13 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import keep
+from benchmarks.measure import RESULTS, keep
 from jaxad import detector, folders, part
 from jaxad.datasets import read_photographs, textures
 from jaxad.preparation import Preparation
-from jaxad.recipes import TEXTURE_VAE
+from jaxad.recipes import RECIPES, Recipe
 from jaxad.thresholds import for_false_positive_rate
 
-RECIPE = TEXTURE_VAE
 SIDE = 512
 GOAL = 0.8
 KERNEL_IMAGES = 50
@@ -44,10 +43,10 @@ def write_photographs(folder: Path, *, count: int) -> list[Path]:
     return paths
 
 
-def make_part() -> part.Part:
+def make_part(recipe: Recipe) -> part.Part:
     """A part trained for a moment: its speed does not depend on what it has learned."""
     images = textures("brick", "train", count=16).images
-    fitted, _ = detector.fit(jax.random.key(0), dataclasses.replace(RECIPE, crops=1000, epochs=1), images)
+    fitted, _ = detector.fit(jax.random.key(0), dataclasses.replace(recipe, epochs=1), images)
     scores = fitted.score(images)
     low, high = np.quantile(scores.map, (0.5, 0.999))
     return part.Part(
@@ -94,6 +93,7 @@ def measure(paths: list[Path], made: part.Part, out: Path, *, workers: int) -> d
 def main() -> None:
     """Measure, print and keep the three rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="surface-gradients", help="one that takes images of any size")
     parser.add_argument("--count", type=int, default=1000, help="photographs")
     parser.add_argument("--workers", type=int, default=2, help="threads that decode, and as many that draw")
     given = parser.parse_args()
@@ -101,10 +101,12 @@ def main() -> None:
         source = Path(name, "photographs")
         source.mkdir()
         paths = write_photographs(source, count=given.count)
-        rates = measure(paths, make_part(), Path(name, "out"), workers=given.workers)
-    result = {"recipe": RECIPE.name, "side": SIDE, "goal": GOAL, **vars(given), "images_per_second": rates}
+        rates = measure(paths, make_part(RECIPES[given.recipe]), Path(name, "out"), workers=given.workers)
+    result = {"side": SIDE, "goal": GOAL, **vars(given), "images_per_second": rates}
     print(json.dumps(result, indent=1))
-    keep("folder", result)
+    path = RESULTS / "folder.json"
+    kept = json.loads(path.read_text())["rows"] if path.exists() else []
+    keep("folder", {"rows": [row for row in kept if row["recipe"] != given.recipe] + [result]})
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from jaxad.calibration import fit_unit, fit_usual
 from jaxad.detector.choosing import choose
 from jaxad.detector.detector import Detector
 from jaxad.detector.learning import Extras, Watched, train
-from jaxad.detector.systems import make_system
-from jaxad.recipes import AutoRecipe, FusionRecipe, Recipe
+from jaxad.detector.systems import FusionSystem, make_system
+from jaxad.recipes import AutoRecipe, Recipe
 from jaxad.training import ExtraBatch, History, OnEpoch
 
 HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
@@ -93,8 +93,8 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Images, extras: Extras) -> tupl
     if closed and (extras.watched or extras.extra_batch is not None):
         raise InputError(f"recipe {recipe.name!r} is not trained as one; leave watched and extra_batch out")
     images, held = _hold_out(keys, images, recipe.holdout)
-    if isinstance(recipe, FusionRecipe):
-        return _fit_parts(keys, recipe, images, held, extras)
+    if isinstance(system, FusionSystem):
+        return _fit_parts(keys, system, images, held, extras)
     if closed:
         began = time.perf_counter()
         variables = jax.block_until_ready(system.solve(images))
@@ -106,22 +106,22 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Images, extras: Extras) -> tupl
 
 
 def _fit_parts(
-    keys: PRNGKeys, recipe: FusionRecipe, images: Images, held: Watched, extras: Extras
+    keys: PRNGKeys, system: FusionSystem, images: Images, held: Watched, extras: Extras
 ) -> tuple[list[Detector], History]:
     """Every part on its own, then what it says of the held-out images as its unit."""
     members: list[dict[str, PyTree]] = [{} for _ in keys]
     terms, compile_seconds, seconds = {}, 0.0, 0.0
-    for i, part in enumerate(recipe.parts):
+    for i, part in enumerate(system.recipe.parts):
         part_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, i)
-        detectors, history = _fit(part_keys, part, images, Extras(on_epoch=extras.on_epoch))
-        for member, detector in zip(members, detectors, strict=True):
+        fitted, history = _fit(part_keys, part, images, Extras(on_epoch=extras.on_epoch))
+        for member, detector in zip(members, fitted, strict=True):
             scores = detector.score(held)
             units = {"image": fit_unit(scores.image)._asdict(), "map": fit_unit(scores.map)._asdict()}
             member[part.name] = {"variables": detector.variables, **units}
         terms.update({f"{part.name} {name}": values for name, values in history.terms.items()})
         compile_seconds, seconds = compile_seconds + history.compile_seconds, seconds + history.seconds
-    shape = make_system(recipe, images.shape[1:]).shape
-    return [Detector(recipe, shape, member) for member in members], History(terms, compile_seconds, seconds)
+    detectors = [Detector(system.recipe, system.shape, member) for member in members]
+    return detectors, History(terms, compile_seconds, seconds)
 
 
 def _hold_out(keys: PRNGKeys, images: Images, share: float) -> tuple[Watched, Watched]:

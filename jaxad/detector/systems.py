@@ -47,8 +47,8 @@ class FusionSystem(System):
             if part.score == "one_class_svm"
         ]
         raise_problems(problems)
-        for system in self.systems.values():
-            system.need_sound()
+        for part in recipe.parts:
+            make_system(part, self.shape)
 
     @property
     def calibrated(self) -> bool:
