@@ -20,6 +20,7 @@ from jaxad.folders.regions import find_regions
 from jaxad.folders.training_images import choose_preparation, plan_tiles, read_tiles
 from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
+from jaxad.recipes import AUTO, CLOSED_FORM
 from jaxad.report import write_report
 from jaxad.report.folder import read_results
 from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save, write_set
@@ -215,6 +216,46 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     pixels = evaluate_folder(wide, root)["pixels"]
     assert (pixels["auroc"] is not None, pixels["aupro"], pixels["pixels"]) == (True, None, 8 * 32 * 30)
     assert "outside the region of interest" in pixels["notes"][0]
+
+
+# Choosing a recipe
+
+
+def aligned(count: int, *, seed: int = 0) -> list[np.ndarray]:
+    """A bright bar always at one place, among noise, 8 bits."""
+    images = np.random.default_rng(seed).integers(0, 70, (count, 24, 30), np.uint8)
+    images[:, 4:18, 8:14] += 150
+    return list(images)
+
+
+def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) -> None:
+    for index, pixels in enumerate(aligned(30)):
+        save(tmp_path / "set" / f"{index}.png", pixels)
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", rate=0.4)
+    made = load_part(tmp_path / "a.jaxad")
+    assert [row["name"] for row in done["comparison"]] == [recipe.name for recipe in AUTO.candidates]
+    assert done["recipe"] == made.detector.recipe.name
+    assert done["recipe"] in {recipe.name for recipe in CLOSED_FORM}
+    # Others are fitted in, though nobody asked for a size.
+    assert made.preparation == Preparation(1, "letterbox", box=(24, 30))
+    assert made.score(np.zeros((40, 60), np.uint8)).map[0].shape == (40, 60)
+
+
+def test_auto_compares_no_whole_photographs_where_sizes_differ(tmp_path: Path) -> None:
+    for index, pixels in enumerate(aligned(12)):
+        save(tmp_path / "set" / f"{index}.png", pixels[: 24 - index % 2])
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", rate=0.4)
+    assert {row["name"] for row in done["comparison"]} == {"surface-gradients", "patch-components"}
+    assert done["preparation"]["mode"] == "native"
+
+
+def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
+    """Noise in which nothing can be seen: no recipe tells what is drawn on it."""
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)):
+        save(tmp_path / "set" / f"{index}.png", pixels)
+    blind = dataclasses.replace(QUICK, epochs=1, learning_rate=0.0)
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=blind, rate=0.4)
+    assert any("are hardly told from them (AUROC" in sentence for sentence in done["warnings"])
 
 
 # Scoring
