@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,15 @@ def raise_problems(problems: Iterable[str]) -> None:
     found = list(problems)
     if found:
         raise InputError(found[0] if len(found) == 1 else "\n".join(["several problems:", *(f"  {p}" for p in found)]))
+
+
+def name_some(words: Sequence[str], *, most: int = 10) -> str:
+    """The first words for a sentence, and how many more there are.
+
+    >>> name_some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:

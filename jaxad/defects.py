@@ -14,9 +14,6 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxad._check import need_images
 from jaxad._types import Images, PRNGKey
 
-KINDS = ("displaced", "mixed", "shaded", "faded", "noisy", "warped")
-"""What a defect can be: a piece from elsewhere in the image, a piece of another image, a change of brightness, less
-contrast, noise, or the image pulled out of shape."""
 BLUR = 8
 """Pixels that the faint version of an image averages."""
 FAINT = 0.05
@@ -33,7 +30,7 @@ def draw_defects(
 
     Args:
         key: draws kinds, places, sizes and contrasts.
-        images: `[n, h, w, c]` in [0, 1]; "mixed" takes its pieces from the next image, so one image mixes with itself.
+        images: `[n, h, w, c]` in [0, 1]; "mixed" takes its pieces from the image before, so one mixes with itself.
 
     Returns:
         Images `[n, h, w, c]` in [0, 1], masks `[n, h, w]`, and the place of each kind in `KINDS`, `[n]`.
@@ -60,7 +57,7 @@ def turn_by_half(images: Images) -> Float[Array, "n h w c"]:
 
 
 def mix(images: Images) -> Float[Array, "n h w c"]:
-    """The mean of each image `[n, h, w, c]` and the next one, or of the last and the first."""
+    """The mean of each image `[n, h, w, c]` and the one before; the first one goes with the last."""
     need_images(images)
     return (jnp.asarray(images) + jnp.roll(images, 1, axis=0)) / 2
 
@@ -146,3 +143,6 @@ PAINTS = {
     "noisy": _noisy,
     "warped": _warped,
 }
+KINDS = tuple(PAINTS)
+"""What a defect can be: a piece from elsewhere in the image, a piece of another image, a change of brightness, less
+contrast, noise, or the image pulled out of shape."""

@@ -36,6 +36,16 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(roc_auc_score(*_labelled(labels, scores)))
 
 
+def auroc_between(normal: ArrayLike, anomalous: ArrayLike) -> float:
+    """`auroc` of normal scores [n] against anomalous ones [m], given apart.
+
+    >>> auroc_between([0.1, 0.4], [0.35, 0.8])
+    0.75
+    """
+    labels = np.repeat([0, 1], [len(np.asarray(normal)), len(np.asarray(anomalous))])
+    return auroc(labels, np.concatenate([normal, anomalous]))
+
+
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Mean precision over the recalls, sum (R_i - R_{i-1}) P_i, from scikit-learn: no interpolation.
 

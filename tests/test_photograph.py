@@ -421,7 +421,7 @@ def test_any_bytes_give_a_photograph_or_a_reason(tmp_path: Path, action: str) ->
         (tmp_path / f"{index}.png").write_bytes(content)
     outcomes = {Photograph: 0, UnreadableError: 0}
     with warnings.catch_warnings():
-        warnings.simplefilter(action)  # type: ignore[arg-type]
+        warnings.simplefilter(action)
         for path, found in read_photographs(sorted(tmp_path.iterdir()), max_pixels=10_000):
             outcomes[type(found)] += 1
             if isinstance(found, Photograph):

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jaxad._check import need_one_of
+from jaxad._check import name_some, need_one_of
 from jaxad.cli.terminal import Json, Seed, Settings, app, counting, printable, progress, warn
 
 MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
@@ -236,7 +236,7 @@ def _facts(found: Mapping[str, Any]) -> Table:
     table.add_row("layout", found["layout"])
     for label, counts in (("height x width", sizes), ("mode", found["modes"]), ("bits", found["bits"])):
         shown = [f"{value} ({count})" for value, count in counts.items()]
-        table.add_row(label, ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else ""))
+        table.add_row(label, name_some(shown))
     table.add_row("masks", str(found["masks"]["paired"]))
     table.add_row("ignored entries", str(found["ignored"]))
     table.add_row("would train on", f"{plan['train']}")

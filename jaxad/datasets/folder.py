@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn, TypeVar
 
-from jaxad._check import InputError
+from jaxad._check import InputError, name_some
 from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, Header, UnreadableError, read_header
 
 GOOD = "good"
@@ -168,8 +168,7 @@ def _unfollowed(root: Path, tree: _Tree) -> str:
 
 
 def _named(root: Path, paths: Iterable[Path]) -> str:
-    names = [repr(path.relative_to(root).as_posix()) for path in paths]
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return name_some([repr(path.relative_to(root).as_posix()) for path in paths])
 
 
 def _layout(root: Path, tree: _Tree) -> Layout:

@@ -64,7 +64,7 @@ def choose(
                 )
             detector = fit(jax.random.fold_in(fit_key, i), candidate, rest)
             normal = detector.score(held).image
-            separation = float(np.mean([_auroc(normal, detector.score(images).image) for images in altered]))
+            separation = float(np.mean([metrics.auroc_between(normal, detector.score(x).image) for x in altered]))
         except InputError as error:
             reason = str(error)
         found.append(Candidate(candidate.name, separation, time.perf_counter() - began, reason))
@@ -88,8 +88,3 @@ def _shared_variance(images: Images) -> float:
 
 def _with_defects(key: PRNGKey, images: Images) -> Float[Array, "n h w c"]:
     return draw_defects(key, images)[0]
-
-
-def _auroc(normal: np.ndarray, altered: np.ndarray) -> float:
-    labels = np.repeat([0, 1], [len(normal), len(altered)])
-    return metrics.auroc(labels, np.concatenate([normal, altered]))

@@ -1,4 +1,4 @@
-"""Closed-form models on a fixed transform of whole images."""
+"""Closed-form models on a fixed transform of images."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

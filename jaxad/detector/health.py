@@ -74,5 +74,4 @@ def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> floa
     Near a half the detector has no eye for defects: it may copy whatever it sees, or the images vary too much.
     """
     drawn, *_ = jax.jit(draw_defects)(key, images)
-    scores = [detector.score(some).image for some in (images, drawn)]
-    return metrics.auroc(np.repeat([0, 1], len(images)), np.concatenate(scores))
+    return metrics.auroc_between(detector.score(images).image, detector.score(drawn).image)

@@ -3,7 +3,6 @@
 An image or pixel that is anomalous scores higher; labels are used to measure and never to set the threshold.
 """
 
-import hashlib
 import math
 import os
 from collections import Counter
@@ -18,6 +17,7 @@ from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
 from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, survey
 from jaxad.datasets.folder import GOOD
+from jaxad.folders.sources import file_sum
 
 MOST_PIXELS = 2**27
 """Pixels that maps and masks are kept of, 0.7 GB; sorting them takes about 4 GB more. Beyond it only images count."""
@@ -102,7 +102,7 @@ def _labelled(
     if layout != "good-bad":
         return list(test), []
     sums: dict[str, list[str]] = dict(made.provenance.get("sha256") or {})
-    known = {item.path: hashlib.sha256(item.path.read_bytes()).hexdigest() for item in train}
+    known = {item.path: file_sum(item.path) for item in train}
     new = [item for item in train if known[item.path] not in sums.get("train", ())]
     held = sum(known[item.path] in sums.get("holdout", ()) for item in new)
     warnings = []
@@ -193,10 +193,9 @@ def _by_defect(defects: Sequence[str], scores: np.ndarray, *, limit: float) -> d
     rows = {}
     for name in sorted(set(defects) - {GOOD}):
         bad = scores[names == name]
-        labels = np.repeat([False, True], [len(good), len(bad)])
         rows[name] = {
             "count": len(bad),
-            "auroc": metrics.auroc(labels, np.concatenate([good, bad])) if len(good) else None,
+            "auroc": metrics.auroc_between(good, bad) if len(good) else None,
             "recall": float(np.mean(bad > limit)),
         }
     return rows

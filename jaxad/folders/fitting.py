@@ -1,7 +1,6 @@
 """Fitting a part on a folder of photographs: normal images in, one file out that judges new ones."""
 
 import datetime
-import hashlib
 import importlib.metadata
 import math
 import os
@@ -19,6 +18,7 @@ from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.datasets import Header, UnreadableError, read_header, read_mask, survey
 from jaxad.detector import Detector, compares_positions, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import FEWEST, judge_held_out
+from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
 from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, AutoRecipe, Recipe
@@ -235,12 +235,8 @@ def _provenance(
         "seed": seed,
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "images": {"train": len(train), "holdout": len(held_out)},
-        "sha256": {"train": _sums(train), "holdout": _sums(held_out)},
+        "sha256": {"train": list(map(file_sum, train)), "holdout": list(map(file_sum, held_out))},
     }
-
-
-def _sums(paths: Sequence[Path]) -> list[str]:
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
 def _warnings(made: part.Part, headers: Iterable[Header], *, left_out: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from jaxad._check import name_some
 from jaxad.datasets.folder import GOOD, Item, Survey, survey
 from jaxad.datasets.photograph import MAX_PIXELS
 
@@ -97,10 +98,11 @@ def _warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
 
 def _reading_warnings(found: Survey) -> list[str]:
     sentences = []
-    below = {item.path.relative_to(found.root).parts[0] for item in found.train if item.path.parent != found.root}
+    nested = [item.path.relative_to(found.root) for item in found.train if item.path.parent != found.root]
+    below = [repr(name) for name in sorted({path.parts[0] for path in nested})]
     if found.layout == "flat" and below:
         sentences.append(
-            f"all images below {_listed(sorted(below))} are taken as normal; name folders good and bad to say more"
+            f"all images below {name_some(below)} are taken as normal; name folders good and bad to say more"
         )
     if found.unreadable:
         sentences.append(f"files that cannot be read and would be left out: {len(found.unreadable)}")
@@ -110,7 +112,9 @@ def _reading_warnings(found: Survey) -> list[str]:
             f"first {_name(found, found.unused[0])!r}"
         )
     if found.links:
-        sentences.append(f"links to folders are not followed: {_listed(_names(found, found.links))}")
+        sentences.append(
+            f"links to folders are not followed: {name_some([repr(name) for name in _names(found, found.links)])}"
+        )
     if len(found.channels) > 1:
         sentences.append(
             f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}); a detector takes one kind only"
@@ -140,7 +144,3 @@ def _plan_warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
             f"{USUAL_RATE:.0%} takes {wanted} normal images, here are {normal}"
         ]
     return []
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

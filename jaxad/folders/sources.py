@@ -1,5 +1,6 @@
 """Which photographs are to be scored, under which name each is reported, and what is known of it."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,11 @@ def find_sources(source: AnyPath | Sequence[AnyPath]) -> list[Source]:
     if not given:
         raise InputError("images to score must be a folder or at least one file, got none")
     return [Source(Path(path), path, "") for path in given]
+
+
+def file_sum(path: Path) -> str:
+    """SHA-256 of a file's bytes, by which a photograph is known again under another name."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _in_folder(found: Survey) -> list[Source]:
