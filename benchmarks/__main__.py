@@ -6,7 +6,7 @@ python -m benchmarks [--peers PYTHON]
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import figures, heatmap, memory, startup, training
+from benchmarks import closed_form, figures, heatmap, memory, startup, training
 from benchmarks.measure import Peers, parser
 
 Row = tuple[str, str, str, str, bool | None]
@@ -23,7 +23,7 @@ def _ratio_row(what: str, rates: dict[str, dict[str, float]], peers: list[str], 
     return what, f"{ours:,.0f} {unit} = {ratio:.2f} x", f"{best}: {found[best]:,.0f}", f"{goal:g} x", ratio >= goal
 
 
-def rows(starts: Any, maps: Any, trained: Any, sizes: Any) -> Iterator[Row]:
+def rows(starts: Any, maps: Any, trained: Any, closed: Any, sizes: Any) -> Iterator[Row]:
     """The table's lines."""
     yield _ratio_row("heatmap", maps["windows_per_second"], list(heatmap.JOBS), 10.0, "windows/s")
     share, peak = maps["share_of_peak"], maps["peak_gflops"]
@@ -34,6 +34,8 @@ def rows(starts: Any, maps: Any, trained: Any, sizes: Any) -> Iterator[Row]:
     for system, row in trained["systems"].items():
         goal = TRAINING_GOALS[system]
         yield _ratio_row(f"training {system}", row["samples_per_second"], ["Keras", "PyTorch"], goal, "samples/s")
+    for task, row in closed["tasks"].items():
+        yield _ratio_row(closed_form.TASKS[task], row["rows_per_second"], ["scikit-learn"], 1.0, "rows/s")
     taken = starts["seconds"]
     extra = taken["import jax, jaxad"] - taken["import jax"]
     yield (
@@ -52,9 +54,10 @@ def rows(starts: Any, maps: Any, trained: Any, sizes: Any) -> Iterator[Row]:
 def main() -> None:
     """Measure everything, print the table, draw the figures."""
     peers = Peers(parser(__doc__).parse_args().peers)
-    starts, maps, trained, sizes = startup.run(), heatmap.run(peers), training.run(peers), memory.run()
+    starts, maps, trained, closed = startup.run(), heatmap.run(peers), training.run(peers), closed_form.run(peers)
+    sizes = memory.run()
     print("| what | jaxad | beside it | goal | met |\n|---|---|---|---|---|")
-    for what, measured, beside, goal, met in rows(starts, maps, trained, sizes):
+    for what, measured, beside, goal, met in rows(starts, maps, trained, closed, sizes):
         print(f"| {what} | {measured} | {beside} | {goal} | {'-' if met is None else 'yes' if met else 'no'} |")
     figures.draw(maps, trained, sizes)
 

@@ -20,7 +20,7 @@ PEAK_SIZE = 2048
 
 
 class Peers:
-    """Keras and PyTorch in their own environment, behind a pipe; without an interpreter there are none."""
+    """Keras, PyTorch and scikit-learn in their own environment, behind a pipe; none without an interpreter."""
 
     def __init__(self, python: str | None) -> None:
         pipe = subprocess.PIPE

@@ -21,7 +21,7 @@ def one_size(size: int) -> dict[str, float]:
     """Score one image in this process."""
     import numpy as np
 
-    from benchmarks.heatmap import untrained
+    from benchmarks.heatmap import drawn_detector
     from jaxad.patches import starts
 
     def peak() -> float:
@@ -29,7 +29,7 @@ def one_size(size: int) -> dict[str, float]:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
-    detector = untrained()
+    detector = drawn_detector()
     detector.score(np.zeros((1, 28, 28, 1), np.float32))
     before = peak()
     image = np.random.default_rng(0).random((1, size, size, 1), dtype=np.float32)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.heatmap import untrained
+from benchmarks.heatmap import drawn_detector
 from benchmarks.measure import keep
 
 ROUNDS = 5
@@ -41,7 +41,7 @@ def run() -> dict[str, Any]:
     taken: dict[str, list[float]] = {name: [] for name in (*commands, "first heatmap", "first heatmap, second process")}
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "detector.jaxad"
-        untrained().save(bundle)
+        drawn_detector().save(bundle)
         for i in range(ROUNDS):
             for name, command in commands.items():
                 taken[name].append(seconds(command))

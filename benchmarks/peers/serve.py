@@ -1,4 +1,4 @@
-"""Keras and PyTorch at work, for the benchmarks, which talk to this script over a pipe.
+"""Keras, PyTorch and scikit-learn at work, for the benchmarks, which talk to this script over a pipe.
 
 One line in, such as `keras train conv-ae 20` or `torch heatmap compiled 3`, names a framework, a task, its variant and
 how often to do it; one line out holds samples or windows per second, or `absent` where the framework is not
@@ -146,6 +146,29 @@ def torch_heatmap(variant):
     return fastest(batched), len(HEATMAP_IMAGES) * GRID**2
 
 
+def neighbours(_):
+    """The mean distance to 5 exact neighbours."""
+    from sklearn.neighbors import NearestNeighbors
+
+    bank, rows = vectors()
+    index = NearestNeighbors(n_neighbors=5, algorithm="brute").fit(bank)
+    return lambda: index.kneighbors(rows)[0].mean(1), len(rows)
+
+
+def components(_):
+    """Principal components by the covariance matrix, the fastest solver for so many rows."""
+    from sklearn.decomposition import PCA
+
+    bank, _ = vectors()
+    return lambda: PCA(32, svd_solver="covariance_eigh").fit(bank).components_, len(bank)
+
+
+def vectors():
+    """Rows to learn from and rows to score, as `benchmarks.closed_form` draws them."""
+    draw = np.random.default_rng(0)
+    return [draw.random((count, 588), dtype=np.float32) for count in (6000, 2000)]
+
+
 def fastest(batched):
     """`batched` at the chunk that is fastest here."""
     times = {}
@@ -165,6 +188,8 @@ def main():
         ("torch", "train"): torch_train,
         ("keras", "heatmap"): keras_heatmap,
         ("torch", "heatmap"): torch_heatmap,
+        ("sklearn", "neighbours"): neighbours,
+        ("sklearn", "components"): components,
     }
     jobs = {}
     for line in sys.stdin:

@@ -1,9 +1,10 @@
 """`Detector`: a recipe with its trained variables; it scores, reconstructs, saves itself."""
 
+import dataclasses
 import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import flax
@@ -121,6 +122,11 @@ class Detector:
         """What the recipe's names mean for images of this shape."""
         return make_system(self.recipe, self.shape)
 
+    @cached_property
+    def for_scoring(self) -> "Detector":
+        """The same detector, with what makes scoring faster on this backend among its variables."""
+        return dataclasses.replace(self, variables=self.system.for_scoring(self.variables))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the detector to one file of arrays and JSON, which `jaxad.load` reads; see `jaxad.bundle`.
 
@@ -146,7 +152,8 @@ class Detector:
     ) -> dict[str, Scores]:
         name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
         need_one_of(name, DTYPES, what="dtype")
-        scored = self._in_batches(partial(_score_batch, names, name), images, any_range=any_range)
+        detector = self.for_scoring if name == "float32" else self
+        scored = detector._in_batches(partial(_score_batch, names, name), images, any_range=any_range)
         return {name: Scores(*parts) for name, parts in scored.items()}
 
     def _autoencoded(self, images: Images, any_range: bool) -> Any:

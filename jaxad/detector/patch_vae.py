@@ -13,7 +13,7 @@ from jaxad._check import InputError, need_window
 from jaxad._types import Images, PRNGKey, Windows
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.heatmaps import heatmap
-from jaxad.models import PatchVAE, PatchVAEOutput
+from jaxad.models import PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import random_crops
 from jaxad.recipes import PatchVAERecipe
@@ -79,6 +79,10 @@ class PatchVAESystem(System):
             return jnp.mean(function(batch, *output)), (updates["batch_stats"], jax.tree.map(jnp.mean, terms))
 
         return loss
+
+    def for_scoring(self, variables: PyTree) -> PyTree:
+        """See `System`; on CPU the decoder becomes a table."""
+        return with_decoder_table(self.make_model(), variables) if jax.default_backend() == "cpu" else variables
 
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""

@@ -2,7 +2,16 @@
 
 from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
 from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
-from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput
+from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.models.segmenter import Segmenter
 
-__all__ = ["ACTIVATIONS", "AutoencoderOutput", "ConvAE", "DenseAE", "PatchVAE", "PatchVAEOutput", "Segmenter"]
+__all__ = [
+    "ACTIVATIONS",
+    "AutoencoderOutput",
+    "ConvAE",
+    "DenseAE",
+    "PatchVAE",
+    "PatchVAEOutput",
+    "Segmenter",
+    "with_decoder_table",
+]

@@ -1,0 +1,93 @@
+"""The decoder's table: the same as the decoder to rounding, wherever it is asked."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxad
+from jaxad.detector import Detector
+from jaxad.detector.systems import make_system
+from jaxad.models import PatchVAE, decoder_table, with_decoder_table
+
+# Most of the time goes into compiling.
+COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def drawn_variables(model, seed):
+    """Weights, biases and statistics as training might leave them."""
+    draw = np.random.default_rng(seed)
+    limits = {"scale": (-1, 2), "var": (0.1, 2)}
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.window, model.channels)))
+
+    def drawn(path, leaf):
+        return draw.uniform(*limits.get(path[-1].key, (-1, 1)), leaf.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(drawn, shapes)
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    places=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    filters=st.lists(st.integers(1, 5), min_size=1, max_size=3),
+    channels=st.sampled_from([1, 3]),
+    ranges=st.sampled_from([None, (1e-3, 0.25)]),
+)
+@settings(max_examples=8, deadline=None)
+def test_the_table_says_what_the_decoder_says(seed, places, filters, channels, ranges):
+    size = tuple(n << len(filters) for n in places)
+    model = PatchVAE(size, tuple(filters), 2, channels, ranges)
+    variables = drawn_variables(model, seed)
+    tabulated = with_decoder_table(model, variables)
+    assert "tables" in tabulated
+    # Codes far away reach the last, endless pieces; the code 0 leaves some first pixels at the first knot.
+    codes = np.random.default_rng(seed).normal(size=(64, 2)).astype(np.float32) * np.logspace(-3, 3, 64)[:, None]
+    codes = jnp.asarray(np.concatenate([codes, np.zeros((1, 2))]), jnp.float32)
+    decode = jax.jit(partial(model.apply, method="decode"), compiler_options=COMPILE_FAST)
+    plain, looked_up = decode(variables, codes), decode(tabulated, codes)
+    for ours, theirs in zip(looked_up, plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)
+
+
+def test_pieces_of_a_relu_by_hand():
+    # 2 - x, x - 1 and 3 on x >= 0: the first two cross zero at 2 and 1.
+    knots, values = np.zeros(1), np.array([2.0, -1.0, 3.0]).reshape(1, 1, 1, 3)
+    slopes = np.array([-1.0, 1.0, 0.0]).reshape(1, 1, 1, 3)
+    finer = decoder_table._with_crossings(knots, values, slopes)
+    np.testing.assert_array_equal(finer, [0.0, 1.0, 2.0])
+    values, slopes = decoder_table._rectify(knots, finer, values, slopes)
+    np.testing.assert_array_equal(values[:, 0, 0], [[2, 0, 3], [1, 0, 3], [0, 1, 3]])
+    np.testing.assert_array_equal(slopes[:, 0, 0], [[-1, 0, 0], [-1, 1, 0], [0, 1, 0]])
+
+
+def test_a_table_that_would_be_too_large_is_left_out(monkeypatch):
+    model = PatchVAE((8, 8), (4, 4))
+    variables = drawn_variables(model, 0)
+    monkeypatch.setattr(decoder_table, "LARGEST", 1000)
+    assert with_decoder_table(model, variables) == variables
+
+
+@pytest.fixture(scope="module")
+def detector():
+    recipe = dataclasses.replace(jaxad.RECIPES["patch-vae"], filters=(4, 8))
+    return Detector(recipe, (12, 13, 1), drawn_variables(make_system(recipe, (12, 13, 1)).make_model(), 1))
+
+
+def test_a_detector_scores_by_the_table_and_keeps_it_to_itself(detector, tmp_path):
+    images = np.random.default_rng(0).uniform(size=(3, 12, 13, 1)).astype(np.float32)
+    assert "tables" in detector.for_scoring.variables
+    assert detector.for_scoring is detector.for_scoring
+    for name, scored in detector.apply(images).items():
+        np.testing.assert_allclose(detector.score_all(images)[name].map, scored.map, rtol=2e-5)
+    detector.save(tmp_path / "detector.jaxad")
+    assert set(jaxad.load(tmp_path / "detector.jaxad").variables) == {"params", "batch_stats"}
+
+
+def test_a_table_is_not_rounded_to_sixteen_bits(detector, monkeypatch):
+    monkeypatch.setattr(Detector, "for_scoring", property(lambda self: pytest.fail("looked up in bfloat16")))
+    detector.score(np.zeros((1, 12, 13, 1), np.float32), dtype="bfloat16")
