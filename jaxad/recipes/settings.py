@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
+import msgspec
+
 from jaxad._check import InputError, need_one_of, raise_problems
 from jaxad.recipes.kinds import (
     AutoRecipe,
@@ -91,22 +93,17 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
     """
     need_one_of(document.get("model"), KINDS, what="model")
     kind = KINDS[document["model"]]
-    known = {f.name for f in fields(kind)}
-    raise_problems(f"recipe has an unknown field {name!r}" for name in document if name not in known)
-    values = {name: _as_tuples(value) for name, value in document.items()}
-    for name in RECIPES_INSIDE:
-        if name in values:
-            values[name] = tuple(from_document(inside) for inside in document[name])
+    inside = [name for name in RECIPES_INSIDE if name in document]
     try:
-        if document.get("protocol") is not None:
-            values["protocol"] = Protocol(**document["protocol"])
-        return kind(**values)
-    except TypeError as error:
+        recipe = msgspec.convert({**document, **dict.fromkeys(inside, ())}, kind)
+        parts = {name: msgspec.convert(document[name], tuple[dict[str, Any], ...]) for name in inside}
+    except msgspec.ValidationError as error:
         raise InputError(f"recipe does not have the fields of this version of jaxad: {error}") from None
-
-
-def _as_tuples(value: Any) -> Any:
-    return tuple(_as_tuples(entry) for entry in value) if isinstance(value, list | tuple) else value
+    known = {f.name for f in fields(kind)} | {f"protocol.{f.name}" for f in fields(Protocol)}
+    found = [*document, *(f"protocol.{name}" for name in document["protocol"] or ())]
+    raise_problems(f"recipe has an unknown field {name!r}" for name in found if name not in known)
+    recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
+    return replace(recipe, **recipes)
 
 
 def _parse(text: str, kind: Any) -> object:
