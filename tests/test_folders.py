@@ -13,7 +13,7 @@ from PIL import Image
 
 from jaxad import metrics, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Header
+from jaxad.datasets import Header, read_mask
 from jaxad.folders import evaluate_folder, fit_folder, score_folder
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
@@ -214,7 +214,13 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     assert (pixels["auroc"], pixels["pixels"]) == (None, 8 * 32 * 14)
     wide = dataclasses.replace(seen, roi=np.pad(np.ones((32, 30), bool), ((0, 0), (0, 10))))
     pixels = evaluate_folder(wide, root)["pixels"]
-    assert (pixels["auroc"] is not None, pixels["aupro"], pixels["pixels"]) == (True, None, 8 * 32 * 30)
+    masks = np.zeros((8, 32, 40), bool)
+    masks[4:, SPOT[0], SPOT[1]] = True
+    paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
+    inside = [wide.roi] * 8
+    assert pixels["pixels"] == 8 * 32 * 30
+    for metric, name in ((metrics.aupro, "aupro"), (metrics.pixel_auroc, "auroc")):
+        assert pixels[name] == pytest.approx(metric(masks, wide.score(paths).map, inside=inside), abs=1e-6)
     assert "outside the region of interest" in pixels["notes"][0]
 
 
@@ -502,9 +508,14 @@ def test_what_cannot_be_measured_is_none_and_said(
     save(copy / "test" / "spot" / "bare.png", photograph(1, bad=True))
     (copy / "test" / "spot" / "empty.png").write_bytes(b"")
     found = evaluate_folder(made, copy)
-    assert found["pixels"]["auroc"] is not None
-    assert found["pixels"]["aupro"] is None
-    assert any("several" in note for note in found["pixels"]["notes"])
+    masks, maps = [], []
+    for path in sorted((copy / "test").rglob("*.png")):
+        if path.name not in ("bare.png", "empty.png"):
+            maps.append(made.score(path).map[0])
+            truth = next((copy / "ground_truth").rglob(f"{path.stem}*"), None) if path.parent.name == "spot" else None
+            masks.append(np.zeros(maps[-1].shape, bool) if truth is None else read_mask(truth))
+    assert len({mask.shape for mask in masks}) == 2
+    assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, maps), abs=1e-6)
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
     assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
     monkeypatch.setattr("jaxad.folders.evaluation.MOST_PIXELS", 5000)
