@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxad._check import InputError
+from jaxad._check import InputError, need_at_least
 from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
+ROUNDING = 1e-5
+SOFTENING = 0.1
+"""Share of the mean deviation that is added to that of every position."""
 
 
 class Usual(NamedTuple):
@@ -23,13 +26,50 @@ class Usual(NamedTuple):
     """Standard deviation, plus a share of its mean over the positions."""
 
 
-def fit_usual(maps: Maps, *, softening: float = 0.1) -> Usual:
+class Trust(NamedTuple):
+    """How far what single positions say is kept: 1 is all of it, 0 the mean over all positions; two numbers."""
+
+    mean: Float[AnyArray, ""] | float
+    variance: Float[AnyArray, ""] | float
+
+
+FULL_TRUST = Trust(1.0, 1.0)
+
+
+def fit_trust(maps: Maps, *, inside: Bool[AnyArray, "h w"] | None = None) -> Trust:
+    """How much of what positions differ in is no chance, in the maps `[n, h, w]` of held-out normal images.
+
+    Each number is the reliability of a mean over n images: 1 - its variance by chance / its variance over positions,
+    not below 0 (Kelley, "Interpretation of educational measurements", 1927), of the scores and of their squared
+    deviations. Crops of a surface give about 0, so calibration leaves their maps in peace; aligned images give about 1.
+
+    Args:
+        maps: at least three, all of one size.
+        inside: where positions count, `[h, w]`; by default everywhere.
+
+    Raises:
+        InputError: fewer than three maps.
+    """
+    need_at_least(maps.shape[0], 3, what="count of maps to calibrate by")
+    squares = (maps - jnp.mean(maps, axis=0)[None]) ** 2
+    return Trust(_reliability(maps, inside), _reliability(squares, inside))
+
+
+def fit_usual(
+    maps: Maps,
+    *,
+    softening: float = SOFTENING,
+    trust: Trust = FULL_TRUST,
+    inside: Bool[AnyArray, "h w"] | None = None,
+) -> Usual:
     """Mean and deviation at every position of the maps `[n, h, w]` of held-out normal images.
 
     Args:
         maps: at least two, all of one size.
         softening: this share of the mean deviation is added everywhere, so that a position where normal images hardly
             differ (an empty corner) does not turn a speck into an alarm.
+        trust: what is kept of means and variances of single positions; the rest is their mean over all positions.
+        inside: the positions to take those means over, `[h, w]`, by default all; elsewhere the means are usual.
 
     Raises:
         InputError: fewer than two maps, or a softening that is not positive.
@@ -38,10 +78,34 @@ def fit_usual(maps: Maps, *, softening: float = 0.1) -> Usual:
         raise InputError(f"calibration needs at least 2 held-out normal images, got {maps.shape[0]}; hold out more")
     if not softening > 0:
         raise InputError(f"softening must be positive, got {softening}")
-    deviation = jnp.std(jnp.asarray(maps), axis=0, ddof=1)
-    softened = deviation + softening * jnp.mean(deviation)
-    # Normal images that all score the same leave no unit: then the score keeps its own.
-    return Usual(jnp.mean(maps, axis=0), jnp.where(jnp.mean(deviation) > TINY, softened, 1.0))
+    mean = jnp.mean(maps, axis=0)
+    return _usual(mean, jnp.var(jnp.asarray(maps), axis=0, ddof=1), softening, trust, inside)
+
+
+def unusualness_by_others(
+    maps: Maps, *, trust: Trust = FULL_TRUST, inside: Bool[AnyArray, "h w"] | None = None
+) -> Float[Array, "n h w"]:
+    """Every map of `[n, h, w]` in deviations above the usual of all the others, so that none is judged by itself.
+
+    What `unusualness` gives with `fit_usual` on the n - 1 others, in closed form: leaving x out of n values moves their
+    mean by (mean - x) / (n - 1) and takes (x - mean)^2 n / (n - 1) from their sum of squares. Arguments as there.
+
+    Raises:
+        InputError: fewer than three maps.
+    """
+    n = maps.shape[0]
+    need_at_least(n, 3, what="count of maps to calibrate by")
+    mean = jnp.mean(maps, axis=0)
+    squares = jnp.sum((maps - mean[None]) ** 2, axis=0)
+
+    def by_others(one: Float[Array, "h w"]) -> Float[Array, "h w"]:
+        rest = squares - (one - mean) ** 2 * n / (n - 1)
+        # What is left of two sums that are nearly the same is rounding.
+        rest = jnp.where(rest > ROUNDING * squares, rest, 0.0)
+        usual = _usual(mean + (mean - one) / (n - 1), rest / (n - 2), SOFTENING, trust, inside)
+        return (one - usual.mean) / usual.deviation
+
+    return jax.lax.map(by_others, jnp.asarray(maps))
 
 
 def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
@@ -104,3 +168,25 @@ def in_unit(scores: Float[AnyArray, "*any"], unit: Unit) -> Float[Array, "*any"]
     [0.0, 6.0]
     """
     return (jnp.asarray(scores) - unit.mean) / unit.deviation
+
+
+def _usual(mean: Array, variance: Array, softening: float, trust: Trust, inside: Bool[AnyArray, "h w"] | None) -> Usual:
+    def common(each: Array) -> Array:
+        return jnp.mean(each, where=inside)
+
+    mean, variance = (common(x) + kept * (x - common(x)) for x, kept in zip((mean, variance), trust, strict=True))
+    deviation = jnp.sqrt(jnp.maximum(variance, 0.0))
+    softened = deviation + softening * common(deviation)
+    # Normal images that all score the same leave no unit: then the score keeps its own.
+    softened = jnp.where(common(deviation) > TINY, softened, 1.0)
+    if inside is None:
+        return Usual(mean, softened)
+    return Usual(*(jnp.where(inside, x, common(x)) for x in (mean, softened)))
+
+
+def _reliability(maps: AnyArray, inside: Bool[AnyArray, "h w"] | None) -> Float[Array, ""]:
+    """Of the mean map; what moves a whole map moves all positions alike, so it is no chance in their differences."""
+    whole = jnp.mean(maps, axis=(1, 2), where=None if inside is None else inside[None])
+    chance = jnp.mean(jnp.var(maps, axis=0, ddof=1), where=inside) - jnp.var(whole, ddof=1)
+    between = jnp.var(jnp.mean(maps, axis=0), where=inside)
+    return jnp.where(between > 0, jnp.clip(1 - chance / maps.shape[0] / between, 0, 1), 0.0)

@@ -5,9 +5,10 @@ All results are shares without unit, from 0 to 1. Every image of a batch counts,
 """
 
 import dataclasses
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
 from jaxad._check import InputError, need_binary, need_finite, need_same_shape
@@ -105,21 +106,22 @@ def precision_recall(labels: ArrayLike, scores: ArrayLike) -> Curve:
     return recall[::-1], precision[::-1], np.append(np.inf, thresholds[::-1])
 
 
-def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
+def pixel_auroc(masks: ArrayLike, maps: ArrayLike, *, inside: ArrayLike | None = None) -> float:
     """`auroc` over all pixels of all images at once: large defects weigh more than small ones.
 
     Args:
-      masks: True on defects, [n, h, w].
-      maps: finite scores, [n, h, w].
+      masks: True on defects, [n, h, w], or n images [h, w] of any sizes.
+      maps: finite scores, likewise.
+      inside: True where pixels count, likewise; by default everywhere.
 
     Raises:
       InputError: shapes differ, no defect or nothing but defects is there, or a score is not finite.
     """
-    truth, scores = _masked(masks, maps)
-    return auroc(truth.ravel(), scores.ravel())
+    counted = _counted(masks, maps, inside)
+    return auroc(_joined(counted.masks, counted.inside), _joined(counted.maps, counted.inside))
 
 
-def pro_curve(masks: ArrayLike, maps: ArrayLike) -> Curve:
+def pro_curve(masks: ArrayLike, maps: ArrayLike, *, inside: ArrayLike | None = None) -> Curve:
     """Per-region overlap against the false-positive rate: the exact curve, a point for every score that occurs.
 
     A region is a set of 8-connected defect pixels of one image. The overlap is the share of a region's pixels
@@ -128,9 +130,13 @@ def pro_curve(masks: ArrayLike, maps: ArrayLike) -> Curve:
     Anomaly Detection Dataset, IJCV 2021), which samples the thresholds for want of memory. This takes
     O(pixels) memory and one sort.
 
+    Pixels that are not `inside` are neither false positives nor parts of regions: a region that lies partly outside
+    remains one, whose share is taken of its pixels inside, and one that lies wholly outside does not count.
+
     Args:
-      masks: True on defects, [n, h, w].
-      maps: finite scores, [n, h, w].
+      masks: True on defects, [n, h, w], or n images [h, w] of any sizes.
+      maps: finite scores, likewise.
+      inside: True where pixels count, likewise; by default everywhere.
 
     Returns:
       False-positive rate [k] and overlap [k], both rising from 0 to 1, and thresholds [k], falling from infinity.
@@ -138,11 +144,14 @@ def pro_curve(masks: ArrayLike, maps: ArrayLike) -> Curve:
     Raises:
       InputError: as `pixel_auroc`.
     """
-    truth, scores = _masked(masks, maps)
-    share = _region_shares(truth).ravel()
-    order = np.argsort(scores, axis=None)[::-1]
-    falling = scores.ravel()[order]
-    false_positives = np.cumsum(~truth.ravel()[order])
+    counted = _counted(masks, maps, inside)
+    share = np.concatenate(
+        [_region_shares(mask, where) for mask, where in zip(counted.masks, counted.inside, strict=True)]
+    )
+    scores = _joined(counted.maps, counted.inside)
+    order = np.argsort(scores)[::-1]
+    falling = scores[order]
+    false_positives = np.cumsum(share[order] == 0)
     overlap = np.cumsum(share[order])
     # Equal scores pass the threshold together, so only the last of each run is a point of the curve.
     ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), falling.size - 1)
@@ -153,14 +162,15 @@ def pro_curve(masks: ArrayLike, maps: ArrayLike) -> Curve:
     )
 
 
-def aupro(masks: ArrayLike, maps: ArrayLike, *, limit: float = 0.3) -> float:
+def aupro(masks: ArrayLike, maps: ArrayLike, *, inside: ArrayLike | None = None, limit: float = 0.3) -> float:
     """Area under `pro_curve` up to a false-positive rate of `limit`, divided by `limit`.
 
     Trapezoids, with linear interpolation at the limit. A constant map gives limit / 2.
 
     Args:
-      masks: True on defects, [n, h, w].
-      maps: finite scores, [n, h, w].
+      masks: True on defects, [n, h, w], or n images [h, w] of any sizes.
+      maps: finite scores, likewise.
+      inside: True where pixels count, likewise; by default everywhere.
       limit: the largest false-positive rate that counts, above 0 and up to 1; 0.3 is usual.
 
     Raises:
@@ -168,10 +178,10 @@ def aupro(masks: ArrayLike, maps: ArrayLike, *, limit: float = 0.3) -> float:
     """
     if not 0.0 < limit <= 1.0:
         raise InputError(f"limit of the false-positive rate must lie above 0 and up to 1, got {limit}")
-    rate, overlap, _ = pro_curve(masks, maps)
-    inside = int(np.searchsorted(rate, limit))
-    at_limit = np.interp(limit, rate[inside - 1 : inside + 1], overlap[inside - 1 : inside + 1])
-    rate, overlap = np.append(rate[:inside], limit), np.append(overlap[:inside], at_limit)
+    rate, overlap, _ = pro_curve(masks, maps, inside=inside)
+    below = int(np.searchsorted(rate, limit))
+    at_limit = np.interp(limit, rate[below - 1 : below + 1], overlap[below - 1 : below + 1])
+    rate, overlap = np.append(rate[:below], limit), np.append(overlap[:below], at_limit)
     return float(np.trapezoid(overlap, rate) / limit)
 
 
@@ -247,28 +257,53 @@ def _labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndar
     return truth, values
 
 
-def _masked(masks: ArrayLike, maps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    truth, scores = np.asarray(masks), np.asarray(maps)
-    need_same_shape(truth, scores, what="masks and maps")
-    if truth.ndim != 3:
-        raise InputError(f"masks and maps must have three axes [n, h, w], got shape {truth.shape}")
-    need_binary(truth, what="masks")
-    need_finite(scores, what="maps")
-    truth = truth.astype(bool)
-    if not truth.any():
+class _Counted(NamedTuple):
+    """Masks and maps [h, w] of as many images, and where their pixels count."""
+
+    masks: list[np.ndarray]
+    maps: list[np.ndarray]
+    inside: list[np.ndarray]
+
+
+def _counted(masks: ArrayLike, maps: ArrayLike, inside: ArrayLike | None) -> _Counted:
+    truth, scores = _images(masks), _images(maps)
+    everywhere = [np.broadcast_to(True, mask.shape) for mask in truth]
+    counted = _Counted(truth, scores, everywhere if inside is None else _images(inside))
+    if not len(truth) == len(scores) == len(counted.inside):
+        raise InputError(
+            f"masks, maps and inside must be of as many images, got {', '.join(str(len(x)) for x in counted)}"
+        )
+    for mask, score_map, where in zip(*counted, strict=True):
+        need_same_shape(mask, score_map, what="masks and maps")
+        need_same_shape(mask, where, what="masks and inside")
+        if mask.ndim != 2:
+            raise InputError(
+                f"masks and maps must have three axes [n, h, w], or be images [h, w], got one of shape {mask.shape}"
+            )
+        need_binary(mask, what="masks")
+        need_binary(where, what="inside")
+        need_finite(score_map, what="maps")
+    masks, insides = ([x.astype(bool, copy=False) for x in stack] for stack in (truth, counted.inside))
+    defects = [mask[where] for mask, where in zip(masks, insides, strict=True)]
+    if not any(defect.any() for defect in defects):
         raise InputError("masks must hold at least one defect pixel, got none")
-    if truth.all():
+    if all(defect.all() for defect in defects):
         raise InputError("masks must leave at least one defect-free pixel, got none")
-    return truth, scores
+    return _Counted(masks, scores, insides)
 
 
-def _region_shares(masks: np.ndarray) -> Float[np.ndarray, "n h w"]:
-    """The share of its region that each pixel is; 0 off the defects."""
+def _images(stack: ArrayLike) -> list[np.ndarray]:
+    several: Any = stack if isinstance(stack, list | tuple) else np.asarray(stack)
+    return [np.asarray(image) for image in several]
+
+
+def _joined(images: list[np.ndarray], inside: list[np.ndarray]) -> Shaped[np.ndarray, " k"]:
+    return np.concatenate([image[where] for image, where in zip(images, inside, strict=True)])
+
+
+def _region_shares(mask: Bool[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, " k"]:
+    """The share of its region that each pixel inside is; 0 off the defects."""
     from skimage.measure import label
 
-    shares = np.zeros(masks.shape)
-    for index in np.flatnonzero(masks.any(axis=(1, 2))):
-        regions = label(masks[index], connectivity=2)
-        sizes = np.bincount(regions.ravel())
-        shares[index] = np.where(masks[index], 1.0 / np.maximum(sizes, 1)[regions], 0.0)
-    return shares
+    regions = label(mask, connectivity=2)[inside]
+    return np.where(regions, 1.0 / np.maximum(np.bincount(regions), 1)[regions], 0.0)

@@ -7,11 +7,14 @@ import numpy as np
 from PIL import Image
 
 from jaxad.recipes import GRADIENT_NEIGHBOURS, PATCH_VAE
+from jaxad.recipes.rows import PATCH_COMPONENTS
 
 QUICK = dataclasses.replace(
     PATCH_VAE, window=(8, 8), stride=(4, 4), filters=(4,), latent_dim=2, crops=500, epochs=1, pool="max"
 )
 WHOLE = dataclasses.replace(GRADIENT_NEIGHBOURS, transform="none", count=1)
+AT_ONCE = dataclasses.replace(PATCH_COMPONENTS, crops=500, scales=((4, 2, 4),))
+"""Of windows, fitted in closed form."""
 SPOT = (slice(12, 20), slice(16, 24))
 """Where a bad photograph is white: rows 12 to 19 and columns 16 to 23."""
 

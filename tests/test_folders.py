@@ -13,17 +13,19 @@ from PIL import Image
 
 from jaxad import metrics, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Header
+from jaxad.calibration import fit_trust, fit_usual, unusualness
+from jaxad.datasets import Header, read_mask
 from jaxad.folders import evaluate_folder, fit_folder, score_folder
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
+from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import choose_preparation, plan_tiles, read_tiles
 from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, CLOSED_FORM
 from jaxad.report import write_report
 from jaxad.report.folder import read_results
-from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save, write_set
+from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, write_set
 from tests.test_photograph import BAD
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -171,11 +173,11 @@ def test_channels_go_with_the_photographs() -> None:
         choose_preparation(WHOLE, headers((9, 9), (9, 8)), native=True)
 
 
-def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path) -> None:
     sizes = {"a.png": (20, 33), "b.png": (45, 12)}
     paths = {save(tmp_path / name, np.full(size, 9, np.uint8)): size for name, size in sizes.items()}
     options = {"recipe": QUICK, "preparation": Preparation(1), "roi": None, "seed": 0}
-    tiles = plan_tiles(paths, **options)
+    tiles = plan_tiles(paths, **options, values=2**20)
     for path, size in paths.items():
         seen = np.zeros(size, bool)
         for tile in tiles:
@@ -188,14 +190,13 @@ def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path, monkeypatch: py
     read = read_tiles(tiles, preparation=Preparation(1), roi=None, on_step=lambda *_: None)
     assert read.images.shape == (len(tiles), 20, 12, 1)
     np.testing.assert_allclose(read.images, 9 / 255)
-    monkeypatch.setattr("jaxad.folders.training_images.VALUES", 3 * 20 * 12)
-    assert len(plan_tiles(paths, **options)) == 3
+    assert len(plan_tiles(paths, **options, values=3 * 20 * 12)) == 3
 
 
 def test_region_of_interest_bounds_what_is_learned(tmp_path: Path) -> None:
     roi = np.zeros((40, 60), bool)
     roi[10:14, 21:40] = True
-    options = {"recipe": QUICK, "roi": roi, "seed": 0}
+    options = {"recipe": QUICK, "roi": roi, "seed": 0, "values": 2**20}
     tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1), **options)
     assert tiles[0].area == (10, 21, 8, 19)
     tiles = plan_tiles({tmp_path / "a": (40, 60)}, preparation=Preparation(1, "scale", scale=2.0), **options)
@@ -214,7 +215,13 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     assert (pixels["auroc"], pixels["pixels"]) == (None, 8 * 32 * 14)
     wide = dataclasses.replace(seen, roi=np.pad(np.ones((32, 30), bool), ((0, 0), (0, 10))))
     pixels = evaluate_folder(wide, root)["pixels"]
-    assert (pixels["auroc"] is not None, pixels["aupro"], pixels["pixels"]) == (True, None, 8 * 32 * 30)
+    masks = np.zeros((8, 32, 40), bool)
+    masks[4:, SPOT[0], SPOT[1]] = True
+    paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
+    inside = [wide.roi] * 8
+    assert pixels["pixels"] == 8 * 32 * 30
+    for metric, name in ((metrics.aupro, "aupro"), (metrics.pixel_auroc, "auroc")):
+        assert pixels[name] == pytest.approx(metric(masks, wide.score(paths).map, inside=inside), abs=1e-6)
     assert "outside the region of interest" in pixels["notes"][0]
 
 
@@ -253,9 +260,76 @@ def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
     """Noise in which nothing can be seen: no recipe tells what is drawn on it."""
     for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)):
         save(tmp_path / "set" / f"{index}.png", pixels)
-    blind = dataclasses.replace(QUICK, epochs=1, learning_rate=0.0)
-    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=blind, rate=0.4)
+    # The neighbours know the images that they were fitted on by heart.
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4)
     assert any("are hardly told from them (AUROC" in sentence for sentence in done["warnings"])
+
+
+# Calibration
+
+
+def held_out(part: Part, root: Path) -> list[Path]:
+    return [path for path in sorted(root.iterdir()) if file_sum(path) in part.provenance["sha256"]["holdout"]]
+
+
+@pytest.mark.parametrize(("kept", "roi"), [(None, True), (11, False)])
+def test_held_out_images_are_judged_by_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int | None, roi: bool
+) -> None:
+    """And those beyond what memory allows by the ones that fit."""
+    for index, pixels in enumerate(aligned(28)):
+        save(tmp_path / "set" / f"{index:02}.png", pixels)
+    inside = np.zeros((24, 30), bool)
+    inside[2:, 5:] = True
+    monkeypatch.setattr("jaxad.part.reading.BATCH_IMAGES", 1)
+    if kept:
+        monkeypatch.setattr("jaxad.folders.held_out.MAP_PIXELS", kept * inside.size)
+    options = {"roi": save(tmp_path / "roi.png", inside.astype(np.uint8))} if roi else {}
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4, holdout=0.5, **options)
+    made = load_part(tmp_path / "a.jaxad")
+    raw = np.stack(dataclasses.replace(made, usual=None).score(held_out(made, tmp_path / "set")).map)
+    where = inside if roi else np.ones_like(inside)
+    cut = raw[:, 2:, 5:] if roi else raw
+    first = cut[:kept]
+    trust = fit_trust(first)
+    expected = []
+    for i in range(14):
+        others = np.delete(first, i, axis=0) if i < len(first) else first
+        expected.append(unusualness(cut[i : i + 1], fit_usual(others, trust=trust)).max())
+    np.testing.assert_allclose(made.normal_scores, expected, rtol=2e-3)
+    for found, wanted in zip(made.usual, fit_usual(first, trust=trust), strict=True):
+        np.testing.assert_allclose(np.asarray(found)[where], np.ravel(wanted), rtol=1e-3, atol=1e-3)
+    assert made.pixel_limit < max(expected) * 1.001
+    assert done["threshold"]["value"] == made.threshold.value
+    assert made.verify() == []
+
+
+def test_a_busy_place_does_not_always_glow(tmp_path: Path) -> None:
+    """Where normal images differ much raw maps are high in all of them; in calibrated ones that is nothing unusual."""
+    for index, pixels in enumerate(aligned(60)):
+        pixels[:8, :8] = np.random.default_rng(index).integers(0, 256, (8, 8))
+        save(tmp_path / "set" / f"{index:02}.png", pixels)
+    fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4)
+    made = load_part(tmp_path / "a.jaxad")
+    raw, calibrated = (
+        np.stack(part.score(held_out(made, tmp_path / "set")).map)
+        for part in (dataclasses.replace(made, usual=None), made)
+    )
+    assert raw[:, :8, :8].mean(axis=(1, 2)).min() > np.quantile(raw[:, 8:], 0.99)
+    assert abs(calibrated[:, :8, :8].mean()) < 0.2
+    assert calibrated[:, :8, :8].mean(axis=(1, 2)).max() < np.quantile(calibrated[:, 8:], 0.99)
+
+
+@pytest.mark.parametrize("why", ["few", "sizes", "calibrated already"])
+def test_positions_are_not_calibrated_where_they_cannot_be(tmp_path: Path, why: str) -> None:
+    for index, pixels in enumerate(aligned(20)):
+        save(tmp_path / "set" / f"{index:02}.png", pixels[: 24 - (why == "sizes" and index % 2)])
+    recipe = dataclasses.replace(AT_ONCE, holdout=0.5) if why == "calibrated already" else AT_ONCE
+    holdout = 0.45 if why == "few" else 0.5
+    fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=recipe, rate=0.4, holdout=holdout)
+    made = load_part(tmp_path / "a.jaxad")
+    assert made.usual is None
+    np.testing.assert_allclose(made.normal_scores, made.score(held_out(made, tmp_path / "set")).image, rtol=1e-4)
 
 
 # Scoring
@@ -502,9 +576,14 @@ def test_what_cannot_be_measured_is_none_and_said(
     save(copy / "test" / "spot" / "bare.png", photograph(1, bad=True))
     (copy / "test" / "spot" / "empty.png").write_bytes(b"")
     found = evaluate_folder(made, copy)
-    assert found["pixels"]["auroc"] is not None
-    assert found["pixels"]["aupro"] is None
-    assert any("several" in note for note in found["pixels"]["notes"])
+    masks, maps = [], []
+    for path in sorted((copy / "test").rglob("*.png")):
+        if path.name not in ("bare.png", "empty.png"):
+            maps.append(made.score(path).map[0])
+            truth = next((copy / "ground_truth").rglob(f"{path.stem}*"), None) if path.parent.name == "spot" else None
+            masks.append(np.zeros(maps[-1].shape, bool) if truth is None else read_mask(truth))
+    assert len({mask.shape for mask in masks}) == 2
+    assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, maps), abs=1e-6)
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
     assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
     monkeypatch.setattr("jaxad.folders.evaluation.MOST_PIXELS", 5000)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -27,24 +27,63 @@ def masks_and_maps(draw):
     return masks, draw(hnp.arrays(np.float32, shape, elements=values.map(lambda v: v / 8)))
 
 
-@settings(max_examples=150, deadline=None)
-@given(masks_and_maps())
+@st.composite
+def mixed_images(draw):
+    """Masks, maps and what counts, each a list of images of any sizes, with a good and a bad pixel that count."""
+    shapes = draw(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4))
+    masks, inside = ([draw(hnp.arrays(bool, shape)) for shape in shapes] for _ in range(2))
+    if draw(st.booleans()):
+        inside = [np.ones(shape, bool) for shape in shapes]
+    seen = np.concatenate([mask[where] for mask, where in zip(masks, inside, strict=True)])
+    assume(seen.any() and not seen.all())
+    values = draw(st.sampled_from([st.integers(0, 3), st.integers(-1000, 1000)])).map(lambda v: v / 8)
+    return masks, [draw(hnp.arrays(np.float32, shape, elements=values)) for shape in shapes], inside
+
+
+@settings(max_examples=200, deadline=None)
+@given(mixed_images())
 def test_pro_curve_is_the_slow_one(case):
-    masks, maps = case
-    rate, overlap, thresholds = metrics.pro_curve(masks, maps)
-    expected = np.array(reference.pro_curve(masks, maps))
+    masks, maps, inside = case
+    rate, overlap, thresholds = metrics.pro_curve(masks, maps, inside=inside)
+    expected = np.array(reference.pro_curve(masks, maps, inside))
     np.testing.assert_allclose(np.stack([rate, overlap], 1), expected[:, :2], rtol=0, atol=EXACT)
     np.testing.assert_array_equal(thresholds, expected[:, 2])
 
 
 @settings(max_examples=100, deadline=None)
-@given(masks_and_maps(), st.floats(0.01, 1.0))
+@given(mixed_images(), st.floats(0.01, 1.0))
 def test_aupro_is_the_slow_one(case, limit):
-    masks, maps = case
+    masks, maps, inside = case
     # The area is divided by the limit, and so is its rounding.
-    assert metrics.aupro(masks, maps, limit=limit) == pytest.approx(
-        reference.aupro(masks, maps, limit), abs=EXACT / limit
+    assert metrics.aupro(masks, maps, inside=inside, limit=limit) == pytest.approx(
+        reference.aupro(masks, maps, inside, limit), abs=EXACT / limit
     )
+
+
+@settings(max_examples=50, deadline=None)
+@given(masks_and_maps())
+def test_a_stack_and_its_images_give_the_same(case):
+    masks, maps = case
+    assert metrics.aupro(masks, maps) == metrics.aupro(list(masks), list(maps), inside=np.ones_like(masks))
+    assert metrics.pixel_auroc(masks, maps) == metrics.pixel_auroc(list(masks), list(maps))
+
+
+@settings(max_examples=50, deadline=None)
+@given(mixed_images())
+def test_scores_outside_do_not_count(case):
+    masks, maps, inside = case
+    other = [np.where(where, one, 1e6) for one, where in zip(maps, inside, strict=True)]
+    for metric in (metrics.aupro, metrics.pixel_auroc):
+        assert metric(masks, maps, inside=inside) == metric(masks, other, inside=inside)
+
+
+def test_a_region_counts_by_its_pixels_inside():
+    """One region is cut in two by what does not count and stays one, one lies wholly outside, one inside."""
+    masks = mask_of("##..#", "....#", "#..##")
+    inside = ~mask_of("##...", "....#", ".....")
+    found = np.zeros(masks.shape)
+    found[0, 0, 4] = 1
+    assert metrics.pro_curve(masks, found, inside=inside)[1][1] == pytest.approx(1 / 6, abs=EXACT)
 
 
 def test_aupro_on_a_larger_random_case():
@@ -52,7 +91,8 @@ def test_aupro_on_a_larger_random_case():
     masks = rng.random((4, 12, 12)) < 0.2
     masks[2] = False
     maps = np.round(rng.normal(size=masks.shape) + masks, 1)
-    assert metrics.aupro(masks, maps) == pytest.approx(reference.aupro(masks, maps, 0.3), abs=EXACT)
+    expected = reference.aupro(masks, maps, np.ones_like(masks), 0.3)
+    assert metrics.aupro(masks, maps) == pytest.approx(expected, abs=EXACT)
 
 
 @settings(max_examples=50, deadline=None)
@@ -182,6 +222,7 @@ def test_image_metrics_refuse(metric, labels, scores, words):
         (mask_of("#."), np.zeros((1, 2, 1)), "same shape"),
         (mask_of("#.")[0], np.zeros((1, 2)), "three axes"),
         (mask_of(".."), np.zeros((1, 1, 2)), "at least one defect pixel"),
+        (np.zeros((0, 1, 2)), np.zeros((0, 1, 2)), "at least one defect pixel"),
         (mask_of("##"), np.zeros((1, 1, 2)), "at least one defect-free pixel"),
         (mask_of("#.") * 255, np.zeros((1, 1, 2)), "masks must be 0 or 1 .*, got 255"),
         (mask_of("#."), np.array([[[0.0, np.nan]]]), "maps must be finite"),
@@ -190,6 +231,22 @@ def test_image_metrics_refuse(metric, labels, scores, words):
 def test_pixel_metrics_refuse(metric, masks, maps, words):
     with pytest.raises(InputError, match=words):
         metric(masks, maps)
+
+
+@pytest.mark.parametrize(
+    ("masks", "maps", "inside", "words"),
+    [
+        ([[[1, 0]]], [[[1, 0]], [[1, 0]]], None, "as many images, got 1, 2, 1"),
+        ([[[1, 0]]], [[[1, 0]]], [[[1]]], "masks and inside must have the same shape"),
+        ([[[1, 0]]], [[[1, 0]]], [[[1, 2]]], "inside must be 0 or 1"),
+        ([[[1, 0]]], [[[1, 0]]], [[[0, 1]]], "at least one defect pixel"),
+        ([[[1, 0]]], [[[1, 0]]], [[[1, 0]]], "at least one defect-free pixel"),
+        ([[[1, 0]], [[1], [0]]], [[[1, 0]], [[1, 0]]], None, "masks and maps must have the same shape"),
+    ],
+)
+def test_images_that_do_not_go_together_are_refused(masks, maps, inside, words):
+    with pytest.raises(InputError, match=words):
+        metrics.aupro([np.array(x) for x in masks], [np.array(x) for x in maps], inside=inside)
 
 
 @pytest.mark.parametrize("limit", [0.0, -0.1, 1.1, float("nan")])

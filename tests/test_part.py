@@ -13,9 +13,11 @@ from PIL import Image
 import jaxad
 from jaxad import bundle, thresholds
 from jaxad._check import InputError
+from jaxad.calibration import Usual, unusualness
 from jaxad.part import Part, load_part, photographs, same_size_batches
 from jaxad.preparation import Preparation
-from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save
+from jaxad.recipes import SURFACE
+from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -45,6 +47,17 @@ def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.nd
 def made(compile_fast: None) -> Part:
     """A part of windows, grey, sizes as they are."""
     return make_part(QUICK, Preparation(1))
+
+
+def with_usual(made: Part) -> Part:
+    """Calibrated at positions of inputs of 32 x 40 pixels."""
+    rng = np.random.default_rng(0)
+    mean, deviation = rng.normal(0, 9, (32, 40)), rng.uniform(1, 2, (32, 40))
+    usual = Usual(*(jax.numpy.asarray(each, jax.numpy.float32) for each in (mean, deviation)))
+    calibrated = dataclasses.replace(made, usual=usual)
+    return dataclasses.replace(
+        calibrated, golden_scores=dataclasses.replace(calibrated, roi=None).score(made.golden).image
+    )
 
 
 def test_every_source_scores_alike(made: Part, tmp_path: Path) -> None:
@@ -110,7 +123,7 @@ def test_what_cannot_be_taken_is_refused(made: Part, source: object, words: str)
 
 def test_file_brings_back_every_field(made: Part, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
-    for one in (made, with_roi):
+    for one in (made, with_roi, with_usual(made)):
         one.save(tmp_path / "a.jaxad")
         back = load_part(tmp_path / "a.jaxad")
         for field in dataclasses.fields(Part):
@@ -124,7 +137,52 @@ def test_file_brings_back_every_field(made: Part, tmp_path: Path) -> None:
                 assert after == before
         assert back.fingerprint() == one.fingerprint()
         np.testing.assert_array_equal(back.score(photograph(9)).image, one.score(photograph(9)).image)
-    assert made.fingerprint() != with_roi.fingerprint()
+    assert len({one.fingerprint() for one in (made, with_roi, with_usual(made))}) == 3
+
+
+def test_a_part_without_positions_keeps_raw_maps(made: Part, tmp_path: Path) -> None:
+    """As one is that was written before parts calibrated positions."""
+    with_usual(made).save(tmp_path / "a.jaxad")
+    arrays, document = bundle.read(tmp_path / "a.jaxad")
+    known = {name: array for name, array in arrays.items() if not name.startswith("part/usual/")}
+    bundle.write(tmp_path / "a.jaxad", known, document)
+    back = load_part(tmp_path / "a.jaxad")
+    assert back.usual is None
+    np.testing.assert_array_equal(back.score(photograph(9)).map[0], made.score(photograph(9)).map[0])
+    del arrays["part/usual/deviation"]
+    bundle.write(tmp_path / "a.jaxad", arrays, document)
+    with pytest.raises(InputError, match=r"part/usual/deviation.*fit it again"):
+        load_part(tmp_path / "a.jaxad")
+
+
+@pytest.mark.parametrize("size", [(32, 40), (24, 50)])
+def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int, int]) -> None:
+    """At their own position, or by the means over all positions where the size is another."""
+    part = with_usual(made)
+    assert part.usual is not None
+    raw, found = made.score(photograph(9, size)), part.score(photograph(9, size))
+    mean, deviation = (np.asarray(x) if size == (32, 40) else np.mean(x) for x in part.usual)
+    np.testing.assert_allclose(found.map[0], (raw.map[0] - mean) / deviation, rtol=1e-4, atol=1e-4)
+    assert found.image[0] == found.map[0].max()
+    assert part.verify() == []
+    roi = np.zeros((32, 40), bool)
+    roi[4:28, 4:14] = True
+    inside = np.asarray(Image.fromarray(roi).resize(size[::-1], Image.Resampling.NEAREST))
+    seen, hidden = (dataclasses.replace(one, roi=roi).score(photograph(9, size)) for one in (part, made))
+    expected = np.where(inside, (hidden.map[0] - mean) / deviation, np.inf)
+    np.testing.assert_allclose(seen.map[0][inside], expected[inside], rtol=1e-4, atol=1e-4)
+    assert (seen.image[0], seen.map[0][~inside].max()) == (seen.map[0][inside].max(), seen.map[0].min())
+
+
+def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
+    fusion = dataclasses.replace(SURFACE, parts=(AT_ONCE,), holdout=0.3)
+    for recipe, preparation in ((WHOLE, Preparation(1, "letterbox", box=(32, 40))), (fusion, Preparation(1))):
+        part = make_part(recipe, preparation)
+        raw, found = part.score(photograph(9)), with_usual(part).score(photograph(9))
+        np.testing.assert_array_equal(found.image, raw.image)
+        usual = with_usual(part).usual
+        assert usual is not None
+        np.testing.assert_allclose(found.map[0], unusualness(raw.map[0][None], usual)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_detector_can_be_read_from_a_part(made: Part, tmp_path: Path) -> None:

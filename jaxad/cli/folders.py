@@ -116,7 +116,7 @@ def score(
     path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|FILES...", help="A folder of photographs, or files.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
-    threshold: Annotated[float | None, typer.Option(help="Decide by score > threshold, in the raw unit.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Decide by score > threshold.")] = None,
     fpr: Annotated[float | None, typer.Option(help="Decide for this false-positive rate.")] = None,
     maps: Annotated[str | None, typer.Option(help="Write every map too: npy or png16.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that draw.")] = 2,

@@ -2,6 +2,7 @@
 
 from jaxad.datasets._tfds import tfds
 from jaxad.datasets.folder import Item, Survey, survey
+from jaxad.datasets.holdout import FEWEST, count_held_out
 from jaxad.datasets.image_set import ImageSet
 from jaxad.datasets.mixtures import contaminate, noise
 from jaxad.datasets.photograph import (
@@ -17,6 +18,7 @@ from jaxad.datasets.photograph import (
 from jaxad.datasets.textures import textures
 
 __all__ = [
+    "FEWEST",
     "Header",
     "ImageSet",
     "Item",
@@ -24,6 +26,7 @@ __all__ = [
     "Survey",
     "UnreadableError",
     "contaminate",
+    "count_held_out",
     "from_pillow",
     "noise",
     "read_header",

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from jaxad import metrics
 from jaxad._check import InputError, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey
+from jaxad.datasets import FEWEST, count_held_out
 from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.systems import compares_positions
@@ -44,7 +45,7 @@ def choose(
     need_unit_range(np.asarray(images))
     order_key, local_key, fit_key = jax.random.split(key, 3)
     some = np.asarray(jax.random.permutation(order_key, len(images)))[: recipe.images]
-    count = max(2, round(recipe.holdout * len(some)))
+    count = count_held_out(len(some), share=recipe.holdout) or FEWEST
     if not 0 < recipe.holdout < 1 or len(some) < count + 2:
         raise InputError(
             f"{recipe.name} holds 2 images or more out to judge by and fits on 2 or more; got {len(images)} images "

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 from jaxad._check import InputError, need_at_least, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
+from jaxad.datasets import FEWEST, count_held_out
 from jaxad.detector.choosing import choose
 from jaxad.detector.detector import Detector
 from jaxad.detector.learning import Extras, Watched, train
@@ -131,10 +132,11 @@ def _hold_out(keys: PRNGKeys, images: Images, share: float) -> tuple[Watched, Wa
     pixels = np.asarray(images)
     if not share:
         return pixels, pixels[:0]
-    count = round(share * len(images))
-    if not 2 <= count < len(images):
+    count = count_held_out(len(images), share=share)
+    if not count:
         raise InputError(
-            f"holdout={share:g} of {len(images)} images is {count}; hold out at least 2 and keep at least 1 to train on"
+            f"holdout={share:g} of {len(images)} images is {round(share * len(images))}; hold out at least {FEWEST} "
+            "and keep at least 1 to train on"
         )
     key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, HOLDOUT_STREAM)[0]
     held = np.sort(np.asarray(jax.random.permutation(key, len(images)))[:count])

@@ -87,7 +87,7 @@ def evaluate_folder(
         "images": dict(Counter(judged.defects).most_common()),
         **_image_metrics(labels, scores, limit=made.threshold.value),
         "defects": _by_defect(judged.defects, scores, limit=made.threshold.value),
-        "pixels": _pixel_metrics(judged, has_roi=made.roi is not None),
+        "pixels": _pixel_metrics(judged, made.roi),
         "errors": [
             {"file": path.relative_to(found.root).as_posix(), "reason": reason}
             for path, reason in (*found.unreadable, *judged.errors)
@@ -147,8 +147,7 @@ def _judge(
                 continue
             kept += mask.size
             too_many = kept > MOST_PIXELS
-            inside = part.region_at(made.roi, *score_map.shape)
-            judged.pixels.append((mask, score_map) if inside is None else (mask[inside][None], score_map[inside][None]))
+            judged.pixels.append((mask, score_map))
             if too_many:
                 judged.pixels.clear()
     why = f"their maps hold more than {MOST_PIXELS} pixels together" if too_many else None
@@ -201,28 +200,33 @@ def _by_defect(defects: Sequence[str], scores: np.ndarray, *, limit: float) -> d
     return rows
 
 
-def _pixel_metrics(judged: Judged, *, has_roi: bool) -> dict[str, Any]:
-    notes = ["pixels outside the region of interest do not count"] if has_roi else []
-    masked = judged.pixels
-    counts = {"images": len(masked), "pixels": sum(mask.size for mask, _ in masked)}
+def _pixel_metrics(judged: Judged, roi: Bool[np.ndarray, "h w"] | None) -> dict[str, Any]:
+    notes, where_seen = [], ""
+    if roi is not None:
+        notes, where_seen = ["pixels outside the region of interest do not count"], " inside the region of interest"
+    masks, maps = [mask for mask, _ in judged.pixels], [found for _, found in judged.pixels]
+    inside = None if roi is None else [np.asarray(part.region_at(roi, *mask.shape)) for mask in masks]
+    seen = masks if inside is None else [mask[where] for mask, where in zip(masks, inside, strict=True)]
+    counts = {"images": len(masks), "pixels": sum(mask.size for mask in seen)}
     nothing = {"auroc": None, "aupro": None, **counts}
     if judged.why_no_pixels:
         return {**nothing, "notes": [*notes, f"no pixel metrics: {judged.why_no_pixels}"]}
-    if not any(mask.any() for mask, _ in masked):
-        return {**nothing, "notes": [*notes, "no pixel metrics: no defect has a readable mask of its image's size"]}
-    without = len(judged.scores) - len(masked)
+    if not any(mask.any() for mask in seen):
+        return {
+            **nothing,
+            "notes": [*notes, f"no pixel metrics: no defect{where_seen} has a readable mask of its image's size"],
+        }
+    if all(mask.all() for mask in seen):
+        return {**nothing, "notes": [*notes, "no pixel metrics: all pixels are of defects"]}
+    without = len(judged.scores) - len(masks)
     if without:
         notes.append(f"images of defects without a mask of their size do not count among the pixels: {without}")
-    masks = np.concatenate([mask.ravel() for mask, _ in masked])
-    scores = np.concatenate([score_map.ravel() for _, score_map in masked])
-    aupro = None
-    if has_roi:
-        notes.append("no AUPRO: it is defined over whole images")
-    elif len({mask.shape for mask, _ in masked}) > 1:
-        notes.append("no AUPRO: it is computed for images of one size only, and these have several")
-    else:
-        aupro = metrics.aupro(np.stack([mask for mask, _ in masked]), np.stack([found for _, found in masked]))
-    return {"auroc": metrics.auroc(masks, scores), "aupro": aupro, **counts, "notes": notes}
+    return {
+        "auroc": metrics.pixel_auroc(masks, maps, inside=inside),
+        "aupro": metrics.aupro(masks, maps, inside=inside),
+        **counts,
+        "notes": notes,
+    }
 
 
 def _known(share: float) -> float | None:

@@ -15,19 +15,21 @@ import numpy as np
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
-from jaxad.datasets import Header, UnreadableError, read_header, read_mask, survey
-from jaxad.detector import Detector, compares_positions, find_faults, fit, tell_drawn_defects
-from jaxad.folders.held_out import FEWEST, judge_held_out
+from jaxad.datasets import FEWEST, Header, UnreadableError, count_held_out, read_header, read_mask, survey
+from jaxad.detector import compares_positions, find_faults, fit, tell_drawn_defects
+from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.sources import file_sum
-from jaxad.folders.training_images import Roi, choose_preparation, plan_tiles, read_tiles, window_of
+from jaxad.folders.training_images import TILE, Roi, choose_preparation, plan_tiles, read_tiles, window_of
 from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, AutoRecipe, Recipe
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
+TRAINING_VALUES = 2**26
+"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
 LOOKED_AT = 64
-"""Training images that are searched for faults of the model."""
+"""Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
 BLIND = 0.6
-"""AUROC between training images and the same ones with a drawn defect below which a part is no use."""
+"""AUROC between held-out images and copies with a drawn defect below which a part is no use."""
 
 OnStep = Callable[[str, int, int], None]
 
@@ -37,7 +39,7 @@ class Split(NamedTuple):
 
     train: dict[Path, tuple[int, int]]
     """With height and width."""
-    held_out: list[Path]
+    held_out: dict[Path, tuple[int, int]]
     left_out: list[UnreadableError]
 
 
@@ -60,9 +62,10 @@ def fit_folder(
 ) -> dict[str, Any]:
     """Fit a part on the normal images of a folder and write it to the file `out`.
 
-    A share of the images, drawn by `seed`, is never trained on: their scores give the threshold with the interval of
-    its false-positive rate, the unit of calibrated scores, the colour scale and the level of regions. Memory is bounded
-    for models of windows (see `jaxad.folders.training_images`); for models of whole images it grows with their number.
+    A share of the images, drawn by `seed`, is never trained on: they give what is usual at each position, the threshold
+    with the interval of its false-positive rate, the unit of calibrated scores, the colour scale and the level of
+    regions; see `jaxad.folders.held_out`. Memory is bounded for models of windows, see
+    `jaxad.folders.training_images`; for models of whole images it grows with their number.
 
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
@@ -101,7 +104,9 @@ def fit_folder(
     split = _split(headers, preparation, recipe, holdout=holdout, seed=seed)
     _need_place(out)
 
-    tiles = plan_tiles(split.train, recipe=recipe, preparation=preparation, roi=inside, seed=seed)
+    tiles = plan_tiles(
+        split.train, recipe=recipe, preparation=preparation, roi=inside, seed=seed, values=TRAINING_VALUES
+    )
     training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
     seconds = {"read": time.perf_counter() - began}
     whole = len(tiles) == len(split.train) and inside is None
@@ -126,6 +131,7 @@ def fit_folder(
         golden_scores=held.golden_scores,
         provenance=_provenance(root, training.paths, held.paths, seed=seed),
         roi=inside,
+        usual=held.usual,
     )
     made.save(out)
     left_out = [*split.left_out, *training.unreadable, *held.unreadable]
@@ -149,7 +155,7 @@ def fit_folder(
         "warnings": [
             *_warnings(made, headers.values(), left_out=len(left_out)),
             *find_faults(detector, training.images[:LOOKED_AT]),
-            *_blindness(detector, training.images[:LOOKED_AT], seed),
+            *_blindness(made, {path: split.held_out[path] for path in held.paths}, seed),
         ],
     }
 
@@ -162,13 +168,18 @@ def _possible(recipe: Recipe, whole: bool) -> Recipe:
     return replace(recipe, candidates=kept)
 
 
-def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
-    found = tell_drawn_defects(jax.random.key(seed), detector, images)
+def _blindness(made: part.Part, held_out: Mapping[Path, tuple[int, int]], seed: int) -> list[str]:
+    recipe, preparation = made.detector.recipe, made.preparation
+    tiles = plan_tiles(
+        held_out, recipe=recipe, preparation=preparation, roi=made.roi, seed=seed, values=LOOKED_AT * TILE**2
+    )[:LOOKED_AT]
+    images = read_tiles(tiles, preparation=preparation, roi=made.roi, on_step=lambda *_: None).images
+    found = tell_drawn_defects(jax.random.key(seed), made.detector, images)
     if found >= BLIND:
         return []
     return [
-        f"defects drawn on {len(images)} normal images are hardly told from them (AUROC {found:.2f}): the model copies "
-        "whatever it sees, or the images vary as much as a defect does; try another recipe, such as surface"
+        f"defects drawn on {len(images)} held-out images are hardly told from them (AUROC {found:.2f}): the model "
+        "copies whatever it sees, or the images vary as much as a defect does; try another recipe, such as surface"
     ]
 
 
@@ -213,16 +224,18 @@ def _split(
         else:
             reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
             left_out.append(UnreadableError(path, reason))
-    count = round(holdout * len(usable))
-    if not FEWEST <= count < len(usable):
-        wanted = math.ceil((FEWEST - 0.5) / holdout)
+    count = count_held_out(len(usable), share=holdout)
+    if not count:
+        asked, wanted = round(holdout * len(usable)), math.ceil((FEWEST - 0.5) / holdout)
         raise InputError(
             f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
-            f"{holdout:g} of {len(usable)} usable images is {count}; {wanted} images would do, or another holdout"
+            f"{holdout:g} of {len(usable)} usable images is {asked}; {wanted} images would do, or another holdout"
         )
     drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
-    held_out = [path for index, path in enumerate(usable) if index in drawn]
-    train = {path: size for index, (path, size) in enumerate(usable.items()) if index not in drawn}
+    held_out, train = (
+        {path: size for index, (path, size) in enumerate(usable.items()) if (index in drawn) == held}
+        for held in (True, False)
+    )
     return Split(train, held_out, left_out)
 
 

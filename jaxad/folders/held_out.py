@@ -1,7 +1,12 @@
-"""What held-out normal images say of a detector: their scores, the levels of their maps, a few to verify it by."""
+"""What held-out normal images say of a detector: what is usual at each position, scores, levels of maps, golden images.
 
+Where all of them come to the model in one size and are enough, maps are calibrated position by position, so that a
+border or a busy region does not always glow; see `jaxad.calibration`. No image is judged by its own map.
+"""
+
+import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,15 +14,18 @@ import numpy as np
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import Photograph, UnreadableError, read_photographs
+from jaxad.calibration import Usual, fit_trust, fit_usual, unusualness_by_others
+from jaxad.datasets import FEWEST, Photograph, UnreadableError, read_photographs
 from jaxad.detector import Detector, compares_positions
 from jaxad.folders.training_images import Roi, window_of
 from jaxad.preparation import Preparation
 from jaxad.recipes import Recipe
 
 QUANTILE = 0.999
-FEWEST = 2
-"""Held-out images: a spread needs two."""
+FEWEST_MAPS = 10
+"""Held-out maps to calibrate positions by: the deviation of ten normal numbers is off by a quarter."""
+MAP_PIXELS = 2**26
+"""Pixels of the held-out maps that are kept to calibrate by, 268 MB; further maps are judged by those."""
 GOLDEN = 4
 GOLDEN_SIDE = 128
 """Height and width of a golden image at most, where the detector takes any size."""
@@ -32,6 +40,7 @@ class HeldOut(NamedTuple):
     pixel_limit: float
     golden: tuple[np.ndarray, ...]
     golden_scores: np.ndarray
+    usual: Usual | None
     unreadable: list[UnreadableError]
 
 
@@ -39,11 +48,11 @@ def judge_held_out(
     detector: Detector,
     preparation: Preparation,
     roi: Roi,
-    paths: Sequence[Path],
+    sizes: Mapping[Path, tuple[int, int]],
     *,
     on_step: Callable[[str, int, int], None],
 ) -> HeldOut:
-    """Score held-out normal images, few at a time.
+    """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -53,41 +62,81 @@ def judge_held_out(
     """
     unreadable: list[UnreadableError] = []
     golden: list[np.ndarray] = []
+    judged: list[Path] = []
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for done, (path, found) in enumerate(read_photographs(paths), start=1):
-            on_step("judging", done, len(paths))
+        for done, (path, found) in enumerate(read_photographs(sizes), start=1):
+            on_step("judging", done, len(sizes))
             if isinstance(found, UnreadableError):
                 unreadable.append(found)
                 continue
             if len(golden) < GOLDEN:
                 golden.append(_golden(found, preparation, detector.recipe))
+            judged.append(path)
             yield path, found.pixels
 
-    judged: list[Path] = []
+    batches = part.same_size_batches(readable())
+    seen: Iterator[part.Seen] = (
+        part.look(detector, preparation, roi, [pixels for _, pixels in batch]) for batch in batches
+    )
+    usual: Usual | None = None
+    found: Iterator[part.PartScores] = (part.judge(detector.recipe, one, None) for one in seen)
+    if detector.usual is None and len({preparation.geometry(*size).size for size in sizes.values()}) == 1:
+        usual, found = _by_position(detector.recipe, preparation, seen)
     scores: list[float] = []
     levels: list[np.ndarray] = []
-    for batch in part.same_size_batches(readable()):
-        found = part.score_batch(detector, preparation, roi, [pixels for _, pixels in batch])
-        judged += [path for path, _ in batch]
-        scores += found.image.tolist()
-        for score_map in found.map:
+    for one in found:
+        scores += one.image.tolist()
+        for score_map in one.map:
             inside = part.region_at(roi, *score_map.shape)
             levels.append(np.quantile(score_map if inside is None else score_map[inside], (0.5, QUANTILE)))
     if len(scores) < FEWEST:
         raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(scores)}; {unreadable[0]}")
     medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
-    again = [part.score_batch(detector, preparation, None, [next(part.photographs(one))]) for one in golden]
+    again = [
+        part.score_batch(detector, preparation, None, usual, [next(part.photographs(one))]).image[0] for one in golden
+    ]
     return HeldOut(
         judged,
         np.array(scores, np.float32),
         (low, low + 2 * (top - low)),
         float(np.max(tops)),
         tuple(golden),
-        np.array([one.image[0] for one in again], np.float32),
+        np.array(again, np.float32),
+        usual,
         unreadable,
     )
+
+
+def _by_position(
+    recipe: Recipe, preparation: Preparation, seen: Iterator[part.Seen]
+) -> tuple[Usual | None, Iterator[part.PartScores]]:
+    """What is usual at each position, where that can be told, and the scores by it.
+
+    Maps that it is fitted on are judged by the others of them.
+    """
+    kept: list[part.Seen] = []
+    for one in seen:
+        kept.append(one)
+        if sum(each.map.size for each in kept) >= MAP_PIXELS:
+            break
+    if sum(len(each.image) for each in kept) < FEWEST_MAPS:
+        return None, (part.judge(recipe, one, None) for one in itertools.chain(kept, seen))
+    maps = np.concatenate([one.map for one in kept])
+    insides = [
+        preparation.prepare(one.inside[..., None].astype(np.float32))[0] for one in kept if one.inside is not None
+    ]
+    inside = np.any([mask[..., 0] > 0.5 for mask in insides], axis=0) if insides else None
+    trust = fit_trust(maps, inside=inside)
+    usual = fit_usual(maps, trust=trust, inside=inside)
+    by_others = np.asarray(unusualness_by_others(maps, trust=trust, inside=inside))
+    ends = np.cumsum([len(one.image) for one in kept])[:-1]
+    pairs = itertools.chain(
+        zip(kept, np.split(by_others, ends), strict=True),
+        ((one, part.calibrated_maps(one.map, usual)) for one in seen),
+    )
+    return usual, (part.judge(recipe, one, calibrated) for one, calibrated in pairs)
 
 
 def _golden(photograph: Photograph, preparation: Preparation, recipe: Recipe) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxad._check import name_some
 from jaxad.datasets.folder import GOOD, Item, Survey, survey
+from jaxad.datasets.holdout import count_held_out
 from jaxad.datasets.photograph import MAX_PIXELS
 
 SHARE = 0.2
@@ -78,9 +79,7 @@ def _name(found: Survey, path: Path) -> str:
 
 def _plan(found: Survey) -> dict[str, Any]:
     count = len(found.train)
-    held = round(SHARE * count)
-    if held < 2:  # a spread needs two
-        held = 0
+    held = count_held_out(count, share=SHARE)
     recipes = [] if len(found.channels) != 1 else ["patch"] if len(found.sizes) > 1 else ["whole-image", "patch"]
     return {
         "train": count - held,

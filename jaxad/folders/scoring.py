@@ -54,7 +54,7 @@ def score_folder(
         source: a folder or files; see `jaxad.folders.sources`.
         out: the folder to write; `jaxad report` reads it.
         name: what the part is called in `run.json`.
-        threshold: the decision is `score > threshold`, by the raw score; by default the part's own.
+        threshold: the decision is `score > threshold`, in the unit of the scores; by default the part's own.
         rate: instead of a threshold, the false-positive rate to aim at.
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
         workers: threads that decode, and as many that draw.

@@ -1,8 +1,8 @@
 """What a detector is trained on: photographs of any sizes as one array `[m, h, w, c]` of bounded size.
 
 A model of whole images gets every photograph whole, letterboxed to one size. A model of windows gets the photographs
-whole where they have one size and fit `VALUES`, else tiles of one size cut from all of them: side by side, the last
-row and column flush with the border, so that together they show every pixel. Tiles beyond `VALUES` are left out at
+whole where they have one size and are few enough, else tiles of one size cut from all of them: side by side, the last
+row and column flush with the border, so that together they show every pixel. Tiles beyond that are left out at
 random. No window that a model learns from reaches over the border of a tile.
 """
 
@@ -22,8 +22,6 @@ from jaxad.patches import grid
 from jaxad.preparation import Preparation
 from jaxad.recipes import FusionRecipe, PatchComponentsRecipe, Recipe
 
-VALUES = 2**26
-"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
 TILE = 256
 """Height and width of a tile at most."""
 
@@ -97,18 +95,25 @@ def choose_preparation(
 
 
 def plan_tiles(
-    sizes: Mapping[Path, tuple[int, int]], *, recipe: Recipe, preparation: Preparation, roi: Roi, seed: int
+    sizes: Mapping[Path, tuple[int, int]],
+    *,
+    recipe: Recipe,
+    preparation: Preparation,
+    roi: Roi,
+    seed: int,
+    values: int,
 ) -> list[Tile]:
     """What to cut from which photograph, `sizes` being heights and widths by path; all areas have one size.
 
-    With a region of interest, models of windows learn from the rectangle around it.
+    For models of windows they hold at most so many `values` in all, or it is a single tile; with a region of interest
+    they are cut from the rectangle around it.
     """
     if compares_positions(recipe):
         return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
     areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
-    values = preparation.channels * sum(area.height * area.width for area in areas.values())
-    if len(heights) == len(widths) == 1 and values <= VALUES:
+    total = preparation.channels * sum(area.height * area.width for area in areas.values())
+    if len(heights) == len(widths) == 1 and total <= values:
         return [Tile(path, area) for path, area in areas.items()]
     window = window_of(recipe)
     height, width = (max(w, min(TILE, *sides)) for w, sides in zip(window, (heights, widths), strict=True))
@@ -118,7 +123,7 @@ def plan_tiles(
         for row in grid((area.height, area.width), (height, width), (height, width))[0]
         for column in grid((area.height, area.width), (height, width), (height, width))[1]
     ]
-    most = max(1, VALUES // (height * width * preparation.channels))
+    most = max(1, values // (height * width * preparation.channels))
     if len(tiles) > most:
         chosen = np.random.default_rng(seed).choice(len(tiles), most, replace=False)
         tiles = [tiles[index] for index in np.sort(chosen)]

@@ -2,13 +2,27 @@
 
 from jaxad.part.part import Part, load_part
 from jaxad.part.reading import photographs, same_size_batches
-from jaxad.part.scoring import PartScores, hide, region_at, score_batch, sees_windows
+from jaxad.part.scoring import (
+    PartScores,
+    Seen,
+    calibrated_maps,
+    hide,
+    judge,
+    look,
+    region_at,
+    score_batch,
+    sees_windows,
+)
 
 __all__ = [
     "Part",
     "PartScores",
+    "Seen",
+    "calibrated_maps",
     "hide",
+    "judge",
     "load_part",
+    "look",
     "photographs",
     "region_at",
     "same_size_batches",

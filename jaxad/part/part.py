@@ -10,11 +10,13 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
 from jaxad._check import InputError
+from jaxad.calibration import Usual
 from jaxad.detector import PART, Detector, from_contents
 from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import PartScores, score_batch
@@ -42,6 +44,9 @@ class Part:
         provenance: where the part comes from, ready for JSON.
         roi: the region of interest, bool [h, w]; for photographs of another size it is resized. Pixels outside are
             hidden from the model, count in no score and get the lowest score of the map.
+        usual: mean and deviation of held-out normal maps at every position of the model's input, float32 [h, w]: maps
+            are in deviations above it, and so is the score of a model of windows, which is pooled from the map. Inputs
+            of another size are judged by its means over all positions. None where positions are not calibrated.
     """
 
     detector: Detector
@@ -55,9 +60,10 @@ class Part:
     golden_scores: Float[np.ndarray, " g"]
     provenance: Mapping[str, Any]
     roi: Bool[np.ndarray, "h w"] | None = None
+    usual: Usual | None = None
 
     def score(self, source: Any) -> PartScores:
-        """Score photographs of any sizes: raw scores [n] and maps, each at its photograph's own size [h, w].
+        """Score photographs of any sizes: scores [n] and maps, each at its photograph's own size [h, w].
 
         Args:
             source: an array `[h, w]`, `[h, w, c]` or `[n, h, w, c]`, a path, a Pillow image, or an iterable of these.
@@ -81,10 +87,10 @@ class Part:
         Raises:
             InputError: sizes differ, or the model cannot score this one.
         """
-        return score_batch(self.detector, self.preparation, self.roi, batch)
+        return score_batch(self.detector, self.preparation, self.roi, self.usual, batch)
 
     def calibrate(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Raw scores [n] in standard deviations above the mean of the held-out normal ones; not clamped."""
+        """Scores [n] in standard deviations above the mean of the held-out normal ones; not clamped."""
         spread = float(np.std(self.normal_scores, ddof=1))
         return (scores - np.mean(self.normal_scores)) / (spread or 1.0)
 
@@ -123,6 +129,8 @@ class Part:
         arrays[f"{PART}golden_scores"] = self.golden_scores
         if self.roi is not None:
             arrays[f"{PART}roi"] = self.roi
+        if self.usual is not None:
+            arrays.update({f"{PART}usual/{name}": np.asarray(each) for name, each in self.usual._asdict().items()})
         arrays.update({f"{PART}golden/{index}": pixels for index, pixels in enumerate(self.golden)})
         document["part"] = {
             "preparation": dataclasses.asdict(self.preparation),
@@ -171,4 +179,12 @@ def _from_document(detector: Detector, stored: Mapping[str, Any], arrays: Mappin
         golden_scores=golden_scores,
         provenance=stored["provenance"],
         roi=arrays.get(f"{PART}roi"),
+        usual=_usual(arrays),
     )
+
+
+def _usual(arrays: Mapping[str, np.ndarray]) -> Usual | None:
+    """What is usual at each position; None where the part, or the jaxad that wrote it, does not calibrate them."""
+    if f"{PART}usual/mean" not in arrays:
+        return None
+    return Usual(*(jnp.asarray(arrays[f"{PART}usual/{name}"]) for name in Usual._fields))

@@ -6,14 +6,16 @@ Photographs are float32 `[h, w, c]` in [0, 1], maps float32 `[h, w]`, regions of
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
 from jaxad._check import InputError
+from jaxad.calibration import Usual, unusualness
 from jaxad.detector import POOLS, Detector, compares_positions
-from jaxad.preparation import Preparation, restore
-from jaxad.recipes import Recipe
+from jaxad.preparation import Geometry, Preparation, restore
+from jaxad.recipes import FusionRecipe, Recipe
 
 HIDDEN = np.float32(0.5)
 """What every pixel outside the region of interest is set to before a model sees it."""
@@ -23,9 +25,10 @@ class PartScores(NamedTuple):
     """Anomaly scores of photographs; higher is more anomalous."""
 
     image: Float[np.ndarray, " n"]
-    """One raw score an image, in the recipe's own unit."""
+    """One score an image, in the recipe's own unit, or in that of the map where it is pooled from it."""
     map: list[np.ndarray]
-    """One score a pixel of each photograph, float32 `[h, w]` at the photograph's own size."""
+    """One score a pixel of each photograph, float32 `[h, w]` at the photograph's own size; in deviations above the
+    usual where the part is calibrated."""
 
 
 def sees_windows(recipe: Recipe) -> bool:
@@ -33,15 +36,23 @@ def sees_windows(recipe: Recipe) -> bool:
     return recipe.model == "patch_vae" or not compares_positions(recipe)
 
 
-def score_batch(
+class Seen(NamedTuple):
+    """What a detector says of photographs of one size, before it is brought into their own pixels."""
+
+    image: Float[np.ndarray, " n"]
+    map: Float[np.ndarray, "n height width"]
+    geometries: list[Geometry]
+    inside: Bool[np.ndarray, "h w"] | None
+    """The region of interest in the photographs' pixels."""
+
+
+def look(
     detector: Detector,
     preparation: Preparation,
     roi: Bool[np.ndarray, "rows columns"] | None,
     batch: Sequence[Float[np.ndarray, "h w c"]],
-) -> PartScores:
-    """Score photographs of one size at once: scores [n] and maps [h, w].
-
-    Outside the region of interest nothing is seen and nothing counts; the map has its lowest score there.
+) -> Seen:
+    """Scores [n] and maps [n, height, width] of photographs [h, w, c] of one size, at the size of the model's input.
 
     Raises:
         InputError: sizes differ, or the model cannot score this one.
@@ -51,14 +62,45 @@ def score_batch(
     if len({image.shape for image, _ in prepared}) != 1:
         raise InputError("photographs of one batch must have one size; Part.score takes mixed ones")
     scores = detector.score(np.stack([image for image, _ in prepared]))
-    maps = [restore(found, geometry) for found, (_, geometry) in zip(scores.map, prepared, strict=True)]
+    return Seen(scores.image, scores.map, [geometry for _, geometry in prepared], inside)
+
+
+def judge(recipe: Recipe, seen: Seen, calibrated: Float[np.ndarray, "n height width"] | None) -> PartScores:
+    """Scores [n] and maps [h, w] in the photographs' own pixels; `calibrated` maps, where given, in place of the raw.
+
+    Outside the region of interest nothing is seen and nothing counts; the map has its lowest score there. The score of
+    a model of windows is pooled from the calibrated map, or from what is inside the region.
+    """
+    inside, image = seen.inside, seen.image
+    found = seen.map if calibrated is None else calibrated
+    maps = [restore(one, geometry) for one, geometry in zip(found, seen.geometries, strict=True)]
+    # A fusion adds image scores; the pool of the added maps tells less.
+    pooled = calibrated is not None and not isinstance(recipe, FusionRecipe)
+    if sees_windows(recipe) and (pooled or inside is not None):
+        counted = found if inside is None else np.stack([one[inside][None] for one in maps])
+        image = np.array(POOLS[recipe.pool](counted), np.float32)
     if inside is None:
-        return PartScores(scores.image, maps)
-    image = scores.image
-    if sees_windows(detector.recipe):
-        pool = POOLS[detector.recipe.pool]
-        image = np.array([pool(found[inside][None, None])[0] for found in maps], np.float32)
-    return PartScores(image, [np.where(inside, found, found[inside].min()) for found in maps])
+        return PartScores(image, maps)
+    return PartScores(image, [np.where(inside, one, one[inside].min()) for one in maps])
+
+
+def calibrated_maps(maps: Float[np.ndarray, "n h w"], usual: Usual) -> Float[np.ndarray, "n h w"]:
+    """Maps [n, h, w] in deviations above the usual: of their position, or of all where the size is another."""
+    if maps.shape[1:] != usual.mean.shape:
+        usual = Usual(*(jnp.full(maps.shape[1:], jnp.mean(each)) for each in usual))
+    return np.asarray(unusualness(maps, usual))
+
+
+def score_batch(
+    detector: Detector,
+    preparation: Preparation,
+    roi: Bool[np.ndarray, "rows columns"] | None,
+    usual: Usual | None,
+    batch: Sequence[Float[np.ndarray, "h w c"]],
+) -> PartScores:
+    """Score photographs [h, w, c] of one size at once: `look`, then `judge`, by what is usual where that is given."""
+    seen = look(detector, preparation, roi, batch)
+    return judge(detector.recipe, seen, None if usual is None else calibrated_maps(seen.map, usual))
 
 
 def hide(pixels: Float[np.ndarray, "h w c"], inside: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w c"]:

@@ -25,17 +25,23 @@ def regions_of(mask):
     return regions
 
 
-def pro_curve(masks, maps):
-    """Points (false-positive rate, mean overlap, threshold), from the highest threshold down."""
-    good = [
+def pro_curve(masks, maps, inside):
+    """Points (false-positive rate, mean overlap, threshold), from the highest threshold down, of the pixels inside."""
+    counted = {
         (i, y, x)
-        for i, mask in enumerate(masks)
+        for i, mask in enumerate(inside)
         for y, row in enumerate(mask)
-        for x, defect in enumerate(row)
-        if not defect
+        for x, counts in enumerate(row)
+        if counts
+    }
+    good = [(i, y, x) for i, y, x in counted if not masks[i][y][x]]
+    regions = [
+        [(i, y, x) for y, x in region if (i, y, x) in counted]
+        for i, mask in enumerate(masks)
+        for region in regions_of(mask)
     ]
-    regions = [[(i, y, x) for y, x in region] for i, mask in enumerate(masks) for region in regions_of(mask)]
-    scores = {float(score) for image in maps for row in image for score in row}
+    regions = [region for region in regions if region]
+    scores = {float(maps[i][y][x]) for i, y, x in counted}
     points = [(0.0, 0.0, float("inf"))]
     for threshold in sorted(scores, reverse=True):
         rate = sum(maps[i][y][x] >= threshold for i, y, x in good) / len(good)
@@ -44,9 +50,9 @@ def pro_curve(masks, maps):
     return points
 
 
-def aupro(masks, maps, limit):
+def aupro(masks, maps, inside, limit):
     """Trapezoid by trapezoid up to the limit; the one that crosses it is cut there."""
-    points = pro_curve(masks, maps)
+    points = pro_curve(masks, maps, inside)
     area = 0.0
     for (rate, overlap, _), (next_rate, next_overlap, _) in itertools.pairwise(points):
         if rate >= limit or next_rate == rate:
