@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
-from jaxad._check import InputError
+from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
 from jaxad.detector import PART, Detector, from_contents
 from jaxad.part.reading import photographs, same_size_batches
@@ -155,29 +156,62 @@ def load_part(path: str | os.PathLike[str]) -> Part:
     if stored is None:
         raise InputError(f"bundle {str(path)!r} holds a detector alone and no part; make one with `jaxad fit`")
     try:
-        return _from_document(detector, stored, arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        words = str(error) if isinstance(error, InputError) else repr(error)
+        found = msgspec.convert(stored, _Stored)
+        raise_problems(_misfits(arrays))
+        return _from_document(detector, found, arrays)
+    except (KeyError, ValueError) as error:  # the second is what InputError and ValidationError are
+        words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
             f"bundle {str(path)!r} holds a part that this jaxad cannot read ({words}); fit it again"
         ) from None
 
 
-def _from_document(detector: Detector, stored: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Part:
-    preparation, threshold = dict(stored["preparation"]), dict(stored["threshold"])
-    low, high = stored["colour_limits"]
+class _Stored(msgspec.Struct):
+    """The JSON of a part."""
+
+    preparation: Preparation
+    threshold: Threshold
+    rate: float
+    colour_limits: tuple[float, float]
+    pixel_limit: float
+    provenance: dict[str, Any]
+
+
+AXES_AND_KIND = {"normal_scores": "1f", "golden_scores": "1f", "roi": "2b", "usual/mean": "2f", "usual/deviation": "2f"}
+
+
+def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """What is wrong with the arrays of a part."""
+    found = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
+    shapes = {found[name].shape for name in ("usual/mean", "usual/deviation") if name in found}
+    return [
+        *(
+            f"array {name} has {found[name].ndim} axes of {found[name].dtype}"
+            for name, wanted in AXES_AND_KIND.items()
+            if name in found and f"{found[name].ndim}{found[name].dtype.kind}" != wanted
+        ),
+        *(
+            f"array {name} is no photograph"
+            for name, array in found.items()
+            if name.startswith("golden/") and not (array.ndim in (2, 3) and array.size and array.dtype.kind in "uf")
+        ),
+        *(["what is usual has no single size"] if len(shapes) > 1 else []),
+    ]
+
+
+def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.ndarray]) -> Part:
     golden_scores = arrays[f"{PART}golden_scores"]
     return Part(
         detector=detector,
-        preparation=Preparation(**{**preparation, "box": tuple(preparation["box"])}),
-        threshold=Threshold(**{**threshold, "interval": tuple(threshold["interval"])}),
-        rate=stored["rate"],
+        preparation=stored.preparation,
+        threshold=stored.threshold,
+        rate=stored.rate,
         normal_scores=arrays[f"{PART}normal_scores"],
-        colour_limits=(low, high),
-        pixel_limit=stored["pixel_limit"],
+        colour_limits=stored.colour_limits,
+        pixel_limit=stored.pixel_limit,
         golden=tuple(arrays[f"{PART}golden/{index}"] for index in range(len(golden_scores))),
         golden_scores=golden_scores,
-        provenance=stored["provenance"],
+        provenance=stored.provenance,
         roi=arrays.get(f"{PART}roi"),
         usual=_usual(arrays),
     )
