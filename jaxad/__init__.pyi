@@ -5,6 +5,7 @@ from . import (
     datasets,
     defects,
     detector,
+    estimator,
     features,
     folders,
     heatmaps,
@@ -26,12 +27,14 @@ from . import (
 )
 from ._check import InputError
 from .detector import Detector, Scores, fit, fit_members, load
+from .estimator import AnomalyDetector
 from .part import Part, PartScores, load_part
 from .recipes import RECIPES
 from .training import DivergedError, History
 
 __all__ = [
     "RECIPES",
+    "AnomalyDetector",
     "Detector",
     "DivergedError",
     "History",
@@ -45,6 +48,7 @@ __all__ = [
     "datasets",
     "defects",
     "detector",
+    "estimator",
     "features",
     "fit",
     "fit_members",

@@ -10,6 +10,7 @@ The SHA-256 of manifest.json is the archive's comment. Names of arrays live in t
 file paths. The same content gives the same bytes.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -18,7 +19,8 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,24 +56,21 @@ def write(path: str | os.PathLike[str], arrays: NamedArrays, document: Mapping[s
     Raises InputError, listing all problems, on arrays of other dtypes and on document entries that JSON cannot hold
     (NaN and infinity included), and where the file cannot be written.
     """
-    values = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
-    raise_problems([*_array_problems(values), *_json_problems(document, "document")])
-    members = {DOCUMENT: _encode(document)}
-    rows = []
-    for i, (name, value) in enumerate(values.items()):
-        members[f"arrays/{i}.npy"] = _to_npy(value)
-        rows.append({"name": name, "member": f"arrays/{i}.npy", "dtype": _name(value), "shape": list(value.shape)})
-    sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in members.items()}
-    manifest = _encode({"format": FORMAT, "version": VERSION, "members": sums, "arrays": rows})
+    members = _members(arrays, document)
     try:
-        with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
-            archive.comment = _sha256(manifest).encode()
-            for name, data in {MANIFEST: manifest, **members}.items():
-                archive.writestr(_entry(name), data)
+        with replacing(path) as beside:
+            _write_archive(beside, members)
     except OSError as error:
         raise InputError(
             f"bundle {str(path)!r} cannot be written: {error.strerror or error}; choose another place"
         ) from None
+
+
+def pack(arrays: NamedArrays, document: Mapping[str, JSON]) -> bytes:
+    """The bytes that `write` would put into a file; arrays of any shapes `[...]`, errors as there."""
+    file = io.BytesIO()
+    _write_archive(file, _members(arrays, document))
+    return file.getvalue()
 
 
 def read(
@@ -83,22 +82,52 @@ def read(
     or of a newer format version. Sizes are compared before anything is allocated, so a file cannot ask for more
     memory than about twice its own size.
     """
-    where = f"bundle {str(path)!r}"
+    with _named(f"bundle {str(path)!r}"), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise InputError(f"holds {size} bytes, more than max_bytes={max_bytes}; raise the limit if you trust it")
+        with zipfile.ZipFile(file) as archive:
+            return _read_archive(archive, size)
+
+
+def unpack(data: bytes) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
+    """Read what `pack` made: the arrays by name, bit for bit, and the document; errors as for `read`."""
+    with _named("bundle in memory"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return _read_archive(archive, len(data))
+
+
+@contextlib.contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Whatever reading raises, as one sentence about the bundle."""
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > max_bytes:
-                raise InputError(
-                    f"holds {size} bytes, more than max_bytes={max_bytes}; raise the limit if you trust it"
-                )
-            with zipfile.ZipFile(file) as archive:
-                return _read_archive(archive, size)
+        yield
     except InputError as error:
         raise InputError(f"{where} {error}") from None
     except OSError as error:
         raise InputError(f"{where} cannot be read: {error.strerror or error}") from None
     except UNREADABLE as error:
         raise InputError(f"{where} is not a jaxad bundle, or it is damaged ({error}); write it again") from None
+
+
+def _members(arrays: NamedArrays, document: Mapping[str, JSON]) -> dict[str, bytes]:
+    """The files of the archive in their order."""
+    values = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    raise_problems([*_array_problems(values), *_json_problems(document, "document")])
+    members = {DOCUMENT: _encode(document)}
+    rows = []
+    for i, (name, value) in enumerate(values.items()):
+        members[f"arrays/{i}.npy"] = _to_npy(value)
+        rows.append({"name": name, "member": f"arrays/{i}.npy", "dtype": _name(value), "shape": list(value.shape)})
+    sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in members.items()}
+    manifest = _encode({"format": FORMAT, "version": VERSION, "members": sums, "arrays": rows})
+    return {MANIFEST: manifest, **members}
+
+
+def _write_archive(file: Path | io.BytesIO, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = _sha256(members[MANIFEST]).encode()
+        for name, data in members.items():
+            archive.writestr(_entry(name), data)
 
 
 def _read_archive(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:

@@ -2,7 +2,8 @@
 
 Looked at are the functions, classes and methods whose names have no leading underscore, in every module of every
 room whose name has none. So constructors and `__call__` are exempt: a dataclass or a flax module lists its fields.
-The command line's functions are exempt from the keyword-only rule, for typer calls them, never a user.
+The command line's functions are exempt from the keyword-only rule, for typer calls them, never a user; so are the
+estimator's methods, for scikit-learn calls `fit(X, y)`.
 """
 
 import ast
@@ -69,7 +70,9 @@ def positional_defaults(tree: Path) -> list[str]:
     return [
         f"{public.place}: a parameter with a default is keyword-only"
         for public in public_names(tree)
-        if public.room != "cli" and not isinstance(public.node, ast.ClassDef) and public.node.args.defaults
+        if public.room not in {"cli", "estimator"}
+        and not isinstance(public.node, ast.ClassDef)
+        and public.node.args.defaults
     ]
 
 

@@ -50,6 +50,11 @@ def test_what_was_written_is_read_bit_for_bit(tmp_path, values, document):
     found, text = bundle.read(tmp_path / "b")
     need_equal(found, values)
     assert text == document
+    data = bundle.pack(values, document)
+    assert data == (tmp_path / "b").read_bytes()
+    found, text = bundle.unpack(data)
+    need_equal(found, values)
+    assert text == document
 
 
 @pytest.mark.parametrize(
@@ -227,6 +232,13 @@ def test_every_truncation_is_refused(tmp_path, good):
         (tmp_path / "b").write_bytes(good[:keep])
         with pytest.raises(InputError):
             bundle.read(tmp_path / "b")
+
+
+def test_damaged_bytes_in_memory_are_refused():
+    data = bundle.pack({"a": np.arange(3.0)}, {})
+    for damaged in (data[:40], data[:-1], data.replace(np.float64(2).tobytes(), np.float64(4).tobytes())):
+        with pytest.raises(InputError, match="bundle in memory is .*damaged.*; write it again"):
+            bundle.unpack(damaged)
 
 
 def test_every_changed_byte_is_refused_or_harmless(tmp_path, good):

@@ -60,15 +60,14 @@ def test_neighbours_are_those_of_scikit_learn(chunk, monkeypatch):
     distances, places = nearest(bank, TEST, count=3)
     expected, where = sklearn.neighbors.NearestNeighbors(n_neighbors=3, algorithm="brute").fit(bank).kneighbors(TEST)
     np.testing.assert_array_equal(places, where)
-    np.testing.assert_allclose(distances, expected, rtol=1e-3)
+    np.testing.assert_allclose(distances, expected, rtol=1e-6)
     jax.clear_caches()
 
 
 def test_a_row_of_the_bank_is_its_own_neighbour():
     distances, places = nearest(TRAIN, TRAIN, count=1)
     np.testing.assert_array_equal(places[:, 0], np.arange(len(TRAIN)))
-    # Of numbers near 100 the squares differ by their rounding.
-    np.testing.assert_allclose(distances, 0, atol=0.05)
+    np.testing.assert_array_equal(distances, 0)
 
 
 @pytest.mark.parametrize(

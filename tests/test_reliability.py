@@ -1,0 +1,31 @@
+"""docs/reliability.md names a test for each promise, and each test is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def unkept(page: str) -> list[str]:
+    """Rows of the page's table without a test that exists."""
+    promises = [row for row in page.splitlines() if row.startswith("| ")][1:]
+    assert promises
+    problems = []
+    for row in promises:
+        found = re.fullmatch(r"\| .+ \| `(tests/\w+\.py)::(test_\w+)` \|", row)
+        file = ROOT / found[1] if found else ROOT
+        if not (found and file.is_file() and f"def {found[2]}(" in file.read_text()):
+            problems.append(row)
+    return problems
+
+
+def test_every_promise_has_its_test() -> None:
+    assert unkept((ROOT / "docs" / "reliability.md").read_text()) == []
+
+
+@pytest.mark.parametrize("test", ["", "`tests/none.py::test_a`", "`tests/test_reliability.py::test_none`"])
+def test_a_promise_without_a_test_is_noticed(test: str) -> None:
+    row = f"| It holds. | {test} |"
+    assert unkept(f"| promise | test |\n|---|---|\n{row}\n") == [row]
