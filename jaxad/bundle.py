@@ -101,6 +101,15 @@ def read(
         raise InputError(f"{where} is not a jaxad bundle, or it is damaged ({error}); write it again") from None
 
 
+def fingerprint(arrays: NamedArrays, document: Mapping[str, JSON]) -> str:
+    """SHA-256 of named arrays of any shapes `[...]` and a document: the same content has the same one."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
 def _read_archive(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
     entries = archive.infolist()
     by_name = {entry.filename: entry for entry in entries}
