@@ -1,6 +1,7 @@
 from . import (
     bundle,
     calibration,
+    checkpoints,
     convert,
     datasets,
     defects,
@@ -41,6 +42,7 @@ __all__ = [
     "Scores",
     "bundle",
     "calibration",
+    "checkpoints",
     "convert",
     "datasets",
     "defects",
