@@ -225,6 +225,14 @@ def test_damage_is_found_and_the_one_before_goes_on(damage, two, tmp_path):
     assert taken.count(1) >= 2
 
 
+def test_an_altered_report_is_found(two):
+    """It is still JSON, so the checksum alone can tell."""
+    record = two.folder / "2" / "record" / "metadata"
+    record.write_bytes(record.read_bytes().replace(b'"epochs": 2', b'"epochs": 3'))
+    with pytest.warns(UserWarning, match=r"the checkpoint of epoch 2 .* was damaged \(its checksum does not match\)"):
+        assert newest(two, TREE)[1] == {"epochs": 1}
+
+
 def test_all_damaged_is_refused_and_nothing_removed(two):
     for path in two.folder.rglob("record/metadata"):
         flip(path)
