@@ -1,6 +1,7 @@
 from . import (
     bundle,
     calibration,
+    checkpoints,
     convert,
     datasets,
     defects,
@@ -44,6 +45,7 @@ __all__ = [
     "Scores",
     "bundle",
     "calibration",
+    "checkpoints",
     "convert",
     "datasets",
     "defects",

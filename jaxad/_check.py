@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,16 @@ def name_some(words: Sequence[str], *, most: int = 10) -> str:
     'a, b and 1 more'
     """
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
+
+
+def name_changes(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What two descriptions of one thing do not agree on, each in words.
+
+    >>> name_changes({"epochs": 3, "seed": 0}, {"epochs": 5, "seed": 0})
+    ['epochs was 3 and is now 5']
+    """
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return [f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in names]
 
 
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:
@@ -100,17 +110,17 @@ def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int
     raise_problems(problems)
 
 
-def need_output_folder(path: str | os.PathLike[str]) -> Path:
+def need_output_folder(path: str | os.PathLike[str], *, what: str = "output folder", option: str = "--out") -> Path:
     """Make the folder if need be and return it; refuse one that cannot be written."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"output folder {str(folder)!r} cannot be made: {error.strerror}; choose another with --out"
+            f"{what} {str(folder)!r} cannot be made: {error.strerror}; choose another with {option}"
         ) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"output folder {str(folder)!r} cannot be written; choose another with --out")
+        raise InputError(f"{what} {str(folder)!r} cannot be written; choose another with {option}")
     return folder
 
 

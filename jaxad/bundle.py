@@ -109,6 +109,15 @@ def _named(where: str) -> Iterator[None]:
         raise InputError(f"{where} is not a jaxad bundle, or it is damaged ({error}); write it again") from None
 
 
+def fingerprint(arrays: NamedArrays, document: Mapping[str, JSON]) -> str:
+    """SHA-256 of named arrays of any shapes `[...]` and a document: the same content has the same one."""
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
+
+
 def _members(arrays: NamedArrays, document: Mapping[str, JSON]) -> dict[str, bytes]:
     """The files of the archive in their order."""
     values = {name: np.asarray(arrays[name]) for name in sorted(arrays)}

@@ -80,7 +80,8 @@ def fit(
     extra_batch: ExtraBatch | None = None,
     monitor: Callable[[State], Terms] | None = None,
     on_epoch: OnEpoch | None = None,
-    on_state: Callable[[int, State], None] | None = None,
+    on_state: Callable[[int, State, History], None] | None = None,
+    so_far: History | None = None,
 ) -> tuple[State, History]:
     """Train until `epochs` epochs are complete; the same key gives the same bits.
 
@@ -103,7 +104,8 @@ def fit(
         extra_batch: `[b, h, w, c]` for one more update after every epoch.
         monitor: what else to report of the state after every epoch, such as the loss on other images.
         on_epoch: called on the host with the epochs done and that epoch's terms, averaged over members.
-        on_state: called on the host with the epochs done and the state.
+        on_state: called on the host with the epochs done, the state and the history up to it.
+        so_far: the history of the epochs that `state` has behind it; the new one goes on from there.
 
     Returns:
         The new state, and the history with the mean of `loss` and of every term per epoch.
@@ -129,12 +131,12 @@ def fit(
     compiled = jax.jit(epoch).lower(*arguments).compile()
     compile_seconds = time.perf_counter() - began
 
-    rows: list[dict[str, np.ndarray]] = []
+    rows, earlier = (_rows(so_far), so_far.seconds) if so_far else ([], 0.0)
     began = time.perf_counter()
 
     def history() -> History:
         terms = {name: np.asarray([row[name] for row in rows], np.float32) for name in (rows[0] if rows else {})}
-        return History(terms, compile_seconds, time.perf_counter() - began)
+        return History(terms, compile_seconds, earlier + time.perf_counter() - began)
 
     updates = steps + (extra_batch is not None)
     for done in range(int(np.max(state.step)) // updates, epochs):
@@ -155,7 +157,7 @@ def fit(
         if on_epoch is not None:
             on_epoch(done + 1, {name: float(np.mean(value)) for name, value in row.items()})
         if on_state is not None:
-            on_state(done + 1, state)
+            on_state(done + 1, state, history())
     return state, history()
 
 
@@ -199,6 +201,12 @@ def make_epoch(
         return state, terms
 
     return epoch
+
+
+def _rows(history: History) -> list[dict[str, np.ndarray]]:
+    """The terms of each epoch, every one still an array."""
+    epochs = len(next(iter(history.terms.values()), ()))
+    return [{name: values[done, ...] for name, values in history.terms.items()} for done in range(epochs)]
 
 
 def _all_finite(params: PyTree) -> bool:

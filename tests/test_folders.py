@@ -436,10 +436,10 @@ def test_a_run_is_not_overwritten(made: Part, scored: tuple[Path, dict], root: P
     before = tree_of(scored[0])
     with pytest.raises(InputError, match="holds a run already"):
         score_folder(made, root, scored[0])
-    with pytest.raises(InputError, match="another threshold and maps"):
+    with pytest.raises(InputError, match="another run: threshold was .*, maps was"):
         score_folder(made, root, scored[0], threshold=3.0, resume=True)
     other = dataclasses.replace(made, rate=0.3)
-    with pytest.raises(InputError, match="another part"):
+    with pytest.raises(InputError, match="another run: part was"):
         score_folder(other, root, scored[0], maps="png", resume=True)
     assert tree_of(scored[0]) == before
 

@@ -70,6 +70,9 @@ def test_resumed_is_uninterrupted(whole, two_epochs):
     same, nothing = train(state=resumed)
     assert_same(same, resumed)
     assert nothing.terms == {}
+    _, history = train(state=first, so_far=start_of_history)
+    assert_same(history.terms, whole[1].terms)
+    assert history.seconds > start_of_history.seconds
 
 
 def test_line_reaches_its_closed_form():
@@ -216,12 +219,14 @@ def test_monitor_and_on_state_see_the_state_after_the_epoch(whole):
     told = []
     state, history = train(
         monitor=lambda state: {"slope": state.params["slope"]},
-        on_state=lambda done, state: told.append((done, state)),
+        on_state=lambda done, state, history: told.append((done, state, history)),
         extra_batch=None,
     )
-    assert [done for done, _ in told] == [1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(history.terms["slope"], [state.params["slope"] for _, state in told])
+    assert [done for done, *_ in told] == [1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(history.terms["slope"], [state.params["slope"] for _, state, _ in told])
     assert_same(told[-1][1], state)
+    for done, _, so_far in told:
+        assert_same(so_far.terms, {name: values[:done] for name, values in history.terms.items()})
     # Watching changes nothing.
     assert_same(state, whole[0])
     assert set(history.terms) == {"loss", "mean_x", "slope"}

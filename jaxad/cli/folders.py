@@ -56,6 +56,9 @@ def fit(
     fpr: Annotated[float, typer.Option(help="False-positive rate to aim at.")] = 0.01,
     roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is above zero.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder to keep what training has reached in.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     settings: Settings = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -82,6 +85,9 @@ def fit(
             rate=fpr,
             roi=roi,
             seed=seed,
+            checkpoints=checkpoints,
+            every=every,
+            resume=resume,
             on_epoch=on_epoch,
         )
     warn(done["warnings"])

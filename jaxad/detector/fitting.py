@@ -1,6 +1,7 @@
 """Fitting: normal images in, a trained detector out."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,6 +13,7 @@ from jaxtyping import PyTree
 from jaxad._check import InputError, need_at_least, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
+from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import FEWEST, count_held_out
 from jaxad.detector.choosing import choose
 from jaxad.detector.detector import Detector
@@ -33,6 +35,9 @@ def fit(
     extra_batch: ExtraBatch | None = None,
     on_epoch: OnEpoch | None = None,
     on_detector: Callable[[int, Detector], None] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    every: int = 1,
+    resume: bool = False,
 ) -> tuple[Detector, History]:
     """Train a detector on normal images.
 
@@ -44,6 +49,12 @@ def fit(
         extra_batch: images `[b, h, w, c]` for one more update after every epoch.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
         on_detector: called with the epochs done and the detector as it is then; never for a fusion.
+        checkpoints: a folder to keep the newest two states of the training in, so that the same call with `resume`
+            goes on from there and ends in the same bits. Each trained part of a fusion has a subfolder of its name;
+            what has a closed form is fitted again.
+        every: epochs between two checkpoints.
+        resume: go on with what the folder holds, or start where it is empty; the calls for each epoch tell of the
+            new ones only.
 
     Returns:
         The detector and the history of its training, whose terms are empty where the model has a closed form. The
@@ -51,10 +62,12 @@ def fit(
 
     Raises:
         InputError: images that cannot be used (see `Detector.score`), a recipe that names an unknown
-            loss, score or pool, or images to watch by a model that sees windows.
+            loss, score or pool, images to watch by a model that sees windows, or checkpoints that cannot be written,
+            hold another training, or hold one that is not to be resumed.
         FitDivergedError: the loss is no longer finite; it carries the detector of the last good epoch.
     """
-    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector))
+    kept = open_checkpoints(checkpoints, every=every, resume=resume)
+    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept)
     detectors, history = _fit(key[None], recipe, images, extras)
     return detectors[0], history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
 
@@ -69,6 +82,9 @@ def fit_members(
     extra_batch: ExtraBatch | None = None,
     on_epoch: OnEpoch | None = None,
     on_detector: Callable[[int, Detector], None] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    every: int = 1,
+    resume: bool = False,
 ) -> tuple[list[Detector], History]:
     """Train `count` detectors that differ in their random choices only, in one compiled program.
 
@@ -76,7 +92,8 @@ def fit_members(
     called with the first detector.
     """
     need_at_least(count, 1, what="count")
-    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector))
+    kept = open_checkpoints(checkpoints, every=every, resume=resume)
+    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept)
     return _fit(jax.random.split(key, count), recipe, images, extras)
 
 
@@ -114,7 +131,8 @@ def _fit_parts(
     terms, compile_seconds, seconds = {}, 0.0, 0.0
     for i, part in enumerate(system.recipe.parts):
         part_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, i)
-        fitted, history = _fit(part_keys, part, images, Extras(on_epoch=extras.on_epoch))
+        kept = extras.checkpoints and extras.checkpoints.part(part.name)
+        fitted, history = _fit(part_keys, part, images, Extras(on_epoch=extras.on_epoch, checkpoints=kept))
         for member, detector in zip(members, fitted, strict=True):
             scores = detector.score(held)
             units = {"image": fit_unit(scores.image)._asdict(), "map": fit_unit(scores.map)._asdict()}

@@ -14,8 +14,10 @@ from jaxtyping import Array, Float, PyTree
 from jaxad import losses, one_class_svm, training
 from jaxad._check import InputError
 from jaxad._types import Images, PRNGKey, PRNGKeys
+from jaxad.checkpoints import Checkpoints
 from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.detector import Detector
+from jaxad.detector.resuming import Journal, describe_training
 from jaxad.detector.system import System
 from jaxad.recipes import Recipe
 from jaxad.training import DivergedError, ExtraBatch, History, OnEpoch, State
@@ -31,6 +33,7 @@ class Extras(NamedTuple):
     extra_batch: ExtraBatch | None = None
     on_epoch: OnEpoch | None = None
     on_detectors: Callable[[int, list[Detector]], None] | None = None
+    checkpoints: Checkpoints | None = None
 
 
 class FitDivergedError(DivergedError):
@@ -66,7 +69,13 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
         stacked = jax.tree.map(lambda leaf: leaf[None], state) if single else state
         return [_detector(system, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in range(len(keys))]
 
-    def on_state(done: int, now: State) -> None:
+    journal = _journal(keys, system, images, extras)
+    resumed = journal and journal.newest(state)
+    state, so_far = resumed or (state, None)
+
+    def on_state(done: int, now: State, history: History) -> None:
+        if journal is not None:
+            journal.save(done, now, history)
         if extras.on_detectors is not None:
             extras.on_detectors(done, detectors(now))
 
@@ -83,6 +92,7 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
             monitor=_monitor(system, extras.watched) if extras.watched else None,
             on_epoch=extras.on_epoch,
             on_state=on_state,
+            so_far=so_far,
         )
     except DivergedError as error:
         message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
@@ -90,6 +100,16 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
     if single:
         history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
     return detectors(state), history
+
+
+def _journal(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> Journal | None:
+    if extras.checkpoints is None:
+        return None
+    arrays = {"images": images} | {f"watched {name}": values for name, values in (extras.watched or {}).items()}
+    if extras.extra_batch is not None:
+        arrays["extra batch"] = extras.extra_batch
+    training = describe_training(keys, system.recipe, arrays)
+    return Journal(extras.checkpoints, training, system.recipe.epochs)
 
 
 def _examples(system: System, keys: PRNGKeys, images: Images) -> Array:

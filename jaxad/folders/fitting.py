@@ -5,6 +5,7 @@ import importlib.metadata
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
+from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import FEWEST, Header, UnreadableError, count_held_out, read_header, read_mask, survey
 from jaxad.detector import compares_positions, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
@@ -57,6 +59,9 @@ def fit_folder(
     roi: str | os.PathLike[str] | None = None,
     seed: int = 0,
     epochs: int | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    every: int = 1,
+    resume: bool = False,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
@@ -81,6 +86,9 @@ def fit_folder(
         roi: a mask file: only where it is above zero are images looked at.
         seed: of the held-out images, weights and crops; the same one gives the same bits.
         epochs: instead of the recipe's own.
+        checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
+        every: epochs between two checkpoints.
+        resume: go on with what the folder of checkpoints holds.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
         on_step: called with "reading" or "judging", the photographs done and how many there are.
 
@@ -94,6 +102,7 @@ def fit_folder(
     """
     began = time.perf_counter()
     _need_options(holdout, rate, seed)
+    open_checkpoints(checkpoints, every=every, resume=resume)
     inside = _read_roi(roi)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
@@ -110,7 +119,17 @@ def fit_folder(
     training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
     seconds = {"read": time.perf_counter() - began}
     whole = len(tiles) == len(split.train) and inside is None
-    detector, history = fit(jax.random.key(seed), _possible(recipe, whole), training.images, on_epoch=on_epoch)
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        detector, history = fit(
+            jax.random.key(seed),
+            _possible(recipe, whole),
+            training.images,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            every=every,
+            resume=resume,
+        )
     if preparation.mode == "native" and compares_positions(detector.recipe):
         # Photographs of another size can still be fitted in.
         preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
@@ -153,6 +172,7 @@ def fit_folder(
         "pixel_limit": made.pixel_limit,
         "seconds": seconds,
         "warnings": [
+            *(str(doubt.message) for doubt in doubts),
             *_warnings(made, headers.values(), left_out=len(left_out)),
             *find_faults(detector, training.images[:LOOKED_AT]),
             *_blindness(made, {path: split.held_out[path] for path in held.paths}, seed),

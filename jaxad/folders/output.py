@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from jaxad._check import InputError, need_output_folder
+from jaxad._check import InputError, name_changes, need_output_folder
 from jaxad._files import replacing
 from jaxad.folders.regions import Region
 from jaxad.report.folder import COLUMNS
@@ -128,12 +128,10 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
             f"output folder {str(folder)!r} holds no run that can go on: its {STARTED} is missing or damaged; "
             "choose another folder"
         ) from None
-    changed = [name for name in started if before.get(name) != started[name]]
-    if changed:
+    changes = name_changes(before, started)
+    if changes:
         raise InputError(
-            f"output folder {str(folder)!r} holds a run with another {' and '.join(changed)}: "
-            + ", ".join(f"{name} was {before.get(name)!r} and is now {started[name]!r}" for name in changed)
-            + "; choose another folder"
+            f"output folder {str(folder)!r} holds another run: {', '.join(changes)}; choose another folder"
         )
     return _whole_rows(folder / "results.csv", COLUMNS)
 

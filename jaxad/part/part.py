@@ -4,8 +4,6 @@ A score is one number an image, higher is more anomalous; a map has one a pixel 
 """
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -109,12 +107,7 @@ class Part:
 
     def fingerprint(self) -> str:
         """SHA-256 of all that is in the part: two parts with the same one judge alike."""
-        arrays, document = self._contents()
-        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-        for name in sorted(arrays):
-            digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
-        return digest.hexdigest()
+        return bundle.fingerprint(*self._contents())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the part to one file, which `load_part` reads; `jaxad.load` reads the detector in it.
