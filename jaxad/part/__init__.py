@@ -2,9 +2,10 @@
 
 from jaxad.part.part import Part, load_part
 from jaxad.part.reading import photographs, same_size_batches
-from jaxad.part.scoring import PartScores, hide, region_at, score_batch, sees_windows
+from jaxad.part.scoring import HIDDEN, PartScores, hide, region_at, score_batch, sees_windows
 
 __all__ = [
+    "HIDDEN",
     "Part",
     "PartScores",
     "hide",
