@@ -22,7 +22,7 @@ from jaxad.export.computation import make_computation
 from jaxad.export.to_onnx import in_plain_operations
 from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
 from jaxad.preparation import Preparation
-from tests.photograph_folder import QUICK, WHOLE, photograph, save
+from tests.photograph_folder import QUICK, photograph, save
 from tests.test_cli import jaxad as command
 from tests.test_cli import need_refusal
 from tests.test_part import make_part
@@ -51,7 +51,9 @@ def need(to: str) -> None:
 @pytest.fixture(scope="module")
 def whole(compile_fast: None) -> part.Part:
     """A part of whole images."""
-    return make_part(WHOLE, Preparation(1, "letterbox", box=(32, 40)))
+    return make_part(
+        dataclasses.replace(RECIPES["pixel-components"], count=2), Preparation(1, "letterbox", box=(32, 40))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,8 @@ from jaxad.export.to_stablehlo import PLATFORMS, to_stablehlo
 from jaxad.part import Part, load_part
 
 TOLERANCE = 1e-5
-"""Difference of scores that is let pass, in units of the largest score among the images compared by."""
+"""Relative difference of scores that is let pass."""
+TINY = 1e-12
 MOST_BYTES = 2**31 - 2**20
 """What a file of flatbuffers or of protocol buffers holds."""
 
@@ -48,7 +49,7 @@ FORMATS: Mapping[str, Callable[[Computation], bytes]] = MappingProxyType(
 
 
 class _Checked(NamedTuple):
-    """What the check looked at, and the largest differences, relative to the largest score."""
+    """How many images were compared, and the largest relative differences."""
 
     images: int
     image_difference: float
@@ -69,7 +70,8 @@ def export_model(
     recipe as metadata.
 
     A file is kept only if a new process, without jaxad, reads it and scores as jaxad does: the part's golden images
-    and random ones on CPU, scores and maps within 1e-5 of the largest, and the same decisions.
+    and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores go below zero and are
+    nearer to it than that), maps within 1e-5 of their largest pixel, and decisions must be the same.
 
     Args:
         source: a part, a detector, or the file of either.
@@ -134,21 +136,30 @@ def _check(candidate: Path, to: str, computation: Computation, source: Part | De
         return _Checked(0, 0.0, 0.0)
     with jax.default_device(jax.devices("cpu")[0]):
         image, score_map = computation.expected(images)
-    differences = _difference(found["image"], image), _difference(found["map"], score_map)
-    alone = _difference(found["first"], image[:1], np.abs(image).max())
+    sizes = _sizes(image)
+    differences = (
+        _difference(found["image"], image, sizes),
+        _difference(found["map"], score_map, np.abs(score_map).max(axis=(1, 2), keepdims=True)),
+    )
+    alone = _difference(found["first"], image[:1], sizes[:1])
     # Written so that NaN is refused.
     if not max(*differences, alone) <= TOLERANCE:
         worst = max(*differences, alone)
-        raise _refusal(to, computation, f"scores differ by {worst:.2g} of the largest, more than {TOLERANCE:g}")
+        raise _refusal(to, computation, f"scores differ by {worst:.2g} of their size, more than {TOLERANCE:g}")
     if part and not np.array_equal(found["image"] > part.threshold.value, image > part.threshold.value):
         raise _refusal(to, computation, "it decides otherwise about an image that scores very near the threshold")
     return _Checked(len(images), *differences)
 
 
-def _difference(found: np.ndarray, wanted: np.ndarray, largest: float | None = None) -> float:
+def _sizes(scores: np.ndarray) -> np.ndarray:
+    """What differences are relative to: the scores themselves, or at least their unit where they go below zero."""
+    return np.maximum(np.abs(scores), 1.0 if scores.min() < 0 else 0.0)
+
+
+def _difference(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray) -> float:
     if found.shape != wanted.shape:
         return float("inf")
-    return float(np.abs(found - wanted).max() / ((np.abs(wanted).max() if largest is None else largest) or 1.0))
+    return float((np.abs(found - wanted) / np.maximum(sizes, TINY)).max())
 
 
 def _refusal(to: str, computation: Computation, reason: str) -> InputError:
