@@ -3,18 +3,22 @@
 from jaxad.part.part import Part, load_part
 from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import (
+    HIDDEN,
     PartScores,
     Seen,
     calibrated_maps,
     hide,
     judge,
     look,
+    pools_maps,
     region_at,
     score_batch,
     sees_windows,
+    usual_at,
 )
 
 __all__ = [
+    "HIDDEN",
     "Part",
     "PartScores",
     "Seen",
@@ -24,8 +28,10 @@ __all__ = [
     "load_part",
     "look",
     "photographs",
+    "pools_maps",
     "region_at",
     "same_size_batches",
     "score_batch",
     "sees_windows",
+    "usual_at",
 ]

@@ -36,6 +36,12 @@ def sees_windows(recipe: Recipe) -> bool:
     return recipe.model == "patch_vae" or not compares_positions(recipe)
 
 
+def pools_maps(recipe: Recipe, *, calibrated: bool, within_region: bool) -> bool:
+    """Whether an image's score is pooled from its map anew, after calibration or within a region of interest."""
+    # A fusion adds image scores; the pool of the added maps tells less.
+    return sees_windows(recipe) and (within_region or (calibrated and not isinstance(recipe, FusionRecipe)))
+
+
 class Seen(NamedTuple):
     """What a detector says of photographs of one size, before it is brought into their own pixels."""
 
@@ -74,9 +80,7 @@ def judge(recipe: Recipe, seen: Seen, calibrated: Float[np.ndarray, "n height wi
     inside, image = seen.inside, seen.image
     found = seen.map if calibrated is None else calibrated
     maps = [restore(one, geometry) for one, geometry in zip(found, seen.geometries, strict=True)]
-    # A fusion adds image scores; the pool of the added maps tells less.
-    pooled = calibrated is not None and not isinstance(recipe, FusionRecipe)
-    if sees_windows(recipe) and (pooled or inside is not None):
+    if pools_maps(recipe, calibrated=calibrated is not None, within_region=inside is not None):
         counted = found if inside is None else np.stack([one[inside][None] for one in maps])
         image = np.array(POOLS[recipe.pool](counted), np.float32)
     if inside is None:
@@ -84,11 +88,16 @@ def judge(recipe: Recipe, seen: Seen, calibrated: Float[np.ndarray, "n height wi
     return PartScores(image, [np.where(inside, one, one[inside].min()) for one in maps])
 
 
+def usual_at(usual: Usual, shape: tuple[int, ...]) -> Usual:
+    """What is usual in maps of height and width `shape`: at each position, or over all where the size is another."""
+    if tuple(shape) == usual.mean.shape:
+        return usual
+    return Usual(*(jnp.full(shape, jnp.mean(each)) for each in usual))
+
+
 def calibrated_maps(maps: Float[np.ndarray, "n h w"], usual: Usual) -> Float[np.ndarray, "n h w"]:
-    """Maps [n, h, w] in deviations above the usual: of their position, or of all where the size is another."""
-    if maps.shape[1:] != usual.mean.shape:
-        usual = Usual(*(jnp.full(maps.shape[1:], jnp.mean(each)) for each in usual))
-    return np.asarray(unusualness(maps, usual))
+    """Maps [n, h, w] in deviations above the usual; see `usual_at`."""
+    return np.asarray(unusualness(maps, usual_at(usual, maps.shape[1:])))
 
 
 def score_batch(

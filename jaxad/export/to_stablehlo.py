@@ -1,0 +1,40 @@
+"""StableHLO by `jax.export`: one artefact for CPU, CUDA and TPU."""
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from jaxad._check import InputError
+from jaxad.export.computation import Computation
+from jaxad.part import sees_windows
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def to_stablehlo(computation: Computation) -> bytes:
+    """The serialised computation, of any number of images.
+
+    Raises:
+        InputError: flatbuffers, in which jax serialises, is not installed.
+    """
+    try:
+        import flatbuffers  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "StableHLO is serialised with flatbuffers, which is not installed: pip install 'jaxad[export]'"
+        ) from None
+    return bytes(lower_for_all(computation).serialize())
+
+
+def lower_for_all(computation: Computation) -> export.Exported:
+    """The computation of any number of images, lowered for every one of `PLATFORMS`."""
+    # The windows of one image fill a device, and those of many its memory; whole images are scored side by side.
+    one_by_one = sees_windows(computation.detector.recipe)
+
+    @jax.jit
+    def score(images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.lax.map(computation.score, images) if one_by_one else jax.vmap(computation.score)(images)
+
+    (count,) = export.symbolic_shape("n")
+    images = jax.ShapeDtypeStruct((count, *computation.shape), jnp.uint8)
+    return export.export(score, platforms=PLATFORMS)(images)

@@ -1,0 +1,219 @@
+"""Exported models: they score as jaxad does where jaxad is not, and nothing is kept that does not."""
+
+import ast
+import dataclasses
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import safetensors
+
+import jaxad
+from jaxad import part, recipes
+from jaxad._check import InputError
+from jaxad.detector.systems import make_system
+from jaxad.export import export_model, exporting, running
+from jaxad.export.computation import make_computation
+from jaxad.export.to_onnx import in_plain_operations
+from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
+from jaxad.preparation import Preparation
+from tests.photograph_folder import QUICK, photograph, save
+from tests.test_cli import jaxad as command
+from tests.test_cli import need_refusal
+from tests.test_part import make_part, with_usual
+from tests.test_readme import blocks
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+ROOT = Path(__file__).resolve().parent.parent
+NEEDS = {"stablehlo": ["flatbuffers"], "onnx": ["jax2onnx", "onnxruntime"], "safetensors": []}
+RECIPES = recipes.RECIPES
+KINDS = {
+    "conv_ae": dataclasses.replace(RECIPES["conv-ae"], encoder=((2, 2),), decoder=((2, 2),), latent_dim=2),
+    "dense_ae": dataclasses.replace(RECIPES["dense-ae"], encoder=(4, 2), decoder=(4,)),
+    "patch_vae": dataclasses.replace(QUICK, filters=(2,)),
+    "drawn_defects": dataclasses.replace(RECIPES["drawn-defects"], filters=(2, 2)),
+    "closed_form": dataclasses.replace(RECIPES["surface-gradients"], count=2),
+    "patch_components": dataclasses.replace(RECIPES["patch-components"], scales=((4, 2, 2),), crops=40),
+}
+
+
+def need(to: str) -> None:
+    missing = [name for name in NEEDS[to] if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed: pip install -e '.[export]'")
+
+
+@pytest.fixture(scope="module")
+def whole(compile_fast: None) -> part.Part:
+    """A part of whole images."""
+    return make_part(
+        dataclasses.replace(RECIPES["pixel-components"], count=2), Preparation(1, "letterbox", box=(32, 40))
+    )
+
+
+@pytest.fixture(scope="module")
+def coloured(whole: part.Part) -> part.Part:
+    """A part that sees half of every photograph in grey, from photographs in colour."""
+    roi = np.zeros((32, 40), bool)
+    roi[:, :20] = True
+    windows = make_part(QUICK, Preparation(1), roi)
+    return dataclasses.replace(windows, golden=tuple(np.repeat(one[..., None], 3, axis=-1) for one in windows.golden))
+
+
+def untrained(recipe: recipes.Recipe) -> jaxad.Detector:
+    rng = np.random.default_rng(0)
+    template = make_system(recipe, (12, 16, 1)).template({})
+    variables = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(np.float32), template)
+    return jaxad.Detector(recipe, (12, 16, 1), variables)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_lowers_for_every_platform(kind: str) -> None:
+    computation = make_computation(untrained(KINDS[kind]), None)
+    lowered = lower_for_all(computation)
+    assert lowered.platforms == PLATFORMS
+    assert [str(out.shape) for out in lowered.out_avals] == ["(n,)", "(n, 12, 16)"]
+
+
+@pytest.mark.parametrize("kind", ["conv_ae", "patch_vae"])
+def test_plain_operations_score_alike(kind: str) -> None:
+    computation = make_computation(untrained(KINDS[kind]), None)
+    images = np.random.default_rng(0).integers(0, 256, (1, 12, 16, 1), dtype=np.uint8)
+    traced = jax.make_jaxpr(lambda x: jax.lax.map(computation.score, x))(images)
+    plain = in_plain_operations(traced)
+    assert "platform_index" in str(traced)
+    assert "platform_index" not in str(jax.make_jaxpr(plain)(images))
+    for found, wanted in zip(jax.jit(plain)(images), computation.expected(images), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["stablehlo", "onnx"])
+def test_the_page_serves_what_the_command_exports(whole: part.Part, tmp_path: Path, to: str) -> None:
+    need(to)
+    whole.save(tmp_path / "part.jaxad")
+    done = command("export", "part.jaxad", "--to", to, "-o", "exported", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts == json.loads((tmp_path / "exported" / f"model.{to}.json").read_text())
+    assert facts["input"]["shape"] == ["n", 32, 40, 1]
+    assert facts["checked"]["images"] == len(whole.golden) + 2
+    assert facts["part"]["threshold"] == whole.threshold.value
+    save(tmp_path / "photograph.png", photograph(9))
+    page = (ROOT / "docs" / "export.md").read_text()
+    (script,) = [
+        block.text for block in blocks(page) if block.language == "python" and f"model.{to}.json" in block.text
+    ]
+    assert len(script.strip().splitlines()) <= 24
+    script += "import sys\nassert 'jaxad' not in sys.modules\n"
+    served = subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert served.returncode == 0, served.stderr
+    expected = whole.score(photograph(9))
+    found = json.loads(served.stdout)
+    assert found["score"] == pytest.approx(float(expected.image[0]), rel=1e-5)
+    assert found["bad"] == bool(expected.image[0] > whole.threshold.value)
+    assert found["map"] == [1, *expected.map[0].shape]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["stablehlo", "onnx"])
+def test_region_of_interest_and_grey_are_inside(coloured: part.Part, tmp_path: Path, to: str) -> None:
+    need(to)
+    facts = export_model(coloured, tmp_path / "out", to=to, size=(32, 40))
+    assert facts["input"]["shape"] == ["n", 32, 40, 3]
+    assert facts["region_of_interest"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"model.{to}", f"model.{to}.json"]
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("within_region", [False, True])
+def test_scores_are_those_of_the_part(coloured: part.Part, calibrated: bool, within_region: bool) -> None:
+    made = with_usual(coloured) if calibrated else coloured
+    made = made if within_region else dataclasses.replace(made, roi=None)
+    image = np.repeat(photograph(3)[..., None], 3, axis=-1)
+    computation = make_computation(made, (32, 40))
+    found, wanted = computation.expected(image[None]), made.score(image)
+    np.testing.assert_array_equal(found[0], wanted.image)
+    np.testing.assert_array_equal(found[1][0], wanted.map[0])
+    on_device = jax.jit(computation.score)(image)
+    np.testing.assert_allclose(on_device[0], wanted.image[0], rtol=1e-5)
+    np.testing.assert_allclose(on_device[1], wanted.map[0], rtol=1e-5, atol=1e-5 * np.abs(wanted.map[0]).max())
+
+
+def test_safetensors_hold_the_arrays_and_the_recipe(whole: part.Part, tmp_path: Path) -> None:
+    export_model(whole.detector, tmp_path, to="safetensors")
+    arrays, _ = whole.detector.contents()
+    with safetensors.safe_open(tmp_path / "model.safetensors", "np") as file:
+        assert json.loads(file.metadata()["jaxad"])["recipe"]["name"] == whole.detector.recipe.name
+        assert set(file.keys()) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(file.get_tensor(name), array)
+
+
+@pytest.mark.parametrize(
+    ("to", "tolerance", "words"),
+    [
+        ("stablehlo", exporting.TOLERANCE, "scores differ by"),
+        ("stablehlo", float("inf"), "decides otherwise"),
+        ("safetensors", exporting.TOLERANCE, "do not come back as they were"),
+    ],
+)
+def test_what_scores_otherwise_is_not_kept(
+    whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, tolerance: float, words: str
+) -> None:
+    need(to)
+    altered = jax.tree.map(lambda leaf: leaf * 0.9, whole.detector.variables)
+    other = dataclasses.replace(whole.detector, variables=altered)
+    write = exporting.FORMATS[to]
+    monkeypatch.setattr(exporting, "FORMATS", {to: lambda c: write(dataclasses.replace(c, detector=other))})
+    monkeypatch.setattr(exporting, "TOLERANCE", tolerance)
+    computation = make_computation(whole, None)
+    scores = [make_computation(one, None).expected(computation.examples(whole.golden))[0] for one in (whole, other)]
+    between = dataclasses.replace(whole.threshold, value=float(scores[0][0] + scores[1][0]) / 2)
+    with pytest.raises(InputError, match=words):
+        export_model(dataclasses.replace(whole, threshold=between), tmp_path / "out", to=to)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_run_is_not_kept(whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "FORMATS", {"safetensors": lambda _: b"nothing"})
+    with pytest.raises(InputError, match="a new process cannot run it"):
+        export_model(whole, tmp_path / "out", to="safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])
+def test_a_missing_package_is_one_sentence(
+    whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r"pip install 'jaxad\[export\]'"):
+        export_model(whole, tmp_path / "out", to=to)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_that_cannot_be_are_refused(whole: part.Part, coloured: part.Part, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="32 x 40 x 1"):
+        export_model(whole, tmp_path, to="safetensors", size=(8, 8))
+    scaled = dataclasses.replace(coloured, preparation=Preparation(1, "scale", scale=0.5))
+    with pytest.raises(InputError, match="before photographs are resized"):
+        export_model(scaled, tmp_path, to="safetensors")
+
+
+def test_command_refuses_in_a_sentence(whole: part.Part, tmp_path: Path) -> None:
+    whole.save(tmp_path / "part.jaxad")
+    need_refusal(command("export", "part.jaxad", "--to", "onx", "-o", "out", cwd=tmp_path), "did you mean 'onnx'?")
+    arguments = ["--to", "onnx", "--size", "3", "-o", "out"]
+    need_refusal(command("export", "part.jaxad", *arguments, cwd=tmp_path), "height,width")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_other_process_needs_no_jaxad() -> None:
+    tree = ast.parse(Path(running.__file__).read_text())
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not any("jaxad" in ast.unparse(node) for node in found)
