@@ -70,7 +70,7 @@ def export_model(
     recipe as metadata.
 
     A file is kept only if a new process, without jaxad, reads it and scores as jaxad does: the part's golden images
-    and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores go below zero and are
+    and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores reach zero and are
     nearer to it than that), maps within 1e-5 of their largest pixel, and decisions must be the same.
 
     Args:
@@ -152,8 +152,8 @@ def _check(candidate: Path, to: str, computation: Computation, source: Part | De
 
 
 def _sizes(scores: np.ndarray) -> np.ndarray:
-    """What differences are relative to: the scores themselves, or at least their unit where they go below zero."""
-    return np.maximum(np.abs(scores), 1.0 if scores.min() < 0 else 0.0)
+    """What differences are relative to: the scores themselves, or at least their unit where they reach zero."""
+    return np.maximum(np.abs(scores), 1.0 if scores.min() <= 0 else 0.0)
 
 
 def _difference(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray) -> float:
