@@ -77,7 +77,8 @@ def export_model(
         source: a part, a detector, or the file of either.
         folder: where to write; made if need be.
         to: `"stablehlo"`, which runs on CPU, CUDA and TPU, `"onnx"` or `"safetensors"`.
-        size: height and width of the images; by default those that the detector was fitted on.
+        size: height and width of the images; by default those that the detector was fitted on, or those
+            of the region of interest of a detector of windows.
 
     Returns:
         What the JSON file holds: input, outputs, preparation, threshold, colour_limits, checked and more.
