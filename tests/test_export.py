@@ -197,6 +197,12 @@ def test_a_missing_package_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_region_of_interest_tells_the_size(coloured: part.Part) -> None:
+    larger = dataclasses.replace(coloured, roi=np.ones((40, 48), bool))
+    assert make_computation(larger, None).size == (40, 48)
+    assert make_computation(larger, (32, 40)).size == (32, 40)
+
+
 def test_sizes_that_cannot_be_are_refused(whole: part.Part, coloured: part.Part, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="32 x 40 x 1"):
         export_model(whole, tmp_path, to="safetensors", size=(8, 8))

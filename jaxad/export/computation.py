@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.detector import CALIBRATED, POOLS, Detector
-from jaxad.part import HIDDEN, Part, photographs, pools_maps, region_at, score_batch, usual_at
+from jaxad.part import HIDDEN, Part, photographs, pools_maps, region_at, score_batch, sees_windows, usual_at
 from jaxad.preparation import GREY_WEIGHTS, Preparation
 
 WHITE = np.float32(255)
@@ -77,19 +77,22 @@ class Computation:
 
 
 def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> Computation:
-    """The computation of a part, or of a detector alone, for images of this size or of the size it was fitted on.
+    """The computation of a part, or of a detector alone, for images of this size or of the usual one.
 
     Raises:
         InputError: the model cannot read images of this size, or photographs must be resized before the region of
             interest holds.
     """
     detector = source.detector if isinstance(source, Part) else source
-    chosen = size or detector.shape[:2]
+    roi = source.roi if isinstance(source, Part) else None
+    # Detectors of windows are fitted on tiles; a region of interest tells how large the photographs are.
+    fitted = detector.shape[:2] if roi is None or not sees_windows(detector.recipe) else roi.shape
+    chosen = size or (fitted[0], fitted[1])
     channels = detector.shape[-1]
     detector.system.need_shape((*chosen, channels))
     if not isinstance(source, Part):
         return Computation(detector, chosen, channels)
-    if source.roi is not None and source.preparation.geometry(*chosen).inside != chosen:
+    if roi is not None and source.preparation.geometry(*chosen).inside != chosen:
         raise InputError(
             f"the region of interest holds before photographs are resized ({source.preparation.mode}), which no "
             "exported model does; fit with --native, or without --roi"
@@ -97,4 +100,4 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
     if source.golden and all(one.ndim == 3 and one.shape[-1] == 3 for one in source.golden):
         channels = 3
     usual = None if source.usual is None else usual_at(source.usual, chosen)
-    return Computation(detector, chosen, channels, region_at(source.roi, *chosen), usual)
+    return Computation(detector, chosen, channels, region_at(roi, *chosen), usual)

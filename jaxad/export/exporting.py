@@ -70,14 +70,15 @@ def export_model(
     recipe as metadata.
 
     A file is kept only if a new process, without jaxad, reads it and scores as jaxad does: the part's golden images
-    and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores go below zero and are
+    and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores reach zero and are
     nearer to it than that), maps within 1e-5 of their largest pixel, and decisions must be the same.
 
     Args:
         source: a part, a detector, or the file of either.
         folder: where to write; made if need be.
         to: `"stablehlo"`, which runs on CPU, CUDA and TPU, `"onnx"` or `"safetensors"`.
-        size: height and width of the images; by default those that the detector was fitted on.
+        size: height and width of the images; by default those that the detector was fitted on, or those
+            of the region of interest of a detector of windows.
 
     Returns:
         What the JSON file holds: input, outputs, preparation, threshold, colour_limits, checked and more.
@@ -152,8 +153,8 @@ def _check(candidate: Path, to: str, computation: Computation, source: Part | De
 
 
 def _sizes(scores: np.ndarray) -> np.ndarray:
-    """What differences are relative to: the scores themselves, or at least their unit where they go below zero."""
-    return np.maximum(np.abs(scores), 1.0 if scores.min() < 0 else 0.0)
+    """What differences are relative to: the scores themselves, or at least their unit where they reach zero."""
+    return np.maximum(np.abs(scores), 1.0 if scores.min() <= 0 else 0.0)
 
 
 def _difference(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray) -> float:
