@@ -66,7 +66,7 @@ class Checkpoints(NamedTuple):
     def newest(self, like: PyTree, *, training: Mapping[str, str]) -> tuple[PyTree, dict[str, Any]] | None:
         """The newest tree and report that can be read, or None where nothing is kept yet.
 
-        A damaged one is removed and warned of.
+        A damaged one is removed and warned of; what was left half-written is removed.
 
         Args:
             like: a tree of the same structure.
@@ -76,6 +76,9 @@ class Checkpoints(NamedTuple):
             InputError: there is something and it is not to be resumed, is of another training, or is all damaged.
         """
         _need_folder(self.folder)
+        # orbax would do it from a thread, which may take the next checkpoint for a leftover.
+        for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(unfinished)
         with _manager(self.folder) as manager:
             epochs = sorted(manager.all_steps(), reverse=True)
         where = f"folder {str(self.folder)!r}"
@@ -136,9 +139,7 @@ def _need_folder(path: str | os.PathLike[str]) -> Path:
 def _manager(folder: Path) -> Any:
     import orbax.checkpoint as ocp
 
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, cleanup_tmp_directories=True, enable_async_checkpointing=False
-    )
+    options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, enable_async_checkpointing=False)
     return ocp.CheckpointManager(folder, options=options)
 
 
@@ -158,5 +159,5 @@ def _reason(error: Exception) -> str:
     """What went wrong in one line: the layers below add pages."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = str(error).partition("\n")[0][:200]
+    first = str(error).partition("\n")[0][:400]
     return first if isinstance(error, InputError) else f"{type(error).__name__}: {first}"

@@ -265,6 +265,7 @@ def test_read_only_folder_is_refused(monkeypatch, tmp_path):
 # On the command line
 
 
+@pytest.mark.slow
 def test_fit_of_a_folder_goes_on(tmp_path, monkeypatch, capsys):
     root, recipe = write_set(tmp_path / "set"), replace(QUICK, epochs=3)
     with pytest.raises(Stopped):
