@@ -3,10 +3,13 @@
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Shaped
 
 AnyArray = Array | np.ndarray
 """A device array or a NumPy array; device code treats them alike."""
+
+Pixels = Shaped[Array | np.ndarray, "n h w c"]
+"""Images as they are given: uint8, uint16, or float in [0, 1]."""
 
 Images = Float[Array | np.ndarray, "n h w c"]
 """Images: float32 in [0, 1]."""

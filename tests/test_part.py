@@ -13,7 +13,8 @@ from PIL import Image
 import jaxad
 from jaxad import bundle, thresholds
 from jaxad._check import InputError
-from jaxad.part import Part, load_part, photographs, same_size_batches
+from jaxad.datasets import photographs, same_size_batches
+from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
 from tests.photograph_folder import QUICK, SPOT, WHOLE, photograph, save
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import Photograph, UnreadableError, read_photographs
+from jaxad.datasets import Photograph, UnreadableError, photographs, read_photographs, same_size_batches
 from jaxad.detector import Detector, compares_positions
 from jaxad.folders.training_images import Roi, window_of
 from jaxad.preparation import Preparation
@@ -67,7 +67,7 @@ def judge_held_out(
     judged: list[Path] = []
     scores: list[float] = []
     levels: list[np.ndarray] = []
-    for batch in part.same_size_batches(readable()):
+    for batch in same_size_batches(readable()):
         found = part.score_batch(detector, preparation, roi, [pixels for _, pixels in batch])
         judged += [path for path, _ in batch]
         scores += found.image.tolist()
@@ -78,7 +78,7 @@ def judge_held_out(
         raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(scores)}; {unreadable[0]}")
     medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
-    again = [part.score_batch(detector, preparation, None, [next(part.photographs(one))]) for one in golden]
+    again = [part.score_batch(detector, preparation, None, [next(photographs(one))]) for one in golden]
     return HeldOut(
         judged,
         np.array(scores, np.float32),

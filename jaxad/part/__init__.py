@@ -1,7 +1,6 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
 from jaxad.part.part import Part, load_part
-from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import PartScores, hide, region_at, score_batch, sees_windows
 
 __all__ = [
@@ -9,9 +8,7 @@ __all__ = [
     "PartScores",
     "hide",
     "load_part",
-    "photographs",
     "region_at",
-    "same_size_batches",
     "score_batch",
     "sees_windows",
 ]
