@@ -1,7 +1,5 @@
 """Array aliases that the rooms share. No logic lives here."""
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
@@ -25,6 +23,3 @@ PRNGKey = Key[Array, ""]
 
 PRNGKeys = Key[Array, " members"]
 """A row of keys, one a member."""
-
-Cover = Literal["full", "seed"]
-Reduce = Literal["mean", "sum"]

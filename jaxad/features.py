@@ -209,7 +209,7 @@ def _cells(
     # Rows first and columns last, so that every mean is a plain product of matrices.
     x = jnp.asarray(images).transpose(1, 0, 3, 2)
     lengths = images.shape[1:3]
-    counts = tuple(-(-length // step) for length in lengths)
+    counts = (-(-lengths[0] // step), -(-lengths[1] // step))
 
     def make_tile(row: Array, column: Array, p: int, q: int) -> tuple[Array, Array]:
         lines = []

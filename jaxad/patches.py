@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_window
-from jaxad._types import Cover, Images, PRNGKey
+from jaxad._options import Cover
+from jaxad._types import Images, PRNGKey
 
 COVERS = ("full", "seed")
 

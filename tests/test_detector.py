@@ -223,7 +223,7 @@ def test_an_iterator_streams(detector):
         (3, "must be an array, a path or a Pillow image, got int"),
         ("nowhere.png", "no such file"),
     ],
-    ids=str,
+    ids=["sizes", "colours", "channels", "none", "axes", "kind", "path"],
 )
 def test_sources_that_cannot_be_scored(source, words, detector):
     with pytest.raises(InputError, match=words):

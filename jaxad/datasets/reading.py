@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32
 from PIL import Image
 
 from jaxad._check import InputError, need_unit_range
-from jaxad._types import AnyArray
 from jaxad.datasets.photograph import from_pillow, read_photograph
 
 BATCH_PIXELS = 2**18
@@ -64,9 +63,7 @@ def same_size_batches(items: Iterable[tuple[Tag, Pixels]]) -> Iterator[list[tupl
             yield batch
 
 
-def unit_pixels(
-    images: Shaped[AnyArray, "n h w c"], *, any_range: bool = False, what: str = "images"
-) -> Float32[np.ndarray, "n h w c"]:
+def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -> Float32[np.ndarray, "n h w c"]:
     """Images `[n, h, w, c]` as float32 in [0, 1]: uint8 is divided by 255, uint16 by 65535, float must lie there.
 
     Args:

@@ -82,7 +82,7 @@ def _with_surroundings(first: Array, count: int, length: int, step: int) -> tupl
     Strides halve the axis until a pixel stands for `step`. Where they begin depends on the length, so a run begins at
     a multiple of `step` and lacks one of the whole length.
     """
-    # Three convolutions a level, each of which looks one of the level's pixels to each side, and the way between levels.
+    # Up to three convolutions a level, which look one of its pixels to each side, and the way between levels.
     reach = 6 * step
     size = count + 2 * reach + step
     size = min(length, size + (length - size) % step)

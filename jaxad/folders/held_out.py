@@ -10,14 +10,13 @@ import numpy as np
 from jaxad import part
 from jaxad._check import InputError
 from jaxad.datasets import Photograph, UnreadableError, photographs, read_photographs, same_size_batches
-from jaxad.detector import Detector, compares_positions
-from jaxad.folders.training_images import Roi, window_of
+from jaxad.detector import Detector
+from jaxad.folders.plan import FEWEST
+from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
-from jaxad.recipes import Recipe
+from jaxad.recipes import Recipe, compares_positions, window_of
 
 QUANTILE = 0.999
-FEWEST = 2
-"""Held-out images: a spread needs two."""
 GOLDEN = 4
 GOLDEN_SIDE = 128
 """Height and width of a golden image at most, where the detector takes any size."""

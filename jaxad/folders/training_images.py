@@ -1,9 +1,9 @@
 """What a detector is trained on: photographs of any sizes as one array `[m, h, w, c]` of bounded size.
 
 A model of whole images gets every photograph whole, letterboxed to one size. A model of windows gets the photographs
-whole where they have one size and fit `VALUES`, else tiles of one size cut from all of them: side by side, the last
-row and column flush with the border, so that together they show every pixel. Tiles beyond `VALUES` are left out at
-random. No window that a model learns from reaches over the border of a tile.
+whole where they have one size and fit `plan.VALUES`, else tiles of one size cut from all of them: side by side, the
+last row and column flush with the border, so that together they show every pixel. Tiles beyond `plan.VALUES` are left
+out at random. No window that a model learns from reaches over the border of a tile.
 """
 
 import math
@@ -16,14 +16,12 @@ from jaxtyping import Bool, Float
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import Header, UnreadableError, read_photographs
-from jaxad.detector import compares_positions
+from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.folders import plan
 from jaxad.patches import grid
 from jaxad.preparation import Preparation
-from jaxad.recipes import FusionRecipe, PatchComponentsRecipe, Recipe
+from jaxad.recipes import Recipe, compares_positions, window_of
 
-VALUES = 2**26
-"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
 TILE = 256
 """Height and width of a tile at most."""
 
@@ -54,48 +52,6 @@ class TrainingImages(NamedTuple):
     unreadable: list[UnreadableError]
 
 
-def choose_preparation(
-    recipe: Recipe,
-    headers: Sequence[Header],
-    *,
-    grey: bool = False,
-    resize: int | None = None,
-    scale: float | None = None,
-    native: bool = False,
-) -> Preparation:
-    """How photographs of these sizes become input of the recipe's model.
-
-    A model of windows takes them as they are (`native`), with the shorter side at `resize` pixels, or both sides times
-    `scale`. A model of whole images takes one size: the median height and width of the photographs, times `scale`, or
-    `resize` x `resize`; others are fitted in with their aspect ratio kept. With `native` all must have one size.
-
-    Raises:
-        InputError: more than one of the three options, or `native` for a model of whole images of several sizes.
-    """
-    given = [name for name, value in (("resize", resize), ("scale", scale), ("native", native)) if value]
-    if len(given) > 1:
-        raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
-    channels = 1 if grey or all(header.channels == 1 for header in headers) else 3
-    if not compares_positions(recipe):
-        if resize is not None:
-            return Preparation(channels, "resize", side=resize)
-        return Preparation(channels, "native") if scale is None else Preparation(channels, "scale", scale=scale)
-    sizes = sorted({(header.height, header.width) for header in headers})
-    if native:
-        if len(sizes) > 1:
-            raise InputError(
-                f"recipe {recipe.name!r} takes images of one size and these have {len(sizes)}, from "
-                f"{sizes[0][0]} x {sizes[0][1]} to {sizes[-1][0]} x {sizes[-1][1]}; drop native, or choose a recipe "
-                "of windows such as patch-vae-texture"
-            )
-        return Preparation(channels, "native")
-    if resize is not None:
-        return Preparation(channels, "letterbox", box=(resize, resize))
-    height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
-    factor = 1.0 if scale is None else scale
-    return Preparation(channels, "letterbox", box=(max(1, round(height * factor)), max(1, round(width * factor))))
-
-
 def plan_tiles(
     sizes: Mapping[Path, tuple[int, int]], *, recipe: Recipe, preparation: Preparation, roi: Roi, seed: int
 ) -> list[Tile]:
@@ -107,8 +63,7 @@ def plan_tiles(
         return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
     areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
-    values = preparation.channels * sum(area.height * area.width for area in areas.values())
-    if len(heights) == len(widths) == 1 and values <= VALUES:
+    if plan.why_not_whole([(area.height, area.width) for area in areas.values()], preparation.channels) is None:
         return [Tile(path, area) for path, area in areas.items()]
     window = window_of(recipe)
     height, width = (max(w, min(TILE, *sides)) for w, sides in zip(window, (heights, widths), strict=True))
@@ -118,7 +73,7 @@ def plan_tiles(
         for row in grid((area.height, area.width), (height, width), (height, width))[0]
         for column in grid((area.height, area.width), (height, width), (height, width))[1]
     ]
-    most = max(1, VALUES // (height * width * preparation.channels))
+    most = max(1, plan.VALUES // (height * width * preparation.channels))
     if len(tiles) > most:
         chosen = np.random.default_rng(seed).choice(len(tiles), most, replace=False)
         tiles = [tiles[index] for index in np.sort(chosen)]
@@ -153,17 +108,6 @@ def read_tiles(
     if not paths:
         raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
     return TrainingImages(images[:filled], paths, unreadable)
-
-
-def window_of(recipe: Recipe) -> tuple[int, int]:
-    """The least height and width that the recipe's model can read."""
-    if isinstance(recipe, FusionRecipe):
-        heights, widths = zip(*map(window_of, recipe.parts), strict=True)
-        return max(heights), max(widths)
-    if isinstance(recipe, PatchComponentsRecipe):
-        side = max(side for side, _, _ in recipe.scales)
-        return side, side
-    return getattr(recipe, "window", (1, 1))
 
 
 def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:

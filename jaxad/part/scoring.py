@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from jaxad._check import InputError
-from jaxad.detector import POOLS, Detector, compares_positions
+from jaxad.detector import POOLS, Detector
 from jaxad.preparation import Preparation, restore
-from jaxad.recipes import Recipe
+from jaxad.recipes import Recipe, compares_positions
 
 HIDDEN = np.float32(0.5)
 """What every pixel outside the region of interest is set to before a model sees it."""
