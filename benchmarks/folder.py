@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import RESULTS, keep
-from jaxad import detector, folders, part
+from jaxad import datasets, detector, folders, part
 from jaxad.datasets import read_photographs, textures
 from jaxad.preparation import Preparation
 from jaxad.recipes import RECIPES, Recipe
@@ -70,10 +70,10 @@ def measure(paths: list[Path], made: part.Part, out: Path, *, workers: int) -> d
     decoded = sum(1 for _ in read_photographs(paths, workers=workers))
     decoding = decoded / (time.perf_counter() - began)
 
-    photographs = part.photographs(paths[:KERNEL_IMAGES])
+    photographs = datasets.photographs(paths[:KERNEL_IMAGES])
     batches = [
         np.stack([pixels for _, pixels in batch])
-        for batch in part.same_size_batches((None, pixels) for pixels in photographs)
+        for batch in datasets.same_size_batches((None, pixels) for pixels in photographs)
     ]
     made.detector.score(batches[0])
     began = time.perf_counter()

@@ -54,7 +54,7 @@ def need_at_least(value: int | float, low: int | float, *, what: str) -> None:
         raise InputError(f"{what} must be at least {low}, got {value}")
 
 
-def need_images(images: object, *, what: str = "images", channels: int | None = None) -> None:
+def need_images(images: object, *, what: str = "images", channels: int | None = None, any_dtype: bool = False) -> None:
     """Refuse what is not a float [n, h, w, c] array (of `channels` channels where given); values are not looked at."""
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
     if shape is None or dtype is None:
@@ -65,7 +65,7 @@ def need_images(images: object, *, what: str = "images", channels: int | None = 
             f"{what} must have four axes [n, h, w, c], got shape {tuple(shape)}; "
             + mend.get(len(shape), "reshape it to [n, h, w, c]")
         )
-    if not np.issubdtype(dtype, np.floating):
+    if not any_dtype and not np.issubdtype(dtype, np.floating):
         raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32') / 255")
     if 0 in shape:
         raise InputError(f"{what} must hold at least one image and one pixel, got shape {tuple(shape)}")

@@ -1,12 +1,13 @@
 """Array aliases that the rooms share. No logic lives here."""
 
-from typing import Literal
-
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Shaped
 
 AnyArray = Array | np.ndarray
 """A device array or a NumPy array; device code treats them alike."""
+
+Pixels = Shaped[Array | np.ndarray, "n h w c"]
+"""Images as they are given: uint8, uint16, or float in [0, 1]."""
 
 Images = Float[Array | np.ndarray, "n h w c"]
 """Images: float32 in [0, 1]."""
@@ -22,6 +23,3 @@ PRNGKey = Key[Array, ""]
 
 PRNGKeys = Key[Array, " members"]
 """A row of keys, one a member."""
-
-Cover = Literal["full", "seed"]
-Reduce = Literal["mean", "sum"]

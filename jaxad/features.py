@@ -4,16 +4,41 @@ Images are float32 `[n, h, w, c]` in [0, 1]; lengths are in pixels. Every functi
 """
 
 import math
+from functools import partial
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_at_least, need_images, raise_problems
 from jaxad._types import Images
+from jaxad.patches import map_tiles
 
 TINY = 1e-8
 """Keeps roots differentiable where an image is flat."""
+REACH = 6
+"""Deviations beyond which a Gaussian is nothing: what lies there weighs less than float32 resolves."""
+TILE = 64
+"""Points of the grid, down and across, whose surroundings are looked at together."""
+MARGIN = 1.5
+"""Deviations of the Gaussian around a point between it and the border, at least, where surfaces are looked at."""
+ARCTANGENT = (
+    1.0,
+    -0.3333314528,
+    0.1999355085,
+    -0.1420889944,
+    0.1065626393,
+    -0.0752896400,
+    0.0429096138,
+    -0.0161657367,
+    0.0028662257,
+)[::-1]
+"""Coefficients of arctan(x) / x in x^2, the highest power first, for x in [-1, 1]: to 2e-8.
+
+Abramowitz & Stegun, "Handbook of mathematical functions", 1964, eq. 4.4.49. XLA's own calls a scalar function
+for every pixel on CPU.
+"""
 
 
 def oriented_gradients(
@@ -54,8 +79,9 @@ def oriented_gradients(
     raise_problems(f"{name} must be positive, got {value}" for name, value in options.items() if not value > 0)
     need_at_least(orientations, 2, what="orientations")
     need_at_least(step, 1, what="step")
-    strengths = _strengths(jnp.asarray(images), blur=blur, orientations=orientations, period=2 * math.pi)
-    means = _cells(strengths, spread=spread, step=step)
+    _, means = _cells(
+        images, blurs=(blur,), orientations=orientations, signed=True, spread=spread, step=step, margin=0.0, tile=TILE
+    )
     raised = (means + TINY) ** power
     return raised / jnp.sqrt(jnp.sum(raised**2, axis=(1, 2, 3), keepdims=True))
 
@@ -79,7 +105,8 @@ def gradient_energies(
         blurs: deviations of the Gaussian before the differences, one a scale.
         orientations: directions in half a turn.
         spread: deviation of the Gaussian around each point.
-        step: pixels between the points; the grid is centred.
+        step: pixels between the points; the grid is centred, and points within 1.5 `spread` of the border move inwards
+            to there: else their means would be of half as many pixels as others, and vary more.
         floor: added to the strengths, in units of the pixel, so that noise below it does not count.
 
     Returns:
@@ -97,10 +124,17 @@ def gradient_energies(
     raise_problems(f"{name} must be positive, got {value}" for name, value in options if not value > 0)
     need_at_least(orientations, 2, what="orientations")
     need_at_least(step, 1, what="step")
-    x = jnp.asarray(images)
-    scales = [_strengths(x, blur=blur, orientations=orientations, period=math.pi) for blur in blurs]
-    energies = jnp.log(_cells(jnp.concatenate(scales, axis=-1), spread=spread, step=step) + floor)
-    return jnp.concatenate([_cells(x, spread=spread, step=step), energies], axis=-1)
+    brightness, means = _cells(
+        images,
+        blurs=tuple(blurs),
+        orientations=orientations,
+        signed=False,
+        spread=spread,
+        step=step,
+        margin=MARGIN * spread,
+        tile=TILE,
+    )
+    return jnp.concatenate([brightness, jnp.log(means + floor)], axis=-1)
 
 
 def logarithm(images: Images, *, offset: float = 0.03) -> Float[Array, "n h w c"]:
@@ -145,42 +179,107 @@ def remove_median(images: Images, *, size: int | None = None) -> Float[Array, "n
     return x - jnp.median(jnp.stack(around), axis=0)
 
 
-def _strengths(x: Array, *, blur: float, orientations: int, period: float) -> Float[Array, "n h w o"]:
-    """Magnitudes of the gradients, each shared between the two nearest of the directions that divide `period`."""
-    n, h, w, _ = x.shape
-    (soft_down, slope_down), (soft_across, slope_across) = (_smooth_and_differ(length, blur) for length in (h, w))
-    across = jnp.einsum("ih,nhwc,jw->nijc", soft_down, x, slope_across)
-    down = jnp.einsum("ih,nhwc,jw->nijc", slope_down, x, soft_across)
-    # The small number moves the angle of a flat spot off the point where arctan2 has no gradient.
+class _Line(NamedTuple):
+    """One axis of a tile: points, and the run of pixels that counts in Gaussian means around them."""
+
+    points: Float[Array, " m"]
+    begin: Array
+    size: int
+    length: int
+    """Of the whole image."""
+
+
+@partial(jax.jit, static_argnames=("blurs", "orientations", "signed", "spread", "step", "margin", "tile"))
+def _cells(
+    images: Images,
+    *,
+    blurs: tuple[float, ...],
+    orientations: int,
+    signed: bool,
+    spread: float,
+    step: int,
+    margin: float,
+    tile: int,
+) -> tuple[Float[Array, "n rows columns c"], Float[Array, "n rows columns k"]]:
+    """Gaussian means around the points of the grid: of brightness, and of the strengths of edges at every scale.
+
+    The grid is centred; points nearer to the border than `margin` move inwards. Directions divide a full turn where
+    they are `signed`, else half of one.
+    """
+    # Rows first and columns last, so that every mean is a plain product of matrices.
+    x = jnp.asarray(images).transpose(1, 0, 3, 2)
+    lengths = images.shape[1:3]
+    counts = (-(-lengths[0] // step), -(-lengths[1] // step))
+
+    def make_tile(row: Array, column: Array, p: int, q: int) -> tuple[Array, Array]:
+        lines = []
+        for length, count, first, some in zip(lengths, counts, (row, column), (p, q), strict=True):
+            points = (length - 1) / 2 + step * (first + jnp.arange(some) - (count - 1) / 2)
+            border = min(margin, (length - 1) / 2)
+            points = jnp.clip(points, border, length - 1 - border)
+            lines.append(_line(points, length, span=step * (some - 1) + 2, deviation=spread))
+        brightness = _means(_cut(x, lines)[None], lines, spread)[0]
+        strengths = [
+            _means(_strengths(x, lines, blur=blur, orientations=orientations, signed=signed), lines, spread)
+            for blur in blurs
+        ]
+        # From [scales, o, rows, n, c, columns] to [n, rows, columns, scales, c, o].
+        together = jnp.stack(strengths).transpose(3, 2, 5, 0, 4, 1)
+        return brightness.transpose(1, 0, 3, 2), together.reshape(*together.shape[:3], -1)
+
+    return map_tiles(make_tile, shape=counts, most=tile)
+
+
+def _strengths(
+    x: Float[Array, "h n c w"], lines: list[_Line], *, blur: float, orientations: int, signed: bool
+) -> Float[Array, "o p n c q"]:
+    """Magnitudes of the gradients, each shared between the two nearest directions."""
+    wide = []
+    for line in lines:
+        # One more on each side, to take differences; the last pixel goes on beyond the border.
+        points = jnp.clip(line.begin - 1.0 + jnp.arange(line.size + 2), 0, line.length - 1)
+        wide.append(_line(points, line.length, span=line.size + 2, deviation=blur))
+    soft = _means(_cut(x, wide)[None], wide, blur)[0]
+    down, across = (soft[2:] - soft[:-2])[..., 1:-1] / 2, (soft[..., 2:] - soft[..., :-2])[1:-1] / 2
+    # The small number moves the angle of a flat spot off the point where it has no gradient.
+    shape, down, across = down.shape, down.reshape(len(down), -1), across.reshape(len(across), -1) + TINY
     magnitude = jnp.sqrt(across**2 + down**2 + TINY**2)
-    turn = jnp.arctan2(down, across + TINY) / period * orientations
-    half = orientations / 2
-    directions = jnp.arange(orientations).reshape(1, 1, 1, 1, -1)
-    apart = jnp.abs(jnp.mod(turn[..., None] - directions + half, orientations) - half)
-    return (magnitude[..., None] * jnp.maximum(0.0, 1.0 - apart)).reshape(n, h, w, -1)
+    # The tangent of half the angle to the horizontal: its arctangent needs no second case.
+    tangent = jnp.where(across < 0, -down, down) / (magnitude + jnp.abs(across))
+    angle = 2 * tangent * jnp.polyval(jnp.asarray(ARCTANGENT), tangent**2)
+    if signed:
+        angle = jnp.where(across < 0, angle + math.pi, angle)
+    turn = angle * (orientations / (2 * math.pi if signed else math.pi))
+    apart = turn[None] - jnp.arange(orientations).reshape(-1, 1, 1)
+    apart = jnp.abs(apart - orientations * jnp.round(apart / orientations))
+    return (magnitude[None] * jnp.maximum(0.0, 1.0 - apart)).reshape(orientations, *shape)
 
 
-def _cells(x: Array, *, spread: float, step: int) -> Float[Array, "n rows columns o"]:
-    """Gaussian means of `[n, h, w, o]` around each point of the grid."""
-    down, across = (_bells(length, _centres(length, step), spread) for length in x.shape[1:3])
-    return jnp.einsum("ih,nhwk,jw->nijk", down, x, across)
+def _line(points: Float[Array, " m"], length: int, *, span: int, deviation: float) -> _Line:
+    """The pixels around points that lie within `span` pixels of an axis with `length` of them."""
+    reach = math.ceil(REACH * deviation)
+    size = min(length, span + 2 * reach)
+    return _Line(points, jnp.clip(jnp.floor(points[0]).astype(int) - reach, 0, length - size), size, length)
 
 
-def _smooth_and_differ(length: int, blur: float) -> tuple[Array, Array]:
-    """Matrices `[length, length]` that blur a line, and that blur it and take central differences."""
-    places = np.arange(length)
-    soft = _bells(length, places, blur)
-    after, before = np.minimum(places + 1, length - 1), np.maximum(places - 1, 0)
-    return soft, (soft[after] - soft[before]) / 2
+def _cut(x: Float[Array, "h n c w"], lines: list[_Line]) -> Float[Array, "p n c q"]:
+    (top, left), (height, width) = ((line.begin for line in lines), (line.size for line in lines))
+    return jax.lax.dynamic_slice(x, (top, 0, 0, left), (height, *x.shape[1:3], width))
 
 
-def _centres(length: int, step: int) -> np.ndarray:
-    count = -(-length // step)
-    return (length - 1) / 2 + step * (np.arange(count) - (count - 1) / 2)
+def _means(x: Float[Array, "o p n c q"], lines: list[_Line], deviation: float) -> Float[Array, "o i n c j"]:
+    """Gaussian means of planes that were cut out along two lines, around their points."""
+    down, across = (_bells(line, deviation) for line in lines)
+    o, p, n, c, q = x.shape
+    # One product a plane: side by side in one matrix the planes would not be written by whole rows.
+    down = jnp.broadcast_to(down, (o, *down.shape))
+    rows = jnp.matmul(down, x.reshape(o, p, -1), precision=jax.lax.Precision.HIGHEST)
+    means = jnp.matmul(rows.reshape(-1, q), across.T, precision=jax.lax.Precision.HIGHEST)
+    return means.reshape(o, -1, n, c, len(across))
 
 
-def _bells(length: int, centres: np.ndarray, deviation: float) -> Array:
-    """Rows that weigh the pixels of a line by a Gaussian around each centre; each sums to 1."""
-    offsets = jnp.arange(length)[None, :] - jnp.asarray(centres, jnp.float32)[:, None]
+def _bells(line: _Line, deviation: float) -> Float[Array, "m size"]:
+    """Rows that weigh the pixels of a line by a Gaussian around each point; each sums to 1."""
+    offsets = (line.begin + jnp.arange(line.size))[None, :] - line.points[:, None]
     bells = jnp.exp(-0.5 * (offsets / deviation) ** 2)
     return bells / bells.sum(axis=1, keepdims=True)

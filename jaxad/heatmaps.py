@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxad._check import InputError, need_at_least, need_images, need_one_of
-from jaxad._types import Cover, Images, Maps, Reduce
+from jaxad._options import Cover, Reduce
+from jaxad._types import Images, Maps
 from jaxad.patches import cover_count, fold_axis, grid, take_windows
 
 ScoreWindows = Callable[[Float[Array, "k p q c"]], PyTree[Float[Array, " k"]]]

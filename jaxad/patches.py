@@ -4,17 +4,22 @@ Lengths are in pixels. A pair `(height, width)` comes before a single number eve
 and a grid has one window start per entry of `starts`.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_window
-from jaxad._types import Cover, Images, PRNGKey
+from jaxad._options import Cover
+from jaxad._types import Images, PRNGKey
 
 COVERS = ("full", "seed")
+
+MakeTile = Callable[[Array, Array, int, int], PyTree[Array]]
+"""First row, first column, height and width of a tile to the tile itself."""
 
 
 def starts(length: int, size: int, stride: int, *, cover: Cover = "full") -> tuple[int, ...]:
@@ -174,12 +179,47 @@ def take_windows(
     return cut(index, row, column)
 
 
+def map_tiles(make_tile: MakeTile, *, shape: tuple[int, int], most: int) -> PyTree[Array]:
+    """Make something large tile by tile, one after the other, so that only one at a time takes memory to work in.
+
+    Args:
+        make_tile: is traced once, with its first row and column as numbers on the device, and with the height `p` and
+            the width `q` that all tiles have; gives `[n, p, q, ...]`, or a dictionary or tuple of such.
+        shape: height and width of the whole, `(h, w)`.
+        most: height and width of a tile at most.
+
+    Returns:
+        `[n, h, w, ...]`. The last tiles end flush with the border; what they repeat is dropped.
+
+    Raises:
+        InputError: `most` is below 1.
+    """
+    need_at_least(most, 1, what="most")
+    p, q = (-(-length // -(-length // most)) for length in shape)
+    rows, columns = grid(shape, (p, q), (p, q))
+    corners = jnp.asarray([(row, column) for row in rows for column in columns])
+    tiles = jax.lax.map(lambda corner: make_tile(corner[0], corner[1], p, q), corners)
+
+    def sew(x: Array) -> Array:
+        strips = jax.vmap(partial(_join, axis=2, length=shape[1]))(x.reshape(len(rows), len(columns), *x.shape[1:]))
+        return _join(strips, axis=1, length=shape[0])
+
+    return jax.tree.map(sew, tiles)
+
+
 def fold_axis(windows: Array, axis: int, begins: tuple[int, ...], length: int) -> Array:
     """Overlap-add along one axis: `[..., windows, p, ...]` at `axis` becomes `[..., length, ...]`."""
     shape = (*windows.shape[:axis], length, *windows.shape[axis + 2 :])
     image = jax.ShapeDtypeStruct(shape, windows.dtype)
     size = windows.shape[axis + 1]
     return jax.linear_transpose(lambda x: _extract_axis(x, axis, begins, size), image)(windows)[0]
+
+
+def _join(tiles: Array, *, axis: int, length: int) -> Array:
+    """Tiles `[t, ...]` end to end along an axis of theirs; the last gives only what is missing."""
+    repeated = tiles.shape[0] * tiles.shape[axis + 1] - length
+    *others, last = tiles
+    return jnp.concatenate([*others, jax.lax.slice_in_dim(last, repeated, None, axis=axis)], axis)
 
 
 def _extract_axis(x: Array, axis: int, begins: tuple[int, ...], size: int) -> Array:

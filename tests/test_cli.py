@@ -138,7 +138,7 @@ def test_inspect_shows_counts_plan_and_trouble(tmp_path: Path, photographs: Path
         "good-bad",
         "[bold]",
         "4 x 6 (4)",
-        "would train on",
+        "jaxad fit",
         r"'bad/![b]no\n\udcff.png'",
         "the file is empty",
     ):

@@ -5,11 +5,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxad import bundle, losses
 from jaxad._check import InputError
+from jaxad.detector import batches, find_faults, fit, fit_members, load
 from jaxad.detector import detector as room
-from jaxad.detector import find_faults, fit, fit_members, load
 from jaxad.features import oriented_gradients
 from jaxad.losses import residual
 from jaxad.models import PatchVAE, PatchVAEOutput
@@ -115,7 +116,7 @@ def test_recipe_names_the_score(detector):
 def test_score_does_not_depend_on_the_batch(detector, pixels, monkeypatch):
     """One image at a time, or two or three and the last batch filled up."""
     expected = detector.score(IMAGES)
-    monkeypatch.setattr(room, "BATCH_PIXELS", pixels)
+    monkeypatch.setattr(batches, "BATCH_PIXELS", pixels)
     scores = detector.score(IMAGES)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=ROUNDING), scores, expected)
 
@@ -146,8 +147,8 @@ def test_colour(colour_detector):
 
 
 BAD_IMAGES = [
-    (IMAGES[..., 0], r"four axes \[n, h, w, c\], got shape \(5, 8, 11\); add the missing axis"),
-    ((IMAGES * 255).astype(np.int64), "must be float32 in .0, 1., got int64; convert it"),
+    ((IMAGES * 255).astype(np.int64), "must be uint8, uint16 or float in .0, 1., got int64; convert them"),
+    (IMAGES > 0.5, "must be uint8, uint16 or float in .0, 1., got bool"),
     (IMAGES * 255, r"must lie in \[0, 1\], got values from .*, first outside in image 0; divide by 255"),
     (IMAGES - np.eye(5, dtype=np.float32)[3].reshape(5, 1, 1, 1), "first outside in image 3; scale them first"),
     (np.where(np.arange(5).reshape(5, 1, 1, 1) == 2, np.nan, IMAGES), "must be finite, got NaN.* first in image 2"),
@@ -162,6 +163,71 @@ def test_bad_images(images, message, detector, unchecked):
         with pytest.raises(InputError, match=message) as caught:
             call(images)
         assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"four axes \[n, h, w, c\], got shape \(5, 8, 11\); add the missing axis"):
+        fit(jax.random.key(0), RECIPE, IMAGES[..., 0])
+
+
+BYTES = np.rint(IMAGES * 255).astype(np.uint8)
+
+
+def test_whole_numbers_are_shares_of_their_white():
+    shares = BYTES.astype(np.float32) / 255
+    trained, expected = (fit(jax.random.key(0), RECIPE, images)[0] for images in (BYTES, shares))
+    jax.tree.map(np.testing.assert_array_equal, trained, expected)
+    for images in (BYTES, BYTES.astype(np.uint16) * 257):
+        np.testing.assert_allclose(expected.score(images).map, expected.score(shares).map, rtol=ROUNDING)
+
+
+def test_every_source_scores_as_the_array(detector, tmp_path):
+    expected = detector.score(BYTES).map
+    paths = [tmp_path / f"{i}.png" for i in range(len(BYTES))]
+    for path, one in zip(paths, BYTES[..., 0], strict=True):
+        Image.fromarray(one).save(path)
+    many = [
+        *(paths, map(str, paths), [Image.open(path) for path in paths], list(BYTES), list(BYTES[..., 0])),
+        *((one / np.float32(255) for one in BYTES), [BYTES[:2], paths[2], *BYTES[3:]]),
+    ]
+    for source in many:
+        np.testing.assert_allclose(detector.score(source).map, expected, rtol=1e-4)
+    for source in (paths[1], Image.open(paths[1]), BYTES[1], BYTES[1, :, :, 0], jnp.asarray(BYTES[1])):
+        np.testing.assert_allclose(detector.score(source).map, expected[1:2], rtol=1e-4)
+    assert detector.score_all(paths[0]).keys() == detector.score_all(BYTES).keys()
+
+
+def test_an_iterator_streams(detector):
+    """No more is read ahead of the scores than two batches."""
+    read, scored = [], []
+
+    def items():
+        for index in range(500):
+            read.append(index)
+            yield IMAGES[index % 5]
+
+    def run(images):
+        scored.append(len(read))
+        return images.mean((1, 2, 3))
+
+    found = batches.in_batches(run, items(), need_shape=lambda shape: None)
+    assert found.shape == (500,)
+    assert all(count <= 64 * (i + 1) + 1 for i, count in enumerate(scored))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ([IMAGES[0], IMAGES[1, :7]], "one size and be all grey .* 7 x 11 x 1 .* after 8 x 11 x 1.*Part.score"),
+        ([IMAGES[0], images_of(8, 11, 3)], "one size and be all grey .* 8 x 11 x 3 .* after 8 x 11 x 1"),
+        (images_of(8, 11, 3), r"must have 1 channel\(s\) in the last axis, got 3 .*turn colour into grey"),
+        (iter([]), "at least one, got none"),
+        (IMAGES[..., 0], r"many of them \[n, h, w, c\], got shape \(5, 8, 11\)"),
+        (3, "must be an array, a path or a Pillow image, got int"),
+        ("nowhere.png", "no such file"),
+    ],
+    ids=["sizes", "colours", "channels", "none", "axes", "kind", "path"],
+)
+def test_sources_that_cannot_be_scored(source, words, detector):
+    with pytest.raises(InputError, match=words):
+        detector.score(source)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +368,9 @@ def test_windows_reconstruct_no_images(detector):
 def test_other_sizes_are_refused(name, shape, each):
     got = " x ".join(map(str, shape[1:]))
     for call in (each[name].score, each[name].reconstruct, each[name].encode):
-        with pytest.raises(InputError, match=f"images must be 12 x 13 x 1 .*as those it was fitted on; got {got}"):
+        with pytest.raises(
+            InputError, match=f"as those it was fitted on; got {got}" if shape[-1] == 1 else "1 channel.*got 3"
+        ):
             call(images_of(*shape))
 
 

@@ -6,6 +6,7 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxad import features
 from jaxad._check import InputError
 from jaxad.features import gradient_energies, logarithm, oriented_gradients, remove_median
 from tests.references.features import gradient_energies as slow_gradient_energies
@@ -33,6 +34,36 @@ def test_gradient_energies_against_loops():
     options = {"blurs": (0.5, 2.0), "orientations": 5, "spread": 3.0, "step": 4, "floor": 0.01}
     expected = slow_gradient_energies(images[0], **options)
     np.testing.assert_allclose(gradient_energies(images, **options)[0], expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("transform", [oriented_gradients, gradient_energies])
+@settings(deadline=None, max_examples=3)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 3))
+def test_tiles_are_the_whole(transform, h, w, most):
+    images = np.random.default_rng(h).random((2, h, w, 2), np.float32)
+    whole = transform(images, step=9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "TILE", most)
+        np.testing.assert_allclose(transform(images, step=9), whole, atol=1e-5)
+
+
+def test_memory_does_not_grow_with_the_image():
+    """What the device works in, apart from the image and the result."""
+    needed = {}
+    for side in (512, 1024):
+        image = jax.ShapeDtypeStruct((1, side, side, 1), np.float32)
+        needed[side] = jax.jit(gradient_energies).lower(image).compile().memory_analysis().temp_size_in_bytes
+    assert needed[1024] - needed[512] < 8 * 1024 * 1024 * 4
+    assert needed[1024] < 2.5 * needed[512]
+
+
+def test_no_grid_point_is_near_the_border():
+    """A bright border counts as little for the outermost points as a Gaussian says at 1.5 deviations."""
+    image = np.zeros((1, 40, 40, 1), np.float32)
+    image[:, 0] = 1
+    brightness = gradient_energies(image)[0, :, 5, 0]
+    weights = np.exp(-0.5 * ((np.arange(40) - 6) / 4) ** 2)
+    assert float(brightness[0]) == pytest.approx(weights[0] / weights.sum(), rel=1e-4)
 
 
 def test_gradient_energies_of_a_flat_image_are_its_brightness_and_the_floor():

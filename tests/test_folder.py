@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from jaxad._check import InputError
 from jaxad.datasets import Item, read_photograph, survey
 from jaxad.folders import inspect_folder
+from jaxad.recipes import AUTO, CLOSED_FORM
 
 MVTEC = [
     *(f"train/good/{i:03}.png" for i in range(10)),
@@ -303,10 +304,13 @@ def test_inspection_counts_and_plans(fill: Fill) -> None:
         "links": [],
         "ignored": 0,
         "plan": {
+            "recipe": "auto",
+            "compares": [recipe.name for recipe in AUTO.candidates],
+            "left_aside": {},
+            "preparation": {"channels": 1, "mode": "native", "scale": 1.0, "side": 1, "box": [1, 1]},
             "train": 8,
             "holdout": 2,
-            "share": 0.2,
-            "recipes": ["whole-image", "patch"],
+            "left_out": [],
             "false_positive_rate": 0.5,
         },
         "warnings": [
@@ -315,34 +319,39 @@ def test_inspection_counts_and_plans(fill: Fill) -> None:
     }
 
 
-@pytest.mark.parametrize(("count", "held"), [(1, 0), (7, 0), (8, 2), (13, 3), (37, 7)])
+@pytest.mark.parametrize(("count", "held"), [(8, 2), (13, 3), (37, 7)])
 def test_plan_is_what_fitting_would_hold_out(fill: Fill, count: int, held: int) -> None:
     plan = inspect_folder(fill(*(f"{i}.png" for i in range(count))))["plan"]
     assert (plan["train"], plan["holdout"]) == (count - held, held)
-    assert plan["false_positive_rate"] == (1 / held if held else None)
+    assert plan["false_positive_rate"] == 1 / held
 
 
-def test_too_few_images_are_warned_of(fill: Fill) -> None:
-    (sentence,) = inspect_folder(fill("a.png"))["warnings"]
-    assert sentence.startswith("too few normal images")
-    assert sentence.endswith("at least 8 are wanted, here are 1")
+@pytest.mark.parametrize("count", [1, 7])
+def test_too_few_images_are_warned_of(fill: Fill, count: int) -> None:
+    found = inspect_folder(fill(*(f"{i}.png" for i in range(count))))
+    assert found["plan"] is None
+    (sentence,) = found["warnings"]
+    assert sentence.startswith("fitting would be refused: at least 2 images must be held out")
+    assert "8 images would do" in sentence
 
 
 def test_enough_images_are_not_warned_of(fill: Fill) -> None:
     assert inspect_folder(fill(*(f"{i}.bmp" for i in range(500))))["warnings"] == []
 
 
-def test_sizes_decide_which_recipes_can_take_the_images(fill: Fill) -> None:
-    root = fill("a.png", "b.png")
-    assert inspect_folder(root)["plan"]["recipes"] == ["whole-image", "patch"]
+def test_sizes_and_colours_decide_the_plan(fill: Fill) -> None:
+    root = fill(*(f"{i}.png" for i in range(8)))
+    assert inspect_folder(root)["plan"]["left_aside"] == {}
     fill("c.png", size=(6, 4))
     found = inspect_folder(root)
-    assert found["plan"]["recipes"] == ["patch"]
-    assert found["sizes"] == [{"height": 4, "width": 6, "count": 2}, {"height": 6, "width": 4, "count": 1}]
+    assert found["plan"]["compares"] == ["surface-gradients", "patch-components"]
+    assert set(found["plan"]["left_aside"]) == {recipe.name for recipe in CLOSED_FORM}
+    assert "these have 2 sizes, from 4 x 6 to 6 x 4" in found["plan"]["left_aside"]["pixel-neighbours"]
+    assert found["sizes"] == [{"height": 4, "width": 6, "count": 8}, {"height": 6, "width": 4, "count": 1}]
     fill("d.png", size=(4, 6, 3))
     found = inspect_folder(root)
-    assert found["plan"]["recipes"] == []
-    assert any("grey (3) and in colour (1)" in sentence for sentence in found["warnings"])
+    assert found["plan"]["preparation"]["channels"] == 3
+    assert any("grey (9) and in colour (1); all would be taken as colour" in words for words in found["warnings"])
 
 
 def test_depth_is_counted(fill: Fill) -> None:

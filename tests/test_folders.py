@@ -15,11 +15,12 @@ from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import Header, read_mask
-from jaxad.folders import evaluate_folder, fit_folder, score_folder
+from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.pictures import deep_png, picture
+from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.regions import find_regions
 from jaxad.folders.sources import file_sum
-from jaxad.folders.training_images import choose_preparation, plan_tiles, read_tiles
+from jaxad.folders.training_images import plan_tiles, read_tiles
 from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, CLOSED_FORM
@@ -254,6 +255,35 @@ def test_auto_compares_no_whole_photographs_where_sizes_differ(tmp_path: Path) -
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", rate=0.4)
     assert {row["name"] for row in done["comparison"]} == {"surface-gradients", "patch-components"}
     assert done["preparation"]["mode"] == "native"
+
+
+@pytest.mark.parametrize("kind", ["even", "sizes", "colours", "grey to train on"])
+def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = tuple(recipe for recipe in AUTO.candidates if recipe.name in ("pixel-neighbours", "surface-gradients"))
+    auto = dataclasses.replace(AUTO, candidates=quick)
+    monkeypatch.setattr("jaxad.folders.inspection.AUTO", auto)
+    for index, pixels in enumerate(aligned(12)):
+        colour = kind == "colours" and index % 2
+        pixels = pixels[: 24 - index % 2] if kind == "sizes" else pixels
+        save(tmp_path / f"set/good/{index}.png", np.stack([pixels] * 3, axis=-1) if colour else pixels)
+    save(tmp_path / "set/bad/0.png", np.zeros((24, 30, 3) if kind == "grey to train on" else (24, 30), np.uint8))
+    planned = inspect_folder(tmp_path / "set")["plan"]
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=auto, rate=0.4)
+    rate = planned.pop("false_positive_rate")
+    assert planned == done["plan"]
+    assert planned["compares"] == [row["name"] for row in done["comparison"]]
+    assert ("pixel-neighbours" in planned["left_aside"]) == (kind == "sizes")
+    assert planned["preparation"]["channels"] == done["training"]["shape"][-1] == (3 if kind == "colours" else 1)
+    assert (planned["train"], planned["holdout"]) == (done["images"]["train"], done["images"]["holdout"])
+    assert rate == 1 / len(load_part(tmp_path / "a.jaxad").normal_scores)
+
+
+def test_large_sets_and_regions_are_not_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {Path(f"{index}.png"): Header(24, 30, 1, "L", 8) for index in range(10)}
+    assert plan_fit(found, recipe=AUTO).left_aside == {}
+    assert "only a region" in plan_fit(found, recipe=AUTO, region=True).left_aside["pixel-neighbours"]
+    monkeypatch.setattr("jaxad.folders.plan.VALUES", 8 * 24 * 30 - 1)
+    assert "these hold 5760 numbers, more than the 5759" in plan_fit(found, recipe=AUTO).left_aside["pixel-neighbours"]
 
 
 def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
@@ -509,7 +539,7 @@ def test_what_is_not_ours_cannot_go_on(made: Part, root: Path, tmp_path: Path) -
 def test_a_stopped_run_leaves_what_was_done(
     made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jaxad.part.reading.BATCH_IMAGES", 1)
+    monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
     monkeypatch.setattr("jaxad.folders.scoring.AHEAD", 0)
 
     def stop(done: int, total: int, failed: int) -> None:

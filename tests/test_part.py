@@ -14,7 +14,8 @@ import jaxad
 from jaxad import bundle, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
-from jaxad.part import Part, load_part, photographs, same_size_batches
+from jaxad.datasets import photographs, same_size_batches
+from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
 from jaxad.recipes import SURFACE
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save

@@ -188,6 +188,24 @@ def test_skip_last_keeps_the_only_place():
     assert not column.any()
 
 
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 9))
+@settings(deadline=None, max_examples=5)
+def test_tiles_make_the_whole(h, w, most):
+    images = whole_numbers((2, h, w, 3))
+    sizes = set()
+
+    def make_tile(row, column, p, q):
+        sizes.add((p, q))
+        tile = jax.lax.dynamic_slice(images, (0, row, column, 0), (2, p, q, 3))
+        return {"tile": tile, "rows": jnp.broadcast_to((row + jnp.arange(1.0 * p))[None, :, None], (2, p, q))}
+
+    found = patches.map_tiles(make_tile, shape=(h, w), most=most)
+    np.testing.assert_array_equal(found["tile"], images)
+    np.testing.assert_array_equal(found["rows"], np.broadcast_to(np.arange(h)[None, :, None], (2, h, w)))
+    assert len(sizes) == 1
+    assert max(max(sizes)) <= most
+
+
 def test_same_key_same_crops():
     first, again, other = (crops_of(7, 8, (3, 4), seed=seed)[1] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)

@@ -95,7 +95,7 @@ def fit(
         print(json.dumps(done))
         return
     if done["comparison"]:
-        _print_comparison(done["comparison"], done["recipe"])
+        _print_comparison(done["comparison"], done["plan"]["left_aside"], done["recipe"])
     low, high = done["threshold"]["interval"]
     rows = {
         "trained on": f"{done['images']['train']} images",
@@ -108,12 +108,14 @@ def fit(
     print(f"wrote {out}; go on with: jaxad score {out} FOLDER -o OUT")
 
 
-def _print_comparison(comparison: Sequence[Mapping[str, Any]], chosen: str) -> None:
+def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mapping[str, str], chosen: str) -> None:
     table = Table("recipe", "tells wrong images", "seconds", "why not")
     for row in comparison:
         separation = "" if row["separation"] is None else f"{row['separation']:.3f}"
         name = f"{row['name']} (chosen)" if row["name"] == chosen else row["name"]
         table.add_row(name, separation, f"{row['seconds']:.1f}", printable(row["reason"]))
+    for name, reason in left_aside.items():
+        table.add_row(name, "", "", reason)
     Console().print(table)
 
 
@@ -236,7 +238,7 @@ def report(
 
 def _facts(found: Mapping[str, Any]) -> Table:
     """What holds for the whole folder, and the plan."""
-    plan, rate = found["plan"], found["plan"]["false_positive_rate"]
+    plan = found["plan"]
     sizes = {f"{size['height']} x {size['width']}": size["count"] for size in found["sizes"]}
     table = Table("what", "found")
     table.add_row("layout", found["layout"])
@@ -245,10 +247,17 @@ def _facts(found: Mapping[str, Any]) -> Table:
         table.add_row(label, name_some(shown))
     table.add_row("masks", str(found["masks"]["paired"]))
     table.add_row("ignored entries", str(found["ignored"]))
-    table.add_row("would train on", f"{plan['train']}")
-    table.add_row("would hold out", f"{plan['holdout']}")
-    table.add_row("recipes", ", ".join(plan["recipes"]) or "none")
-    table.add_row("false-positive rate", "no threshold" if rate is None else f"{rate:.2%} at best")
+    if plan is None:
+        table.add_row("jaxad fit", "would refuse: see the warning")
+        return table
+    table.add_row("would train on", str(plan["train"]))
+    table.add_row("would hold out", str(plan["holdout"]))
+    table.add_row("would take them as", "grey" if plan["preparation"]["channels"] == 1 else "colour")
+    table.add_row("would choose among", ", ".join(plan["compares"]))
+    for reason in sorted(set(plan["left_aside"].values())):
+        names = [name for name, why in plan["left_aside"].items() if why == reason]
+        table.add_row("not among", f"{', '.join(names)}: {reason}")
+    table.add_row("false-positive rate", f"{plan['false_positive_rate']:.2%} at best")
     return table
 
 

@@ -15,6 +15,7 @@ from jaxad.datasets.photograph import (
     read_photograph,
     read_photographs,
 )
+from jaxad.datasets.reading import photographs, same_size_batches, unit_pixels
 from jaxad.datasets.textures import textures
 
 __all__ = [
@@ -29,11 +30,14 @@ __all__ = [
     "count_held_out",
     "from_pillow",
     "noise",
+    "photographs",
     "read_header",
     "read_mask",
     "read_photograph",
     "read_photographs",
+    "same_size_batches",
     "survey",
     "textures",
     "tfds",
+    "unit_pixels",
 ]

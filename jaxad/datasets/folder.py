@@ -48,6 +48,7 @@ class Survey:
         and no item has a mask.
       unmatched_masks: masks that belong to no image of a defect.
       misfit_masks: masks of another height or width than their image; their items have them all the same.
+      headers: what each image of train and test says of itself, by path.
       unused: images that lie where the layout has no place for them.
       links: links to folders. None is followed, so that nothing is counted twice or comes from outside.
       ignored: how many files are hidden or no image by their extension, and how many folders are hidden.
@@ -65,6 +66,7 @@ class Survey:
     missing_masks: tuple[Path, ...]
     unmatched_masks: tuple[Path, ...]
     misfit_masks: tuple[Path, ...]
+    headers: Mapping[Path, Header]
     unused: tuple[Path, ...]
     links: tuple[Path, ...]
     ignored: int
@@ -103,7 +105,7 @@ def survey(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Sur
         )
         for split in ("train", "test")
     )
-    used = [headers[item.path] for item in (*train, *test)]
+    used = {item.path: headers[item.path] for item in (*train, *test)}
     return Survey(
         root=root,
         layout=layout,
@@ -113,13 +115,14 @@ def survey(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Sur
         missing_masks=tuple(item.path for item in test if pairs and item.defect != GOOD and not item.mask),
         unmatched_masks=tuple(mask for mask in unmatched if mask in headers),
         misfit_masks=tuple(item.mask for item in test if item.mask and _misfit(headers[item.path], headers[item.mask])),
+        headers=used,
         unused=tuple(path for path, place in places.items() if not place),
         links=tuple(tree.links),
         ignored=tree.ignored,
-        sizes=_counted((header.height, header.width) for header in used),
-        channels=_counted(header.channels for header in used),
-        modes=_counted(header.mode for header in used),
-        bits=_counted(header.bits for header in used),
+        sizes=_counted((header.height, header.width) for header in used.values()),
+        channels=_counted(header.channels for header in used.values()),
+        modes=_counted(header.mode for header in used.values()),
+        bits=_counted(header.bits for header in used.values()),
     )
 
 

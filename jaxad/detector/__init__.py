@@ -4,7 +4,6 @@ from jaxad.detector.detector import CALIBRATED, PART, POOLS, Candidate, Detector
 from jaxad.detector.fitting import fit, fit_members
 from jaxad.detector.health import find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
-from jaxad.detector.systems import compares_positions
 
 __all__ = [
     "CALIBRATED",
@@ -14,7 +13,6 @@ __all__ = [
     "Detector",
     "FitDivergedError",
     "Scores",
-    "compares_positions",
     "find_faults",
     "fit",
     "fit_members",

@@ -13,8 +13,7 @@ from jaxad._types import Images, PRNGKey
 from jaxad.datasets import FEWEST, count_held_out
 from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
-from jaxad.detector.systems import compares_positions
-from jaxad.recipes import AutoRecipe, Recipe
+from jaxad.recipes import AutoRecipe, Recipe, compares_positions
 
 DRAWN = 400
 """Images with defects to judge by, at least, so that few held-out images are drawn on several times."""

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_images, need_one_of, need_unit_range, raise_problems
+from jaxad._check import InputError, need_one_of, raise_problems
 from jaxad._types import Images
 from jaxad.calibration import Usual, unusualness
 from jaxad.detector.autoencoders import AutoencoderSystem
+from jaxad.detector.batches import in_batches
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.detector.systems import make_system
 from jaxad.one_class_svm import OneClassSVM
@@ -26,8 +27,6 @@ from jaxad.recipes import DenseAERecipe, Recipe
 
 __all__ = ["CALIBRATED", "POOLS", "Detector", "Scores", "load"]
 
-BATCH_PIXELS = 2**18
-"""Pixels scored in one call of the compiled program; small images are batched up to it."""
 CALIBRATED = "calibrated"
 PART = "part/"
 """Names of arrays in a bundle that begin so belong to `jaxad.part`, which adds them."""
@@ -72,42 +71,46 @@ class Detector:
     comparison: tuple[Candidate, ...] = flax.struct.field(pytree_node=False, default=())
     """The recipes from which this one was chosen, by `auto`."""
 
-    def score(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
-        """Score images `[n, h, w, c]`, float in [0, 1], by the score that the recipe names.
+    def score(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
+        """Score images of one size by the score that the recipe names.
 
         Patch recipes take any height and width that the window fits, the others those they were fitted on.
-        Images are scored in batches of few sizes, so any number of them compiles few programs.
+        Images are scored in batches of few sizes, so any number of them compiles few programs. Those of an iterable
+        are read when their turn comes, so that memory holds one batch, and the results.
 
         Args:
-            images: the images.
+            source: an array `[n, h, w, c]`, `[h, w, c]` or `[h, w]`, a path, a Pillow image, or an iterable of these.
+                uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1]. All have one size and are all grey
+                or all in colour, as the images fitted on; `jaxad.Part` takes mixed ones.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
             dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores
                 slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
 
         Raises:
-            InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN.
+            InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN; mixed sizes; a file
+                that cannot be read; no image at all.
         """
         name = self.recipe.score if self.usual is None else CALIBRATED
-        return self._scored(images, (name,), any_range, dtype)[name]
+        return self._scored(source, (name,), any_range, dtype)[name]
 
-    def score_all(self, images: Images, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
-        """Every score of the model for images `[n, h, w, c]` by name, from one pass; else as `score`.
+    def score_all(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
+        """Every score of the model by name, from one pass; else as `score`.
 
         Where the recipe holds normal images out, `"calibrated"` is its score in units of what is usual among them.
         """
-        return self._scored(images, None, any_range, dtype)
+        return self._scored(source, None, any_range, dtype)
 
-    def reconstruct(self, images: Images, *, any_range: bool = False) -> Float[np.ndarray, "n h w c"]:
-        """What the model makes of whole images `[n, h, w, c]`: `[n, h, w, c]`; arguments as in `score`.
+    def reconstruct(self, source: Any, *, any_range: bool = False) -> Float[np.ndarray, "n h w c"]:
+        """What the model makes of whole images: `[n, h, w, c]`; arguments as in `score`.
 
         Raises:
             InputError: as `score`, or the model is no autoencoder of whole images.
         """
-        return self._autoencoded(images, any_range).reconstruction
+        return self._autoencoded(source, any_range).reconstruction
 
-    def encode(self, images: Images, *, any_range: bool = False) -> Float[np.ndarray, "n *code"]:
-        """The model's code of whole images `[n, h, w, c]`: `[n, ...]`; arguments and errors as in `reconstruct`."""
-        return self._autoencoded(images, any_range).code
+    def encode(self, source: Any, *, any_range: bool = False) -> Float[np.ndarray, "n *code"]:
+        """The model's code of whole images: `[n, ...]`; arguments and errors as in `reconstruct`."""
+        return self._autoencoded(source, any_range).code
 
     def apply(self, images: Images, *, dtype: DTypeLike = "float32") -> dict[str, Scored]:
         """The pure function under `score_all`, for images `[n, h, w, c]`; jit-safe, values unchecked."""
@@ -148,47 +151,25 @@ class Detector:
         return _flat(tree), document
 
     def _scored(
-        self, images: Images, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
+        self, source: Any, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
     ) -> dict[str, Scores]:
         name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
         need_one_of(name, DTYPES, what="dtype")
         detector = self.for_scoring if name == "float32" else self
-        scored = detector._in_batches(partial(_score_batch, names, name), images, any_range=any_range)
+        scored = detector._in_batches(partial(_score_batch, names, name), source, any_range)
         return {name: Scores(*parts) for name, parts in scored.items()}
 
-    def _autoencoded(self, images: Images, any_range: bool) -> Any:
+    def _autoencoded(self, source: Any, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):
             raise InputError(
                 f"recipe {self.recipe.name!r} is no autoencoder of whole images, so it reconstructs none; score them"
             )
-        return self._in_batches(_reconstruct_batch, images, any_range=any_range)
+        return self._in_batches(_reconstruct_batch, source, any_range)
 
-    def _in_batches(self, function: Any, images: Images, *, any_range: bool) -> Any:
-        """A pytree of arrays `[n, ...]`; the device works on one batch while the host handles its neighbours."""
-        need_images(images)
-        self.system.need_shape(images.shape[1:])
-        pixels = np.asarray(images, np.float32)
-        need_unit_range(pixels, any_range=any_range)
-        wholes: Any = None
-
-        def keep(part: Any, begin: int) -> None:
-            nonlocal wholes
-            part = jax.device_get(part)
-            if wholes is None:
-                wholes = jax.tree.map(lambda x: np.empty((len(pixels), *x.shape[1:]), x.dtype), part)
-            for whole, x in zip(jax.tree.leaves(wholes), jax.tree.leaves(part), strict=True):
-                whole[begin : begin + len(x)] = x[: len(pixels) - begin]
-
-        pending: tuple[Any, int] | None = None
-        for batch, begin in _padded_batches(pixels):
-            # Outside jit the recipe and the shape are static, so each compiles once. The call returns at once.
-            running = function(self, batch), begin
-            if pending is not None:
-                keep(*pending)
-            pending = running
-        assert pending is not None
-        keep(*pending)
-        return wholes
+    def _in_batches(self, function: Any, source: Any, any_range: bool) -> Any:
+        # Outside jit the recipe and the shape are static, so each compiles once.
+        run = partial(function, self)
+        return in_batches(run, source, need_shape=self.system.need_shape, any_range=any_range)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -275,18 +256,3 @@ def _flat(tree: PyTree, *, shapes: bool = False) -> dict[str, Any]:
 
 def _path(keys: tuple[Any, ...]) -> str:
     return "/".join(str(getattr(key, "key", key)) for key in keys)
-
-
-def _padded_batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches with the places where they begin; the last is filled up to a usual size with copies of the last image."""
-    most = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
-    for begin in range(0, len(images), most):
-        batch = images[begin : begin + most]
-        missing = min(most, _usual_size(len(batch))) - len(batch)
-        yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch, begin
-
-
-def _usual_size(count: int) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few programs to compile, and at most a third too many images."""
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 else power

@@ -13,9 +13,12 @@ from jaxad.defects import draw_defects
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.models import Segmenter
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.patches import random_crops
+from jaxad.patches import map_tiles, random_crops
 from jaxad.recipes import DrawnDefectsRecipe
 from jaxad.training import LossFunction, Terms
+
+TILE = 512
+"""Height and width, at most, of what the network judges at once; it sees the surroundings too."""
 
 
 class DrawnDefectsSystem(System):
@@ -52,6 +55,35 @@ class DrawnDefectsSystem(System):
         return loss
 
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
-        """Log-odds that a pixel is part of a defect, in nats, for images `[n, h, w, c]`: `[n]` and `[n, h, w]`."""
-        score_map: Any = self.run(variables, images, dtype)
+        """Log-odds that a pixel is part of a defect, in nats, for images `[n, h, w, c]`: `[n]` and `[n, h, w]`.
+
+        Large images are judged tile by tile, each with all of its surroundings that the network sees, so that memory
+        does not grow with them and the map is that of the whole image.
+        """
+        pixels = jnp.asarray(images)
+        n, height, width, channels = pixels.shape
+        step = 2 ** (len(self.recipe.filters) - 1)
+
+        def make_tile(row: Array, column: Array, p: int, q: int) -> Array:
+            (top, tall), (left, wide) = (
+                _with_surroundings(row, p, height, step),
+                _with_surroundings(column, q, width, step),
+            )
+            seen = jax.lax.dynamic_slice(pixels, (0, top, left, 0), (n, tall, wide, channels))
+            return jax.lax.dynamic_slice(self.run(variables, seen, dtype), (0, row - top, column - left), (n, p, q))
+
+        score_map: Any = map_tiles(make_tile, shape=(height, width), most=TILE)
         return {"log_odds": Scored(POOLS[self.recipe.pool](score_map), score_map)}
+
+
+def _with_surroundings(first: Array, count: int, length: int, step: int) -> tuple[Array, int]:
+    """The run of pixels that the network sees when it judges `count` pixels of an axis: its first one, and how many.
+
+    Strides halve the axis until a pixel stands for `step`. Where they begin depends on the length, so a run begins at
+    a multiple of `step` and lacks one of the whole length.
+    """
+    # Up to three convolutions a level, which look one of its pixels to each side, and the way between levels.
+    reach = 6 * step
+    size = count + 2 * reach + step
+    size = min(length, size + (length - size) % step)
+    return jnp.clip((first - reach) // step * step, 0, length - size), size

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxad._check import InputError, need_at_least, need_images, need_unit_range
-from jaxad._types import Images, PRNGKey, PRNGKeys
+from jaxad._check import InputError, need_at_least, need_images
+from jaxad._types import Images, Pixels, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import FEWEST, count_held_out
+from jaxad.datasets import FEWEST, count_held_out, unit_pixels
 from jaxad.detector.choosing import choose
 from jaxad.detector.detector import Detector
 from jaxad.detector.learning import Extras, Watched, train
@@ -29,7 +29,7 @@ HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
 def fit(
     key: PRNGKey,
     recipe: Recipe,
-    images: Images,
+    images: Pixels,
     *,
     watched: Mapping[str, Watched] | None = None,
     extra_batch: ExtraBatch | None = None,
@@ -44,7 +44,7 @@ def fit(
     Args:
         key: draws weights, crops, orders and noise; the same key gives the same bits.
         recipe: one of `jaxad.RECIPES`, or a variant by `dataclasses.replace`.
-        images: normal images `[n, h, w, c]`, float in [0, 1].
+        images: normal images `[n, h, w, c]`; uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1].
         watched: other images `[m, h, w, c]` by name, whose loss the history shows under that name.
         extra_batch: images `[b, h, w, c]` for one more update after every epoch.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
@@ -75,7 +75,7 @@ def fit(
 def fit_members(
     key: PRNGKey,
     recipe: Recipe,
-    images: Images,
+    images: Pixels,
     *,
     count: int,
     watched: Mapping[str, Watched] | None = None,
@@ -97,16 +97,16 @@ def fit_members(
     return _fit(jax.random.split(key, count), recipe, images, extras)
 
 
-def _fit(keys: PRNGKeys, recipe: Recipe, images: Images, extras: Extras) -> tuple[list[Detector], History]:
+def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tuple[list[Detector], History]:
+    need_images(images, any_dtype=True)
+    images = unit_pixels(images)
     if isinstance(recipe, AutoRecipe):
         key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, CHOICE_STREAM)[0]
         chosen, comparison = choose(key, recipe, images, fit=lambda *arguments: fit(*arguments)[0])
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
-    need_images(images)
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
     system = make_system(recipe, images.shape[1:])
-    need_unit_range(np.asarray(images))
     closed = system.fitted_at_once
     if closed and (extras.watched or extras.extra_batch is not None):
         raise InputError(f"recipe {recipe.name!r} is not trained as one; leave watched and extra_batch out")

@@ -82,6 +82,7 @@ class System(ABC):
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of height, width and channels that the model cannot read."""
         if tuple(shape) != self.shape:
+            self.need_channels(shape)
             raise InputError(
                 f"images must be {times(self.shape)} (height x width x channels), as those it was fitted on; "
                 f"got {times(shape)}"
@@ -91,7 +92,8 @@ class System(ABC):
         """Refuse images of shape `[h, w, c]` with another channel count."""
         if shape[-1] != self.shape[-1]:
             raise InputError(
-                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape})"
+                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape}); turn "
+                "colour into grey or repeat grey three times, or fit a part with `jaxad fit`, which does it"
             )
 
     def make_examples(self, key: PRNGKey, images: Images) -> Array:

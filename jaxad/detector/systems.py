@@ -18,7 +18,7 @@ from jaxad.detector.patch_components import PatchComponentsSystem
 from jaxad.detector.patch_vae import PatchVAESystem
 from jaxad.detector.system import Scored, System
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.recipes import AutoRecipe, ClosedFormRecipe, ConvAERecipe, DenseAERecipe, FusionRecipe, Recipe
+from jaxad.recipes import FusionRecipe, Recipe
 
 
 class FusionSystem(System):
@@ -82,19 +82,6 @@ class FusionSystem(System):
             scored = system.score(part["variables"], None, images, dtype)[system.recipe.score]
             added[name] = Scored(in_unit(scored.image, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
         return {"fused": jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
-
-
-def compares_positions(recipe: Recipe) -> bool:
-    """Whether a pixel is judged by what normal images show at its place, so that all must be aligned and of one size.
-
-    False for `auto`, which chooses what the images allow.
-    """
-    if isinstance(recipe, FusionRecipe):
-        return any(compares_positions(part) for part in recipe.parts)
-    if isinstance(recipe, ClosedFormRecipe):
-        return not recipe.local
-    calibrated = bool(recipe.holdout) and not isinstance(recipe, AutoRecipe)
-    return calibrated or isinstance(recipe, ConvAERecipe | DenseAERecipe)
 
 
 def _inside(arrays: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
+from jaxad.datasets import photographs
 from jaxad.detector import CALIBRATED, POOLS, Detector
-from jaxad.part import HIDDEN, Part, photographs, pools_maps, region_at, score_batch, sees_windows, usual_at
+from jaxad.part import HIDDEN, Part, pools_maps, region_at, score_batch, sees_windows, usual_at
 from jaxad.preparation import GREY_WEIGHTS, Preparation
 
 WHITE = np.float32(255)

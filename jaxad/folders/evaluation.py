@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, survey
+from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, same_size_batches, survey
 from jaxad.datasets.folder import GOOD
 from jaxad.folders.sources import file_sum
 
@@ -132,7 +132,7 @@ def _judge(
             if on_image:
                 on_image(done, len(items), len(judged.errors))
 
-    for batch in part.same_size_batches(readable()):
+    for batch in same_size_batches(readable()):
         try:
             found = made.score_batch([pixels for _, pixels in batch])
         except InputError as error:

@@ -9,40 +9,28 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import FEWEST, Header, UnreadableError, count_held_out, read_header, read_mask, survey
-from jaxad.detector import compares_positions, find_faults, fit, tell_drawn_defects
+from jaxad.datasets import Header, read_mask, survey
+from jaxad.detector import find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
+from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
 from jaxad.folders.sources import file_sum
-from jaxad.folders.training_images import TILE, Roi, choose_preparation, plan_tiles, read_tiles, window_of
-from jaxad.preparation import Preparation
-from jaxad.recipes import AUTO, AutoRecipe, Recipe
+from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
+from jaxad.recipes import AUTO, Recipe, compares_positions
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
-TRAINING_VALUES = 2**26
-"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
 LOOKED_AT = 64
 """Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
 BLIND = 0.6
 """AUROC between held-out images and copies with a drawn defect below which a part is no use."""
 
 OnStep = Callable[[str, int, int], None]
-
-
-class Split(NamedTuple):
-    """The usable normal files: those to train on, those held out, and those left out with the reason."""
-
-    train: dict[Path, tuple[int, int]]
-    """With height and width."""
-    held_out: dict[Path, tuple[int, int]]
-    left_out: list[UnreadableError]
 
 
 def fit_folder(
@@ -54,7 +42,7 @@ def fit_folder(
     scale: float | None = None,
     native: bool = False,
     grey: bool = False,
-    holdout: float = 0.2,
+    holdout: float = SHARE,
     rate: float = 0.01,
     roi: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -93,8 +81,9 @@ def fit_folder(
         on_step: called with "reading" or "judging", the photographs done and how many there are.
 
     Returns:
-        What was done, ready for JSON: part, recipe, preparation, images (train, holdout, left_out), training (shape
-        and bytes), comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
+        What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
+        holdout, left_out), training (shape and bytes), comparison (what `auto` tried), threshold, colour_limits,
+        pixel_limit, seconds, warnings.
 
     Raises:
         InputError: the folder, its images or an option cannot be used, or too few images are left to hold out two.
@@ -106,24 +95,29 @@ def fit_folder(
     inside = _read_roi(roi)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
-    headers = _normal_headers(root)
-    preparation = choose_preparation(
-        recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
+    headers = normal_headers(survey(root))
+    plan = plan_fit(
+        headers,
+        recipe=recipe,
+        resize=resize,
+        scale=scale,
+        native=native,
+        grey=grey,
+        holdout=holdout,
+        region=inside is not None,
+        seed=seed,
     )
-    split = _split(headers, preparation, recipe, holdout=holdout, seed=seed)
+    preparation = plan.preparation
     _need_place(out)
 
-    tiles = plan_tiles(
-        split.train, recipe=recipe, preparation=preparation, roi=inside, seed=seed, values=TRAINING_VALUES
-    )
+    tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=preparation, roi=inside, seed=seed, values=VALUES)
     training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
     seconds = {"read": time.perf_counter() - began}
-    whole = len(tiles) == len(split.train) and inside is None
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         detector, history = fit(
             jax.random.key(seed),
-            _possible(recipe, whole),
+            plan.recipe,
             training.images,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -136,7 +130,7 @@ def fit_folder(
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
-    held = judge_held_out(detector, preparation, inside, split.held_out, on_step=step)
+    held = judge_held_out(detector, preparation, inside, plan.held_out, on_step=step)
     seconds["judge"] = time.perf_counter() - began
     made = part.Part(
         detector=detector,
@@ -153,10 +147,11 @@ def fit_folder(
         usual=held.usual,
     )
     made.save(out)
-    left_out = [*split.left_out, *training.unreadable, *held.unreadable]
+    left_out = [*plan.left_out, *training.unreadable, *held.unreadable]
     return {
         "part": str(out),
         "recipe": detector.recipe.name,
+        "plan": describe(plan, root),
         "comparison": [candidate._asdict() for candidate in detector.comparison],
         "preparation": asdict(preparation),
         "images": {
@@ -175,17 +170,9 @@ def fit_folder(
             *(str(doubt.message) for doubt in doubts),
             *_warnings(made, headers.values(), left_out=len(left_out)),
             *find_faults(detector, training.images[:LOOKED_AT]),
-            *_blindness(made, {path: split.held_out[path] for path in held.paths}, seed),
+            *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed),
         ],
     }
-
-
-def _possible(recipe: Recipe, whole: bool) -> Recipe:
-    """The recipe without candidates that compare whole images, where tiles are cut or a region is looked at."""
-    if whole or not isinstance(recipe, AutoRecipe):
-        return recipe
-    kept = tuple(candidate for candidate in recipe.candidates if not compares_positions(candidate))
-    return replace(recipe, candidates=kept)
 
 
 def _blindness(made: part.Part, held_out: Mapping[Path, tuple[int, int]], seed: int) -> list[str]:
@@ -218,45 +205,11 @@ def _read_roi(path: str | os.PathLike[str] | None) -> Roi:
     return inside
 
 
-def _normal_headers(root: str | os.PathLike[str]) -> dict[Path, Header]:
-    found = survey(root).train
-    if not found:
-        raise InputError(f"folder {str(root)!r} has no normal image that can be read; `jaxad inspect` says why")
-    return {item.path: read_header(item.path) for item in found}
-
-
 def _need_place(out: str | os.PathLike[str]) -> None:
     """Refuse before training what could not be written after it."""
     need_output_folder(Path(out).parent)
     if Path(out).is_dir():
         raise InputError(f"the part must be a file, and {str(out)!r} is a folder; name a file in it")
-
-
-def _split(
-    headers: Mapping[Path, Header], preparation: Preparation, recipe: Recipe, *, holdout: float, seed: int
-) -> Split:
-    usable, left_out = {}, []
-    window = window_of(recipe)
-    for path, header in headers.items():
-        size = preparation.geometry(header.height, header.width).size
-        if size[0] >= window[0] and size[1] >= window[1]:
-            usable[path] = (header.height, header.width)
-        else:
-            reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
-            left_out.append(UnreadableError(path, reason))
-    count = count_held_out(len(usable), share=holdout)
-    if not count:
-        asked, wanted = round(holdout * len(usable)), math.ceil((FEWEST - 0.5) / holdout)
-        raise InputError(
-            f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
-            f"{holdout:g} of {len(usable)} usable images is {asked}; {wanted} images would do, or another holdout"
-        )
-    drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
-    held_out, train = (
-        {path: size for index, (path, size) in enumerate(usable.items()) if (index in drawn) == held}
-        for held in (True, False)
-    )
-    return Split(train, held_out, left_out)
 
 
 def _provenance(

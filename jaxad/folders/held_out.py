@@ -15,11 +15,11 @@ import numpy as np
 from jaxad import part
 from jaxad._check import InputError
 from jaxad.calibration import Usual, fit_trust, fit_usual, unusualness_by_others
-from jaxad.datasets import FEWEST, Photograph, UnreadableError, read_photographs
-from jaxad.detector import Detector, compares_positions
-from jaxad.folders.training_images import Roi, window_of
+from jaxad.datasets import FEWEST, Photograph, UnreadableError, photographs, read_photographs, same_size_batches
+from jaxad.detector import Detector
+from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
-from jaxad.recipes import Recipe
+from jaxad.recipes import Recipe, compares_positions, window_of
 
 QUANTILE = 0.999
 FEWEST_MAPS = 10
@@ -75,7 +75,7 @@ def judge_held_out(
             judged.append(path)
             yield path, found.pixels
 
-    batches = part.same_size_batches(readable())
+    batches = same_size_batches(readable())
     seen: Iterator[part.Seen] = (
         part.look(detector, preparation, roi, [pixels for _, pixels in batch]) for batch in batches
     )
@@ -94,9 +94,7 @@ def judge_held_out(
         raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(scores)}; {unreadable[0]}")
     medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
-    again = [
-        part.score_batch(detector, preparation, None, usual, [next(part.photographs(one))]).image[0] for one in golden
-    ]
+    again = [part.score_batch(detector, preparation, None, usual, [next(photographs(one))]).image[0] for one in golden]
     return HeldOut(
         judged,
         np.array(scores, np.float32),

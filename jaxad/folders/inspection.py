@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jaxad._check import name_some
+from jaxad._check import InputError, name_some
 from jaxad.datasets.folder import GOOD, Item, Survey, survey
-from jaxad.datasets.holdout import count_held_out
 from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
+from jaxad.recipes import AUTO
 
-SHARE = 0.2
-"""Share of the normal images that fitting holds out, as `Recipe.holdout`."""
+KINDS = {1: "grey", 3: "colour"}
 
 USUAL_RATE = 0.01
 """The false-positive rate that `jaxad.thresholds` aims at where none is given."""
@@ -32,16 +32,17 @@ def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS
       unreadable: [{"path", "reason"}];
       unused, links: images where the layout has no place for them, and links to folders, which are not followed;
       ignored: count of hidden entries and of files that are no images by their extension;
-      plan: train and holdout, how many normal images would be learned from and held out at a share of 0.2;
-        recipes, the kinds that can take these images: "whole-image" and "patch", "patch" alone where sizes differ,
-        none where grey and colour are mixed; false_positive_rate, the smallest that the held-out count supports,
-        1 / holdout, or None where none is held out;
+      plan: what `jaxad fit` would do without options, as it will say itself: recipe, the candidates that it compares
+        (some of them only if the pixels prove to be aligned), left_aside, the others with the reason, preparation with
+        the channels, train and holdout, how many normal images would be learned from and held out, left_out, files that
+        are too small; besides false_positive_rate, the smallest that the held-out count supports, 1 / holdout. None
+        where fitting would be refused: a warning says why;
       warnings: sentences.
 
     Raises InputError where `jaxad.datasets.survey` does. For `max_pixels` see `jaxad.datasets.read_photograph`.
     """
     found = survey(root, max_pixels=max_pixels)
-    plan = _plan(found)
+    plan, refusal = _plan(found)
     return {
         "root": str(found.root),
         "layout": found.layout,
@@ -61,7 +62,7 @@ def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS
         "links": _names(found, found.links),
         "ignored": found.ignored,
         "plan": plan,
-        "warnings": _warnings(found, plan),
+        "warnings": [*_reading_warnings(found, plan), *_mask_warnings(found), *_plan_warnings(found, plan), *refusal],
     }
 
 
@@ -77,25 +78,15 @@ def _name(found: Survey, path: Path) -> str:
     return path.relative_to(found.root).as_posix()
 
 
-def _plan(found: Survey) -> dict[str, Any]:
-    count = len(found.train)
-    held = count_held_out(count, share=SHARE)
-    recipes = [] if len(found.channels) != 1 else ["patch"] if len(found.sizes) > 1 else ["whole-image", "patch"]
-    return {
-        "train": count - held,
-        "holdout": held,
-        "share": SHARE,
-        "recipes": recipes,
-        "false_positive_rate": 1 / held if held else None,
-    }
+def _plan(found: Survey) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        plan = describe(plan_fit(normal_headers(found), recipe=AUTO), found.root)
+    except InputError as error:
+        return None, [f"fitting would be refused: {error}"]
+    return {**plan, "false_positive_rate": 1 / plan["holdout"]}, []
 
 
-def _warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
-    """Every way in which the folder may not be what its owner thinks."""
-    return [*_reading_warnings(found), *_mask_warnings(found), *_plan_warnings(found, plan)]
-
-
-def _reading_warnings(found: Survey) -> list[str]:
+def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     sentences = []
     nested = [item.path.relative_to(found.root) for item in found.train if item.path.parent != found.root]
     below = [repr(name) for name in sorted({path.parts[0] for path in nested})]
@@ -115,9 +106,8 @@ def _reading_warnings(found: Survey) -> list[str]:
             f"links to folders are not followed: {name_some([repr(name) for name in _names(found, found.links)])}"
         )
     if len(found.channels) > 1:
-        sentences.append(
-            f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}); a detector takes one kind only"
-        )
+        taken = f"; all would be taken as {KINDS[plan['preparation']['channels']]}" if plan else ""
+        sentences.append(f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}){taken}")
     if set(found.channels) == {3} and 16 in found.bits:
         sentences.append("of 16-bit colour the upper 8 bits are read; 16-bit grey is read in full")
     return sentences
@@ -132,14 +122,11 @@ def _mask_warnings(found: Survey) -> list[str]:
     return [f"{words}: {count}" for words, count in counts.items() if count]
 
 
-def _plan_warnings(found: Survey, plan: dict[str, Any]) -> list[str]:
-    normal, rate = len(found.train), plan["false_positive_rate"]
-    if rate is None:
-        return [f"too few normal images to hold any out for a threshold: at least 8 are wanted, here are {normal}"]
-    if rate > USUAL_RATE:
-        wanted = round(1 / (SHARE * USUAL_RATE))
-        return [
-            f"{plan['holdout']} held-out images support a false-positive rate of {rate:.1%} at best; "
-            f"{USUAL_RATE:.0%} takes {wanted} normal images, here are {normal}"
-        ]
-    return []
+def _plan_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
+    if plan is None or plan["false_positive_rate"] <= USUAL_RATE:
+        return []
+    wanted = round(1 / (SHARE * USUAL_RATE))
+    return [
+        f"{plan['holdout']} held-out images support a false-positive rate of {plan['false_positive_rate']:.1%} at "
+        f"best; {USUAL_RATE:.0%} takes {wanted} normal images, here are {len(found.train)}"
+    ]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from jaxad import part, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
-from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.datasets import UnreadableError, read_photographs, same_size_batches
 from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
@@ -149,7 +149,7 @@ def _score_all(
     drawing: deque[list[Future[Result]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-draw")
     try:
-        for batch in part.same_size_batches(readable()):
+        for batch in same_size_batches(readable()):
             began = time.perf_counter()
             try:
                 found = made.score_batch([pixels for _, pixels in batch])

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import Header, UnreadableError, read_photographs
-from jaxad.detector import compares_positions
+from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.folders.plan import why_not_whole
 from jaxad.patches import grid
 from jaxad.preparation import Preparation
-from jaxad.recipes import FusionRecipe, PatchComponentsRecipe, Recipe
+from jaxad.recipes import Recipe, compares_positions, window_of
 
 TILE = 256
 """Height and width of a tile at most."""
@@ -52,48 +52,6 @@ class TrainingImages(NamedTuple):
     unreadable: list[UnreadableError]
 
 
-def choose_preparation(
-    recipe: Recipe,
-    headers: Sequence[Header],
-    *,
-    grey: bool = False,
-    resize: int | None = None,
-    scale: float | None = None,
-    native: bool = False,
-) -> Preparation:
-    """How photographs of these sizes become input of the recipe's model.
-
-    A model of windows takes them as they are (`native`), with the shorter side at `resize` pixels, or both sides times
-    `scale`. A model of whole images takes one size: the median height and width of the photographs, times `scale`, or
-    `resize` x `resize`; others are fitted in with their aspect ratio kept. With `native` all must have one size.
-
-    Raises:
-        InputError: more than one of the three options, or `native` for a model of whole images of several sizes.
-    """
-    given = [name for name, value in (("resize", resize), ("scale", scale), ("native", native)) if value]
-    if len(given) > 1:
-        raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
-    channels = 1 if grey or all(header.channels == 1 for header in headers) else 3
-    if not compares_positions(recipe):
-        if resize is not None:
-            return Preparation(channels, "resize", side=resize)
-        return Preparation(channels, "native") if scale is None else Preparation(channels, "scale", scale=scale)
-    sizes = sorted({(header.height, header.width) for header in headers})
-    if native:
-        if len(sizes) > 1:
-            raise InputError(
-                f"recipe {recipe.name!r} takes images of one size and these have {len(sizes)}, from "
-                f"{sizes[0][0]} x {sizes[0][1]} to {sizes[-1][0]} x {sizes[-1][1]}; drop native, or choose a recipe "
-                "of windows such as patch-vae-texture"
-            )
-        return Preparation(channels, "native")
-    if resize is not None:
-        return Preparation(channels, "letterbox", box=(resize, resize))
-    height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
-    factor = 1.0 if scale is None else scale
-    return Preparation(channels, "letterbox", box=(max(1, round(height * factor)), max(1, round(width * factor))))
-
-
 def plan_tiles(
     sizes: Mapping[Path, tuple[int, int]],
     *,
@@ -112,8 +70,8 @@ def plan_tiles(
         return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
     areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
-    total = preparation.channels * sum(area.height * area.width for area in areas.values())
-    if len(heights) == len(widths) == 1 and total <= values:
+    shapes = [(area.height, area.width) for area in areas.values()]
+    if why_not_whole(shapes, preparation.channels, values=values) is None:
         return [Tile(path, area) for path, area in areas.items()]
     window = window_of(recipe)
     height, width = (max(w, min(TILE, *sides)) for w, sides in zip(window, (heights, widths), strict=True))
@@ -158,17 +116,6 @@ def read_tiles(
     if not paths:
         raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
     return TrainingImages(images[:filled], paths, unreadable)
-
-
-def window_of(recipe: Recipe) -> tuple[int, int]:
-    """The least height and width that the recipe's model can read."""
-    if isinstance(recipe, FusionRecipe):
-        heights, widths = zip(*map(window_of, recipe.parts), strict=True)
-        return max(heights), max(widths)
-    if isinstance(recipe, PatchComponentsRecipe):
-        side = max(side for side, _, _ in recipe.scales)
-        return side, side
-    return getattr(recipe, "window", (1, 1))
 
 
 def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:

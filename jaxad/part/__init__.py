@@ -1,7 +1,6 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
 from jaxad.part.part import Part, load_part
-from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import (
     HIDDEN,
     PartScores,
@@ -27,10 +26,8 @@ __all__ = [
     "judge",
     "load_part",
     "look",
-    "photographs",
     "pools_maps",
     "region_at",
-    "same_size_batches",
     "score_batch",
     "sees_windows",
     "usual_at",

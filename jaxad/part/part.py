@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Shaped
 from jaxad import bundle
 from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
+from jaxad.datasets import photographs, same_size_batches
 from jaxad.detector import PART, Detector, from_contents
-from jaxad.part.reading import photographs, same_size_batches
 from jaxad.part.scoring import PartScores, score_batch
 from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold

@@ -13,9 +13,9 @@ from PIL import Image
 
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
-from jaxad.detector import POOLS, Detector, compares_positions
+from jaxad.detector import POOLS, Detector
 from jaxad.preparation import Geometry, Preparation, restore
-from jaxad.recipes import FusionRecipe, Recipe
+from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
 HIDDEN = np.float32(0.5)
 """What every pixel outside the region of interest is set to before a model sees it."""

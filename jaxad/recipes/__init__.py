@@ -3,6 +3,7 @@
 `dataclasses.replace` gives variants. What the names mean is decided in `jaxad.detector`.
 """
 
+from jaxad.recipes.images import compares_positions, window_of
 from jaxad.recipes.kinds import (
     AutoRecipe,
     ClosedFormRecipe,
@@ -54,8 +55,10 @@ __all__ = [
     "PatchVAERecipe",
     "Protocol",
     "Recipe",
+    "compares_positions",
     "from_document",
     "published_variant",
     "to_document",
+    "window_of",
     "with_settings",
 ]

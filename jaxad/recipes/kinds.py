@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from jaxad._types import Cover, Reduce
+from jaxad._options import Cover, Reduce
 
 Blocks = tuple[tuple[int, int], ...]
 

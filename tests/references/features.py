@@ -17,13 +17,16 @@ def blurred(image, deviation):
     return image
 
 
-def cell_means(image, *, blur, orientations, spread, step, period):
+def cell_means(image, *, blur, orientations, spread, step, period, margin):
     """Mean brightness `[rows, columns, c]` and mean strengths `[rows, columns, c, orientations]` of `[h, w, c]`."""
     h, w, c = image.shape
     soft = blurred(image.astype(np.float64), blur)
     rows, columns = -(-h // step), -(-w // step)
-    tops = [(h - 1) / 2 + step * (i - (rows - 1) / 2) for i in range(rows)]
-    lefts = [(w - 1) / 2 + step * (j - (columns - 1) / 2) for j in range(columns)]
+    tops, lefts = (
+        [min(max((length - 1) / 2 + step * (i - (count - 1) / 2), border), length - 1 - border) for i in range(count)]
+        for length, count in ((h, rows), (w, columns))
+        for border in [min(margin, (length - 1) / 2)]
+    )
     cells = np.zeros((rows, columns, c, orientations))
     brightness = np.zeros((rows, columns, c))
     for i, top in enumerate(tops):
@@ -49,15 +52,15 @@ def cell_means(image, *, blur, orientations, spread, step, period):
 
 def oriented_gradients(image, *, power, **options):
     """One image `[h, w, c]` to `[rows, columns, c orientations]`."""
-    _, cells = cell_means(image, period=2 * math.pi, **options)
+    _, cells = cell_means(image, period=2 * math.pi, margin=0.0, **options)
     raised = (cells.reshape(*cells.shape[:2], -1) + 1e-8) ** power
     return raised / np.sqrt((raised**2).sum())
 
 
-def gradient_energies(image, *, blurs, floor, **options):
+def gradient_energies(image, *, blurs, floor, spread, **options):
     """One image `[h, w, c]` to `[rows, columns, c (1 + blurs x orientations)]`."""
     parts = []
     for blur in blurs:
-        brightness, cells = cell_means(image, blur=blur, period=math.pi, **options)
+        brightness, cells = cell_means(image, blur=blur, spread=spread, period=math.pi, margin=1.5 * spread, **options)
         parts.append(np.log(cells.reshape(*cells.shape[:2], -1) + floor))
     return np.concatenate([brightness, *parts], axis=-1)

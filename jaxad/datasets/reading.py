@@ -1,6 +1,6 @@
 """Photographs from whatever holds them: arrays, files, Pillow images, or many of these.
 
-They come as float32 `[h, w, c]` in [0, 1], c = 1 or 3.
+One photograph comes as float32 `[h, w, c]` in [0, 1], c = 1 or 3.
 """
 
 import itertools
@@ -13,22 +13,25 @@ from jaxtyping import Float32
 from PIL import Image
 
 from jaxad._check import InputError, need_unit_range
-from jaxad.datasets import from_pillow, read_photograph
+from jaxad.datasets.photograph import from_pillow, read_photograph
 
 BATCH_PIXELS = 2**18
 """Pixels of the photographs that are scored at once; one photograph where it alone has more."""
 BATCH_IMAGES = 64
+WHOLE = (np.uint8, np.uint16)
+"""Kinds of whole numbers whose largest is white."""
 
 Tag = TypeVar("Tag")
 Pixels = Float32[np.ndarray, "h w c"]
 
 
-def photographs(source: Any) -> Iterator[Pixels]:
+def photographs(source: Any, *, any_range: bool = False) -> Iterator[Pixels]:
     """Photographs `[h, w, c]` one by one, read when their turn comes.
 
     Args:
         source: an array `[h, w]`, `[h, w, c]` or `[n, h, w, c]`, a path, a Pillow image, or an iterable of these.
-            uint8 is divided by 255, uint16 by 65535, and float must lie in [0, 1].
+            Arrays are scaled as by `unit_pixels`.
+        any_range: as in `unit_pixels`.
 
     Raises:
         InputError: another dtype or shape, values outside [0, 1], or a file that cannot be read.
@@ -38,10 +41,10 @@ def photographs(source: Any) -> Iterator[Pixels]:
     elif isinstance(source, Image.Image):
         yield from_pillow(source).pixels
     elif hasattr(source, "dtype") and np.ndim(source) != 4:
-        yield _from_array(np.asarray(source))
+        yield _from_array(np.asarray(source), any_range)
     elif isinstance(source, Iterable):
         for one in source:
-            yield from photographs(one)
+            yield from photographs(one, any_range=any_range)
     else:
         raise InputError(
             f"a photograph must be an array, a path or a Pillow image, got {type(source).__name__}; "
@@ -60,7 +63,30 @@ def same_size_batches(items: Iterable[tuple[Tag, Pixels]]) -> Iterator[list[tupl
             yield batch
 
 
-def _from_array(array: np.ndarray) -> Pixels:
+def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -> Float32[np.ndarray, "n h w c"]:
+    """Images `[n, h, w, c]` as float32 in [0, 1]: uint8 is divided by 255, uint16 by 65535, float must lie there.
+
+    Args:
+        images: the images; float32 on the host comes back as it is, without a copy.
+        any_range: take float outside [0, 1] too; NaN is refused all the same.
+        what: to call them in an error.
+
+    Raises:
+        InputError: another dtype, or float values outside [0, 1].
+    """
+    pixels = np.asarray(images)
+    if pixels.dtype in WHOLE:
+        return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise InputError(
+            f"{what} must be uint8, uint16 or float in [0, 1], got {pixels.dtype}; "
+            "convert them yourself: x.astype('float32') / white"
+        )
+    need_unit_range(pixels, any_range=any_range, what=what)
+    return np.asarray(pixels, np.float32)
+
+
+def _from_array(array: np.ndarray, any_range: bool) -> Pixels:
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
@@ -68,12 +94,4 @@ def _from_array(array: np.ndarray) -> Pixels:
             f"a photograph must be [h, w], [h, w, 1] or [h, w, 3], or many of them [n, h, w, c], got shape "
             f"{array.shape}; put the channels last"
         )
-    if array.dtype in (np.uint8, np.uint16):
-        return np.divide(array, np.float32(np.iinfo(array.dtype).max), dtype=np.float32)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise InputError(
-            f"a photograph must be uint8, uint16 or float in [0, 1], got {array.dtype}; "
-            "scale it yourself: x.astype('float32') / white"
-        )
-    need_unit_range(array[None], what="photographs")
-    return array.astype(np.float32)
+    return unit_pixels(array[None], any_range=any_range, what="photographs")[0]

@@ -1,0 +1,196 @@
+"""What fitting on a folder will do, decided by what files say of themselves before any pixel is decoded.
+
+`fit_folder` does it and `inspect_folder` shows it; nothing here loads jax.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxad._check import InputError
+from jaxad.datasets import FEWEST, Header, Survey, UnreadableError, count_held_out
+from jaxad.preparation import Preparation
+from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
+
+VALUES = 2**26
+"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
+SHARE = 0.2
+"""Share of the normal images that fitting holds out where none is given."""
+
+
+class Plan(NamedTuple):
+    """What fitting will do."""
+
+    recipe: Recipe
+    """Of `auto`, with only the candidates that can be compared on these photographs."""
+    left_aside: dict[str, str]
+    """The other candidates of `auto`, with the reason."""
+    preparation: Preparation
+    train: dict[Path, tuple[int, int]]
+    """The files to train on with their height and width."""
+    held_out: dict[Path, tuple[int, int]]
+    left_out: list[UnreadableError]
+    """Files that the recipe cannot take, with the reason."""
+
+
+def normal_headers(found: Survey) -> dict[Path, Header]:
+    """What the normal images of a folder say of themselves.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not found.train:
+        raise InputError(f"folder {str(found.root)!r} has no normal image that can be read; `jaxad inspect` says why")
+    return {item.path: found.headers[item.path] for item in found.train}
+
+
+def plan_fit(
+    headers: Mapping[Path, Header],
+    *,
+    recipe: Recipe,
+    resize: int | None = None,
+    scale: float | None = None,
+    native: bool = False,
+    grey: bool = False,
+    holdout: float = SHARE,
+    region: bool = False,
+    seed: int = 0,
+) -> Plan:
+    """Decide what to do with these normal photographs; options are those of `fit_folder`.
+
+    `region` says whether a region of interest is looked at alone.
+
+    Raises:
+        InputError: options that do not go together, or too few images to hold out two and keep one.
+    """
+    preparation = choose_preparation(
+        recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
+    )
+    usable, left_out = _usable(headers, preparation, recipe)
+    count = count_held_out(len(usable), share=holdout)
+    if not count:
+        asked, wanted = round(holdout * len(usable)), math.ceil((FEWEST - 0.5) / holdout)
+        raise InputError(
+            f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
+            f"{holdout:g} of {len(usable)} usable images is {asked}; {wanted} images would do, or another holdout"
+        )
+    drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
+    held_out, train = (
+        {path: size for index, (path, size) in enumerate(usable.items()) if (index in drawn) == held}
+        for held in (True, False)
+    )
+    recipe, left_aside = _comparable(recipe, train, preparation, region)
+    return Plan(recipe, left_aside, preparation, train, held_out, left_out)
+
+
+def describe(plan: Plan, root: str | os.PathLike[str]) -> dict[str, Any]:
+    """A plan, ready for JSON: recipe, compares, left_aside, preparation, train, holdout, left_out.
+
+    Paths are relative to the folder `root`, in POSIX form.
+    """
+    candidates = plan.recipe.candidates if isinstance(plan.recipe, AutoRecipe) else ()
+    return {
+        "recipe": plan.recipe.name,
+        "compares": [candidate.name for candidate in candidates],
+        "left_aside": plan.left_aside,
+        "preparation": {**asdict(plan.preparation), "box": list(plan.preparation.box)},
+        "train": len(plan.train),
+        "holdout": len(plan.held_out),
+        "left_out": [
+            {"path": error.path.relative_to(root).as_posix(), "reason": error.reason} for error in plan.left_out
+        ],
+    }
+
+
+def choose_preparation(
+    recipe: Recipe,
+    headers: Sequence[Header],
+    *,
+    grey: bool = False,
+    resize: int | None = None,
+    scale: float | None = None,
+    native: bool = False,
+) -> Preparation:
+    """How photographs of these sizes become input of the recipe's model.
+
+    A model of windows takes them as they are (`native`), with the shorter side at `resize` pixels, or both sides times
+    `scale`. A model of whole images takes one size: the median height and width of the photographs, times `scale`, or
+    `resize` x `resize`; others are fitted in with their aspect ratio kept. With `native` all must have one size.
+
+    Raises:
+        InputError: more than one of the three options, or `native` for a model of whole images of several sizes.
+    """
+    given = [name for name, value in (("resize", resize), ("scale", scale), ("native", native)) if value]
+    if len(given) > 1:
+        raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
+    channels = 1 if grey or all(header.channels == 1 for header in headers) else 3
+    if not compares_positions(recipe):
+        if resize is not None:
+            return Preparation(channels, "resize", side=resize)
+        return Preparation(channels, "native") if scale is None else Preparation(channels, "scale", scale=scale)
+    sizes = sorted({(header.height, header.width) for header in headers})
+    if native:
+        if len(sizes) > 1:
+            raise InputError(
+                f"recipe {recipe.name!r} takes images of one size and these have {len(sizes)}, from "
+                f"{sizes[0][0]} x {sizes[0][1]} to {sizes[-1][0]} x {sizes[-1][1]}; drop native, or choose a recipe "
+                "of windows such as patch-vae-texture"
+            )
+        return Preparation(channels, "native")
+    if resize is not None:
+        return Preparation(channels, "letterbox", box=(resize, resize))
+    height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
+    factor = 1.0 if scale is None else scale
+    return Preparation(channels, "letterbox", box=(max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+def why_not_whole(sizes: Sequence[tuple[int, int]], channels: int, *, values: int) -> str | None:
+    """Why models of windows do not take whole images of these heights and widths; None where they do."""
+    different = sorted(set(sizes))
+    if len(different) > 1:
+        (low, high), (tall, wide) = different[0], different[-1]
+        return f"these have {len(different)} sizes, from {low} x {high} to {tall} x {wide}"
+    total = channels * sum(height * width for height, width in sizes)
+    return None if total <= values else f"these hold {total} numbers, more than the {values} to train on at once"
+
+
+def _comparable(
+    recipe: Recipe, train: Mapping[Path, tuple[int, int]], preparation: Preparation, region: bool
+) -> tuple[Recipe, dict[str, str]]:
+    """The recipe, and of `auto` what it cannot compare: whole images, where tiles are cut or a region is looked at."""
+    if not isinstance(recipe, AutoRecipe):
+        return recipe, {}
+    prepared = [preparation.geometry(height, width).size for height, width in train.values()]
+    why = (
+        "only a region of these is looked at"
+        if region
+        else why_not_whole(prepared, preparation.channels, values=VALUES)
+    )
+    if why is None:
+        return recipe, {}
+    kept = tuple(candidate for candidate in recipe.candidates if not compares_positions(candidate))
+    reason = f"it compares whole photographs of one size, and {why}"
+    return replace(recipe, candidates=kept), {
+        candidate.name: reason for candidate in recipe.candidates if candidate not in kept
+    }
+
+
+def _usable(
+    headers: Mapping[Path, Header], preparation: Preparation, recipe: Recipe
+) -> tuple[dict[Path, tuple[int, int]], list[UnreadableError]]:
+    """Files with their height and width, and those that are smaller than the recipe's window."""
+    usable, left_out = {}, []
+    window = window_of(recipe)
+    for path, header in headers.items():
+        size = preparation.geometry(header.height, header.width).size
+        if size[0] >= window[0] and size[1] >= window[1]:
+            usable[path] = (header.height, header.width)
+        else:
+            reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
+            left_out.append(UnreadableError(path, reason))
+    return usable, left_out

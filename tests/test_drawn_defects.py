@@ -1,0 +1,43 @@
+"""The network that finds drawn defects sees large images tile by tile."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxad.detector import drawn_defects
+from jaxad.recipes import RECIPES
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
+RECIPE = replace(RECIPES["drawn-defects"], filters=(2, 2, 3))
+SYSTEM = drawn_defects.DrawnDefectsSystem(RECIPE, (48, 48, 1))
+VARIABLES = jax.jit(SYSTEM.make_model().init)(jax.random.key(0), SYSTEM.example())
+
+
+@settings(deadline=None, max_examples=3)
+@given(st.integers(100, 130), st.integers(100, 130))
+def test_the_map_is_the_same_tile_by_tile(h, w):
+    """Up to the border, for every remainder of the size by the strides."""
+    image = np.random.default_rng(h).random((1, h, w, 1), np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawn_defects, "TILE", 11)
+        tiled = jax.jit(lambda image: SYSTEM.score(VARIABLES, None, image, "float32"))(image)["log_odds"]
+    whole = jax.jit(lambda image: SYSTEM.run(VARIABLES, image, "float32"))(image)
+    np.testing.assert_allclose(tiled.map, whole, atol=1e-5)
+    np.testing.assert_allclose(tiled.image, whole.max((1, 2)), atol=1e-5)
+
+
+def test_large_images_take_little_more_memory_than_their_maps(monkeypatch):
+    monkeypatch.setattr(drawn_defects, "TILE", 32)
+
+    def needed(side):
+        image = jax.ShapeDtypeStruct((1, side, side, 1), np.float32)
+        score = jax.jit(lambda image: SYSTEM.score(VARIABLES, None, image, "float32"))
+        return score.lower(image).compile().memory_analysis().temp_size_in_bytes
+
+    # The map as tiles, as strips and end to end.
+    assert needed(512) - needed(256) <= 3 * 4 * (512**2 - 256**2)
