@@ -2,9 +2,11 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 
@@ -36,6 +38,26 @@ def name_changes(before: Mapping[str, object], now: Mapping[str, object]) -> lis
     """
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in names]
+
+
+def need_fields(document: object, kind: Any, *, what: str) -> Any:
+    """What was read from JSON as the dataclass or other type `kind`; refuse fields of other types, missing and unknown ones."""
+    try:
+        value = msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{what} does not have the fields of this version of jaxad: {error}") from None
+    unknown = _unknown(document, msgspec.to_builtins(value))
+    raise_problems(f"{what} has an unknown field {name!r}" for name in unknown)
+    return value
+
+
+def _unknown(document: object, known: object, holder: str = "") -> Iterator[str]:
+    if isinstance(document, Mapping) and isinstance(known, Mapping):
+        for name, entry in document.items():
+            if name in known:
+                yield from _unknown(entry, known[name], f"{holder}{name}.")
+            else:
+                yield f"{holder}{name}"
 
 
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:

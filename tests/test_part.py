@@ -205,7 +205,7 @@ Edit = Callable[[dict, dict], object]
         (lambda arrays, part: part.pop("threshold"), "threshold"),
         (lambda arrays, part: part["preparation"].update(channels=2), "channels must be 1"),
         (lambda arrays, part: part["preparation"].update(new=2), "new"),
-        (lambda arrays, part: part.update(colour_limits=[1.0]), "unpack"),
+        (lambda arrays, part: part.update(colour_limits=[1.0]), "colour_limits"),
         (lambda arrays, part: arrays.pop("part/golden/1"), "part/golden/1"),
         (lambda arrays, part: arrays.pop("part/normal_scores"), "part/normal_scores"),
     ],

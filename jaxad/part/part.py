@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
-from jaxad._check import InputError, raise_problems
+from jaxad._check import InputError, need_fields, raise_problems
 from jaxad.calibration import Usual
 from jaxad.datasets import photographs, same_size_batches
 from jaxad.detector import PART, Detector, from_contents
@@ -149,10 +149,10 @@ def load_part(path: str | os.PathLike[str]) -> Part:
     if stored is None:
         raise InputError(f"bundle {str(path)!r} holds a detector alone and no part; make one with `jaxad fit`")
     try:
-        found = msgspec.convert(stored, _Stored)
+        found = need_fields(stored, _Stored, what="part")
         raise_problems(_misfits(arrays))
         return _from_document(detector, found, arrays)
-    except (KeyError, ValueError) as error:  # the second is what InputError and ValidationError are
+    except (KeyError, InputError) as error:
         words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
             f"bundle {str(path)!r} holds a part that this jaxad cannot read ({words}); fit it again"

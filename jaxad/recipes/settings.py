@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import msgspec
-
-from jaxad._check import InputError, need_one_of, raise_problems
+from jaxad._check import need_fields, need_one_of, raise_problems
 from jaxad.recipes.kinds import (
     AutoRecipe,
     ClosedFormRecipe,
@@ -16,7 +14,6 @@ from jaxad.recipes.kinds import (
     FusionRecipe,
     PatchComponentsRecipe,
     PatchVAERecipe,
-    Protocol,
     Recipe,
 )
 
@@ -94,14 +91,8 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
     need_one_of(document.get("model"), KINDS, what="model")
     kind = KINDS[document["model"]]
     inside = [name for name in RECIPES_INSIDE if name in document]
-    try:
-        recipe = msgspec.convert({**document, **dict.fromkeys(inside, ())}, kind)
-        parts = {name: msgspec.convert(document[name], tuple[dict[str, Any], ...]) for name in inside}
-    except msgspec.ValidationError as error:
-        raise InputError(f"recipe does not have the fields of this version of jaxad: {error}") from None
-    known = {f.name for f in fields(kind)} | {f"protocol.{f.name}" for f in fields(Protocol)}
-    found = [*document, *(f"protocol.{name}" for name in document["protocol"] or ())]
-    raise_problems(f"recipe has an unknown field {name!r}" for name in found if name not in known)
+    recipe = need_fields({**document, **dict.fromkeys(inside, ())}, kind, what="recipe")
+    parts = {name: need_fields(document[name], tuple[dict[str, Any], ...], what=f"recipe's {name}") for name in inside}
     recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
     return replace(recipe, **recipes)
 
