@@ -41,7 +41,7 @@ def name_changes(before: Mapping[str, object], now: Mapping[str, object]) -> lis
 
 
 def need_fields(document: object, kind: Any, *, what: str) -> Any:
-    """What was read from JSON as the dataclass or other type `kind`; refuse fields of other types, missing and unknown ones."""
+    """What was read from JSON as the type `kind`; refuse fields of other types, missing and unknown ones."""
     try:
         value = msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
