@@ -311,7 +311,7 @@ def test_held_out_images_are_judged_by_the_others(
         save(tmp_path / "set" / f"{index:02}.png", pixels)
     inside = np.zeros((24, 30), bool)
     inside[2:, 5:] = True
-    monkeypatch.setattr("jaxad.part.reading.BATCH_IMAGES", 1)
+    monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
     if kept:
         monkeypatch.setattr("jaxad.folders.held_out.MAP_PIXELS", kept * inside.size)
     options = {"roi": save(tmp_path / "roi.png", inside.astype(np.uint8))} if roi else {}
