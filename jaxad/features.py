@@ -21,7 +21,7 @@ REACH = 6
 """Deviations beyond which a Gaussian is nothing: what lies there weighs less than float32 resolves."""
 TILE = 64
 """Points of the grid, down and across, whose surroundings are looked at together."""
-MARGIN = 1.5
+MARGIN = 1.0
 """Deviations of the Gaussian around a point between it and the border, at least, where surfaces are looked at."""
 ARCTANGENT = (
     1.0,
@@ -105,7 +105,7 @@ def gradient_energies(
         blurs: deviations of the Gaussian before the differences, one a scale.
         orientations: directions in half a turn.
         spread: deviation of the Gaussian around each point.
-        step: pixels between the points; the grid is centred, and points within 1.5 `spread` of the border move inwards
+        step: pixels between the points; the grid is centred, and points within one `spread` of the border move inwards
             to there: else their means would be of half as many pixels as others, and vary more.
         floor: added to the strengths, in units of the pixel, so that noise below it does not count.
 

@@ -58,11 +58,11 @@ def test_memory_does_not_grow_with_the_image():
 
 
 def test_no_grid_point_is_near_the_border():
-    """A bright border counts as little for the outermost points as a Gaussian says at 1.5 deviations."""
+    """A bright border counts as little for the outermost points as a Gaussian says at one deviation."""
     image = np.zeros((1, 40, 40, 1), np.float32)
     image[:, 0] = 1
     brightness = gradient_energies(image)[0, :, 5, 0]
-    weights = np.exp(-0.5 * ((np.arange(40) - 6) / 4) ** 2)
+    weights = np.exp(-0.5 * ((np.arange(40) - 4) / 4) ** 2)
     assert float(brightness[0]) == pytest.approx(weights[0] / weights.sum(), rel=1e-4)
 
 

@@ -61,6 +61,6 @@ def gradient_energies(image, *, blurs, floor, spread, **options):
     """One image `[h, w, c]` to `[rows, columns, c (1 + blurs x orientations)]`."""
     parts = []
     for blur in blurs:
-        brightness, cells = cell_means(image, blur=blur, spread=spread, period=math.pi, margin=1.5 * spread, **options)
+        brightness, cells = cell_means(image, blur=blur, spread=spread, period=math.pi, margin=spread, **options)
         parts.append(np.log(cells.reshape(*cells.shape[:2], -1) + floor))
     return np.concatenate([brightness, *parts], axis=-1)
