@@ -19,7 +19,9 @@ def declared(name):
     """All that a package says of its licence."""
     found = importlib.metadata.metadata(name)
     classifiers = [text for text in found.get_all("Classifier", []) if text.startswith("License")]
-    return " ".join([found.get("License-Expression") or "", (found.get("License") or "")[:200], *classifiers])
+    files = [file for file in importlib.metadata.files(name) or [] if file.name.startswith("LICENSE")]
+    texts = [file.read_text()[:200] for file in files[:1]]
+    return " ".join([found.get("License-Expression") or "", (found.get("License") or "")[:200], *classifiers, *texts])
 
 
 def test_every_dependency_is_listed():
