@@ -26,7 +26,7 @@ EVIL_NAMES = (
 
 
 def strips(count: int) -> list[tuple[bytes, str]]:
-    """Pictures [image | heatmap | overlay] as WebP, each with its defect's name."""
+    """Pictures [image | heatmap | overlay] as JPEG, each with its defect's name."""
     found = textures("brick", "test", count=count)
     rng = np.random.default_rng(0)
     made = []
@@ -37,7 +37,7 @@ def strips(count: int) -> list[tuple[bytes, str]]:
         grey = np.repeat(image[..., None], 3, axis=-1)
         strip = np.concatenate([grey, colours, 0.5 * grey + 0.5 * colours], axis=1)
         stream = io.BytesIO()
-        Image.fromarray((strip * 255).astype(np.uint8)).save(stream, "webp", quality=80)
+        Image.fromarray((strip * 255).astype(np.uint8)).save(stream, "jpeg", quality=80)
         made.append((stream.getvalue(), name))
     return made
 
@@ -61,7 +61,7 @@ def write_folder(
             box = [left, top, left + 31, top + 24]
             regions.append({"file": file, "box": box, "area": 512, "peak": calibrated * 9, "mean": calibrated * 5})
         if row not in missing:
-            (folder / "pictures" / f"{row:06d}.webp").write_bytes(picture)
+            (folder / "pictures" / f"{row:06d}.jpg").write_bytes(picture)
     _write_table(folder / "results.csv", ["file", "defect", "score", "calibrated", "decision", "milliseconds"], rows)
     (folder / "regions.jsonl").write_text("".join(f"{json.dumps(region)}\n" for region in regions))
     anomalous = sum(row[4] == "anomalous" for row in rows)

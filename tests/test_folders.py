@@ -384,7 +384,7 @@ def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Part
         assert image["score"] == pytest.approx(float(found.image[0]), rel=1e-5)
         assert image["calibrated"] == pytest.approx(float(made.calibrate(found.image)[0]), rel=1e-4)
         assert (image["decision"] == "anomalous") == (image["score"] > made.threshold.value)
-        with Image.open(out / "pictures" / f"{number:06d}.webp") as strip:
+        with Image.open(out / "pictures" / f"{number:06d}.jpg") as strip:
             assert strip.size == (120, 32)
         with Image.open(out / "maps" / f"{number:06d}.png") as deep:
             low, high = made.colour_limits
@@ -522,7 +522,7 @@ def test_a_killed_run_goes_on(
 
 def test_rows_without_their_picture_are_scored_again(made: Part, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
-    (tmp_path / "out" / "pictures" / "000005.webp").unlink()
+    (tmp_path / "out" / "pictures" / "000005.jpg").unlink()
     run = score_folder(made, root, tmp_path / "out", resume=True)
     assert run["counts"]["scored"] == len(rows_of(tmp_path / "out")) == 8
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 8

@@ -4,7 +4,7 @@
     results.csv             file, defect, score, calibrated, decision, milliseconds; one row a photograph
     regions.jsonl           regions of the photographs that were flagged: file, box, area, peak, mean
     errors.csv              file, reason
-    pictures/NNNNNN.webp    photograph, heatmap and overlay of row NNNNNN of results.csv, counted from 0
+    pictures/NNNNNN.jpg    photograph, heatmap and overlay of row NNNNNN of results.csv, counted from 0
     maps/NNNNNN.npy|png     its map, if asked for: float32, or 16-bit grey
     run.json                written last: where it lies the run is complete
 
@@ -78,7 +78,7 @@ class Output:
         """Write photographs that were scored."""
         rows, regions = [], []
         for number, result in enumerate(results, start=len(self.rows)):
-            (self.folder / "pictures" / f"{number:06d}.webp").write_bytes(result.picture)
+            (self.folder / "pictures" / f"{number:06d}.jpg").write_bytes(result.picture)
             if result.map is not None:
                 (self.folder / "maps" / f"{number:06d}.{self.map_suffix}").write_bytes(result.map)
             regions += [json.dumps({"file": result.file, **region._asdict()}) + "\n" for region in result.regions]
@@ -154,7 +154,7 @@ def _whole_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
 def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:
     """The rows up to the first whose picture or map is missing; that one and those behind it are scored again."""
     for number in range(len(rows)):
-        wanted = [folder / "pictures" / f"{number:06d}.webp"]
+        wanted = [folder / "pictures" / f"{number:06d}.jpg"]
         if map_suffix:
             wanted.append(folder / "maps" / f"{number:06d}.{map_suffix}")
         if not all(path.is_file() for path in wanted):

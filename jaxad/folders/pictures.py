@@ -19,7 +19,7 @@ OPACITY = 0.7
 def picture(
     photograph: Float[np.ndarray, "h w c"], score_map: Float[np.ndarray, "h w"], limits: tuple[float, float]
 ) -> bytes:
-    """A photograph `[h, w, c]`, its map `[h, w]` and both together, side by side, as WebP.
+    """A photograph `[h, w, c]`, its map `[h, w]` and both together, side by side, as JPEG.
 
     `limits` are the scores of the lowest and the highest colour; beyond them colours stay the same.
     """
@@ -28,11 +28,11 @@ def picture(
     heat = np.asarray(Image.fromarray(score_map).resize(size[::-1], Image.Resampling.BOX))
     share = np.clip((heat - limits[0]) / ((limits[1] - limits[0]) or 1.0), 0, 1)
     colours = _colours()[np.rint(share * 255).astype(np.uint8)]
-    opacity = OPACITY * share[..., None]
-    overlay = np.rint(colours * opacity + panel * (1 - opacity)).astype(np.uint8)
+    opacity = Image.fromarray(np.rint(OPACITY * 255 * share).astype(np.uint8))
+    overlay = Image.composite(Image.fromarray(colours), Image.fromarray(panel), opacity)
     stream = io.BytesIO()
-    # Method 2 takes a third of the time of the usual 4, for files a little larger.
-    Image.fromarray(np.concatenate([panel, colours, overlay], axis=1)).save(stream, "webp", quality=80, method=2)
+    # WebP is 1.7 times smaller and takes ten times as long.
+    Image.fromarray(np.concatenate([panel, colours, np.asarray(overlay)], axis=1)).save(stream, "jpeg", quality=80)
     return stream.getvalue()
 
 

@@ -42,7 +42,7 @@ function fillStrip(strip, image) {
   const picture = new Image();
   picture.alt = "image, heatmap and overlay";
   picture.onerror = () => strip.replaceChildren("the picture is damaged");
-  if (text) picture.src = `data:image/webp;base64,${text}`;
+  if (text) picture.src = `data:image/jpeg;base64,${text}`;
   strip.replaceChildren(text ? picture : "no picture");
 }
 

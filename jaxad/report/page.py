@@ -84,7 +84,7 @@ def _write_pictures(results: Results, out: TextIO) -> None:
     """Write one element an image, empty where its picture is missing: a template's content is neither run nor shown."""
     out.write('<template id="pictures">')
     for row in range(len(results.images)):
-        picture = results.folder / "pictures" / f"{row:06d}.webp"
+        picture = results.folder / "pictures" / f"{row:06d}.jpg"
         text = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
         out.write(f"<i>{text}</i>")
     out.write("</template>")
