@@ -76,8 +76,8 @@ def need_at_least(value: int | float, low: int | float, *, what: str) -> None:
         raise InputError(f"{what} must be at least {low}, got {value}")
 
 
-def need_images(images: object, *, what: str = "images", channels: int | None = None, any_dtype: bool = False) -> None:
-    """Refuse what is not a float [n, h, w, c] array (of `channels` channels where given); values are not looked at."""
+def need_images(images: object, *, what: str = "images", any_dtype: bool = False) -> None:
+    """Refuse what is not a float [n, h, w, c] array, or one of any dtype; values are not looked at."""
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
     if shape is None or dtype is None:
         raise InputError(f"{what} must be a float32 array [n, h, w, c], got {type(images).__name__}")
@@ -91,8 +91,6 @@ def need_images(images: object, *, what: str = "images", channels: int | None = 
         raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32') / 255")
     if 0 in shape:
         raise InputError(f"{what} must hold at least one image and one pixel, got shape {tuple(shape)}")
-    if channels is not None and shape[-1] != channels:
-        raise InputError(f"{what} must have {channels} channel(s) in the last axis, got {shape[-1]} (shape {shape})")
 
 
 def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> None:

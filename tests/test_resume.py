@@ -43,7 +43,7 @@ def compile_once(tmp_path_factory):
     compilation_cache.reset_cache()
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):  # noqa: N818  (it is no error)
     """What stops a training in these tests."""
 
 

@@ -127,8 +127,8 @@ class Detector:
 
     @cached_property
     def for_scoring(self) -> "Detector":
-        """The same detector, with what makes scoring faster on this backend among its variables."""
-        return dataclasses.replace(self, variables=self.system.for_scoring(self.variables))
+        """The same detector, its variables on the device once, with what makes scoring faster on this backend."""
+        return dataclasses.replace(self, variables=jax.device_put(self.system.for_scoring(self.variables)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the detector to one file of arrays and JSON, which `jaxad.load` reads; see `jaxad.bundle`.

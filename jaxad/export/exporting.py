@@ -19,12 +19,12 @@ import numpy as np
 from jaxad import bundle
 from jaxad._check import InputError, need_one_of, need_output_folder
 from jaxad._files import replacing
-from jaxad.detector import Detector, load
+from jaxad.detector import Detector, from_contents
 from jaxad.export import running
 from jaxad.export.computation import Computation, make_computation
 from jaxad.export.to_onnx import to_onnx
 from jaxad.export.to_stablehlo import PLATFORMS, to_stablehlo
-from jaxad.part import Part, load_part
+from jaxad.part import Part, part_from_contents
 
 TOLERANCE = 1e-5
 """Relative difference of scores that is let pass."""
@@ -107,8 +107,8 @@ def export_model(
 
 
 def _read(path: str | os.PathLike[str]) -> Part | Detector:
-    _, document = bundle.read(path)
-    return load_part(path) if "part" in document else load(path)
+    arrays, document = bundle.read(path)
+    return (part_from_contents if "part" in document else from_contents)(arrays, document, path)
 
 
 def _check(candidate: Path, to: str, computation: Computation, source: Part | Detector) -> _Checked:

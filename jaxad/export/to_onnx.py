@@ -34,7 +34,7 @@ def to_onnx(computation: Computation) -> bytes:
         warnings.simplefilter("ignore")  # They speak to the authors of converters.
         try:
             import jax2onnx
-            import onnxruntime  # noqa: F401
+            import onnxruntime  # noqa: F401  (the check needs it, in a process of its own)
         except ImportError as error:
             raise InputError(
                 f"ONNX takes jax2onnx and onnxruntime ({error.name} is not installed): pip install 'jaxad[export]'"
@@ -50,7 +50,7 @@ def to_onnx(computation: Computation) -> bytes:
             model = jax2onnx.to_onnx(
                 in_plain_operations(traced), [images], input_names=["images"], output_names=["image", "map"]
             )
-        except Exception as error:
+        except Exception as error:  # whatever jax2onnx and the packages below it raise
             raise InputError(
                 f"jax2onnx cannot convert recipe {computation.detector.recipe.name!r} ({_first_line(error)}); "
                 "export it to stablehlo"

@@ -18,7 +18,7 @@ def to_stablehlo(computation: Computation) -> bytes:
         InputError: flatbuffers, in which jax serialises, is not installed.
     """
     try:
-        import flatbuffers  # noqa: F401
+        import flatbuffers  # noqa: F401  (jax imports it itself, with a traceback where it is missing)
     except ImportError:
         raise InputError(
             "StableHLO is serialised with flatbuffers, which is not installed: pip install 'jaxad[export]'"

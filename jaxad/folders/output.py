@@ -4,7 +4,7 @@
     results.csv             file, defect, score, calibrated, decision, milliseconds; one row a photograph
     regions.jsonl           regions of the photographs that were flagged: file, box, area, peak, mean
     errors.csv              file, reason
-    pictures/NNNNNN.jpg    photograph, heatmap and overlay of row NNNNNN of results.csv, counted from 0
+    pictures/NNNNNN.jpg     photograph, heatmap and overlay of row NNNNNN of results.csv, counted from 0
     maps/NNNNNN.npy|png     its map, if asked for: float32, or 16-bit grey
     run.json                written last: where it lies the run is complete
 

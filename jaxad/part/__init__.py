@@ -1,6 +1,6 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
-from jaxad.part.part import Part, load_part
+from jaxad.part.part import Part, load_part, part_from_contents
 from jaxad.part.scoring import (
     HIDDEN,
     PartScores,
@@ -26,6 +26,7 @@ __all__ = [
     "judge",
     "load_part",
     "look",
+    "part_from_contents",
     "pools_maps",
     "region_at",
     "score_batch",

@@ -143,7 +143,17 @@ def load_part(path: str | os.PathLike[str]) -> Part:
     Raises:
         InputError: the file is missing, damaged, foreign or too new, does not fit its model, or holds no part.
     """
-    arrays, document = bundle.read(path)
+    return part_from_contents(*bundle.read(path), path)
+
+
+def part_from_contents(
+    arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
+) -> Part:
+    """The part in what was read from the bundle at `path`: arrays `[...]` by name, and the document.
+
+    Raises:
+        InputError: as `load_part`.
+    """
     detector = from_contents(arrays, document, path)
     stored: Any = document.get("part")
     if stored is None:
