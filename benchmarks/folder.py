@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="surface-gradients", help="one that takes images of any size")
     parser.add_argument("--count", type=int, default=1000, help="photographs")
-    parser.add_argument("--workers", type=int, default=2, help="threads that decode, and as many that draw")
+    parser.add_argument("--workers", type=int, default=2, help="threads that decode, and as many that score")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         source = Path(name, "photographs")

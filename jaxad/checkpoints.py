@@ -76,9 +76,10 @@ class Checkpoints(NamedTuple):
             InputError: there is something and it is not to be resumed, is of another training, or is all damaged.
         """
         _need_folder(self.folder)
-        # orbax would do it from a thread, which may take the next checkpoint for a leftover.
+        # orbax would do it from a thread, which may take the next checkpoint for a leftover. Errors are ignored, for
+        # another process of the same training may be removing it as well.
         for unfinished in self.folder.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(unfinished)
+            shutil.rmtree(unfinished, ignore_errors=True)
         with _manager(self.folder) as manager:
             epochs = sorted(manager.all_steps(), reverse=True)
         where = f"folder {str(self.folder)!r}"
@@ -106,7 +107,7 @@ class Checkpoints(NamedTuple):
                 f"{where} holds checkpoints of another training: {', '.join(changes)}; choose another folder"
             )
         for broken, reason in damaged.items():
-            shutil.rmtree(self.folder / str(broken))
+            shutil.rmtree(self.folder / str(broken), ignore_errors=True)
             warnings.warn(
                 f"the checkpoint of epoch {broken} in {where} was damaged ({reason}) and is removed; training goes on "
                 f"from epoch {epoch}",

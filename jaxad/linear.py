@@ -123,7 +123,7 @@ def nearest(bank: Bank, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"],
         products = jnp.matmul(some, bank.T, precision=jax.lax.Precision.HIGHEST)
         squares = jnp.sum(some**2, axis=-1, keepdims=True) + lengths[None] - 2 * products
         # Without the barrier XLA turns a slice of the result into a sort of everything, 14 times slower on CPU.
-        _, places = jax.lax.optimization_barrier(jax.lax.top_k(-squares, count))
+        places = jax.lax.optimization_barrier(jax.lax.top_k(-squares, count)[1])
         # The squares choose; of near rows they are small differences of large numbers, so distances come from the rows.
         return jnp.linalg.norm(some[:, None] - bank[places], axis=-1), places
 

@@ -6,14 +6,17 @@ the host sees one row of means per epoch.
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxad import sharding
 from jaxad._check import InputError, need_at_least, need_images
 from jaxad._types import Images, PRNGKey, PRNGKeys
 
@@ -82,6 +85,7 @@ def fit(
     on_epoch: OnEpoch | None = None,
     on_state: Callable[[int, State, History], None] | None = None,
     so_far: History | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[State, History]:
     """Train until `epochs` epochs are complete; the same key gives the same bits.
 
@@ -106,6 +110,8 @@ def fit(
         on_epoch: called on the host with the epochs done and that epoch's terms, averaged over members.
         on_state: called on the host with the epochs done, the state and the history up to it.
         so_far: the history of the epochs that `state` has behind it; the new one goes on from there.
+        mesh: devices to share every batch among, also those of other processes, which then make the same call; the
+            result is that of one device to rounding. Each has all examples and the whole state.
 
     Returns:
         The new state, and the history with the mean of `loss` and of every term per epoch.
@@ -125,10 +131,16 @@ def fit(
     arguments = key, state, jnp.asarray(examples), None if extra_batch is None else jnp.asarray(extra_batch)
 
     began = time.perf_counter()
-    epoch = make_epoch(loss, optimizer, steps=steps, batch_size=batch_size, monitor=monitor)
+    mesh = mesh and sharding.automatic(mesh)
+    epoch = make_epoch(loss, optimizer, steps=steps, batch_size=batch_size, monitor=monitor, mesh=mesh)
     if members:
         epoch = jax.vmap(epoch, in_axes=(0, 0, 0 if own else None, None))
-    compiled = jax.jit(epoch).lower(*arguments).compile()
+    updates = steps + (extra_batch is not None)
+    first = int(np.max(state.step)) // updates
+    if mesh is not None:
+        arguments = sharding.put_whole(arguments, mesh)
+    with jax.set_mesh(mesh) if mesh else nullcontext():
+        compiled = jax.jit(epoch, out_shardings=mesh and sharding.whole(mesh)).lower(*arguments).compile()
     compile_seconds = time.perf_counter() - began
 
     rows, earlier = (_rows(so_far), so_far.seconds) if so_far else ([], 0.0)
@@ -138,9 +150,10 @@ def fit(
         terms = {name: np.asarray([row[name] for row in rows], np.float32) for name in (rows[0] if rows else {})}
         return History(terms, compile_seconds, earlier + time.perf_counter() - began)
 
-    updates = steps + (extra_batch is not None)
-    for done in range(int(np.max(state.step)) // updates, epochs):
-        new_state, terms = compiled(key, state, *arguments[2:])
+    key, spread, *rest = arguments
+    for done in range(first, epochs):
+        spread, terms = compiled(key, spread, *rest)
+        new_state = sharding.own_copy(spread) if mesh else spread
         row = jax.device_get(terms)
         if not (np.isfinite(row["loss"]).all() and _all_finite(new_state.params)):
             what = "the weights are no longer finite"
@@ -168,14 +181,17 @@ def make_epoch(
     steps: int,
     batch_size: int,
     monitor: Callable[[State], Terms] | None = None,
+    mesh: Mesh | None = None,
 ) -> Callable[[PRNGKey, State, Array, Array | None], tuple[State, Terms]]:
     """A pure function that runs one epoch and gives the new state with the mean of every term.
 
     Its arguments are the key, the state, the examples `[n, h, w, c]` and a batch `[b, h, w, c]` for one more
-    update at the end, or None.
+    update at the end, or None. On a `mesh` every device has its share of each batch.
     """
 
     def update(state: State, batch: Array, key: Array) -> tuple[State, Terms]:
+        if mesh is not None:
+            batch = jax.lax.with_sharding_constraint(batch, sharding.shares(mesh))
         (value, (batch_stats, terms)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.params, state.batch_stats, batch, key
         )

@@ -8,10 +8,10 @@ import sys
 
 from jaxad._check import InputError
 from jaxad._files import cache_folder
-from jaxad.cli import export, folders, systems
+from jaxad.cli import export, folders, results, systems
 from jaxad.cli.terminal import app
 
-__all__ = ["export", "folders", "main", "systems"]
+__all__ = ["export", "folders", "main", "results", "systems"]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands on folders of photographs: inspect, fit, score, evaluate, report, verify."""
+"""Commands on folders of photographs: inspect, fit, score, evaluate; and verify."""
 
 import dataclasses
 import json
@@ -11,8 +11,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jaxad._check import name_some, need_one_of
-from jaxad.cli.terminal import Json, Seed, Settings, app, counting, printable, progress, warn
+from jaxad._check import InputError, name_some, need_one_of
+from jaxad.cli.terminal import (
+    Devices,
+    Json,
+    Seed,
+    Settings,
+    app,
+    counting,
+    print_rows,
+    printable,
+    progress,
+    show_run,
+    warn,
+)
 
 MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
 """Kinds of maps and the endings of their files."""
@@ -59,6 +71,7 @@ def fit(
     checkpoints: Annotated[Path | None, typer.Option(help="Folder to keep what training has reached in.")] = None,
     every: Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    devices: Devices = 1,
     settings: Settings = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -71,6 +84,7 @@ def fit(
     chosen = dataclasses.replace(chosen, epochs=epochs or chosen.epochs)
 
     from jaxad import folders
+    from jaxad.sharding import make_mesh
 
     with progress(f"training {recipe}", chosen.epochs) as on_epoch:
         done = folders.fit_folder(
@@ -88,6 +102,7 @@ def fit(
             checkpoints=checkpoints,
             every=every,
             resume=resume,
+            mesh=make_mesh(count=devices),
             on_epoch=on_epoch,
         )
     warn(done["warnings"])
@@ -104,7 +119,7 @@ def fit(
         "false-positive rate": f"between {low:.1%} and {high:.1%}",
         **{f"seconds to {label}": f"{seconds:.1f}" for label, seconds in done["seconds"].items()},
     }
-    _print_rows(rows)
+    print_rows(rows)
     print(f"wrote {out}; go on with: jaxad score {out} FOLDER -o OUT")
 
 
@@ -127,8 +142,10 @@ def score(
     threshold: Annotated[float | None, typer.Option(help="Decide by score > threshold.")] = None,
     fpr: Annotated[float | None, typer.Option(help="Decide for this false-positive rate.")] = None,
     maps: Annotated[str | None, typer.Option(help="Write every map too: npy or png16.")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that draw.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that score.")] = 2,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    share: Annotated[str, typer.Option(metavar="I/N", help="Score the I-th of N shares; `merge` joins them.")] = "1/1",
+    devices: Devices = 1,
     as_json: Json = False,
 ) -> None:
     """Score photographs: results.csv, regions.jsonl, errors.csv, pictures, run.json.
@@ -137,10 +154,14 @@ def score(
     """
     if maps is not None:
         need_one_of(maps, MAPS, what="kind of maps")
+    index, slash, count = share.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise InputError(f"share must be I/N such as 1/2, got {share!r}")
 
     from jaxad import folders, part
+    from jaxad.sharding import make_mesh
 
-    made = part.load_part(path)
+    made = part.load_part(path).on_mesh(make_mesh(count=devices))
     with counting("scoring") as on_image:
         run = folders.score_folder(
             made,
@@ -152,6 +173,7 @@ def score(
             maps=MAPS.get(maps or ""),
             workers=workers,
             resume=resume,
+            share=(int(index), int(count)),
             on_image=on_image,
         )
     counts = run["counts"]
@@ -160,9 +182,10 @@ def score(
     if as_json:
         print(json.dumps(run))
     else:
-        rate = f"{run['images_per_second']:.1f} images/s"
-        _print_rows({**{label: str(count) for label, count in counts.items()}, "speed": rate})
-        print(f"look at {out}, or go on with: jaxad report {out}")
+        show_run(run)
+        print(
+            f"look at {out}, or go on with: jaxad report {out}" if count == "1" else "join all shares by: jaxad merge"
+        )
     if counts["failed"]:
         raise typer.Exit(3 if counts["scored"] else 2)
 
@@ -193,7 +216,7 @@ def evaluate(
         "pixel AUROC": found["pixels"]["auroc"],
         "AUPRO (to 0.3)": found["pixels"]["aupro"],
     }
-    _print_rows({label: _shown(value) for label, value in figures.items()})
+    print_rows({label: _shown(value) for label, value in figures.items()})
     table = Table("defect", "images", "AUROC", "recall at the threshold")
     for name, row in found["defects"].items():
         table.add_row(printable(name), str(row["count"]), _shown(row["auroc"]), _shown(row["recall"]))
@@ -218,22 +241,6 @@ def verify(
         print("\n".join(differences) or f"{path} scores its {len(made.golden)} golden images as when it was fitted")
     if differences:
         raise typer.Exit(1)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="The folder that `jaxad score -o OUT` wrote.")],
-    as_json: Json = False,
-) -> None:
-    """Turn a folder of results into OUT/report.html: one page to look at them, without a network."""
-    from jaxad.report import write_report
-
-    page = write_report(folder)
-    size = page.stat().st_size
-    if as_json:
-        print(json.dumps({"report": str(page), "bytes": size}))
-    else:
-        print(f"open {page} in a browser ({size / 1e6:.1f} MB)")
 
 
 def _facts(found: Mapping[str, Any]) -> Table:
@@ -279,13 +286,6 @@ def _troubles(found: Mapping[str, Any]) -> Table:
         if len(rows) > SHOWN:
             table.add_row(kind, f"and {len(rows) - SHOWN} more: --json lists all", "")
     return table
-
-
-def _print_rows(rows: Mapping[str, str]) -> None:
-    table = Table("what", "value")
-    for label, value in rows.items():
-        table.add_row(label, value)
-    Console().print(table)
 
 
 def _shown(value: float | None) -> str:

@@ -34,6 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSO
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
 ]
+Devices = Annotated[int, typer.Option(min=0, help="Devices to share every batch among; 0 takes all.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
 
 
@@ -108,3 +109,17 @@ def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, 
         table.add_row(f"seconds to {label}", f"{seconds:.1f}")
     Console().print(table)
     print(f"look at {where}")
+
+
+def show_run(run: Mapping[str, Any]) -> None:
+    """The counts of a scored folder and its speed as a table."""
+    counts = {label: str(count) for label, count in run["counts"].items()}
+    print_rows({**counts, "speed": f"{run['images_per_second']:.1f} images/s"})
+
+
+def print_rows(rows: Mapping[str, str]) -> None:
+    """A table of what and value."""
+    table = Table("what", "value")
+    for label, value in rows.items():
+        table.add_row(label, value)
+    Console().print(table)

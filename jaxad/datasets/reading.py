@@ -52,13 +52,13 @@ def photographs(source: Any, *, any_range: bool = False) -> Iterator[Pixels]:
         )
 
 
-def same_size_batches(items: Iterable[tuple[Tag, Pixels]]) -> Iterator[list[tuple[Tag, Pixels]]]:
+def same_size_batches(items: Iterable[tuple[Tag, Pixels]], *, shares: int = 1) -> Iterator[list[tuple[Tag, Pixels]]]:
     """Neighbours of one shape together, in order; few at a time, so that memory stays flat.
 
-    `items` are photographs `[h, w, c]`, each with a tag that stays beside it.
+    `items` are photographs `[h, w, c]`, each with a tag that stays beside it; `shares` devices take so many times more.
     """
     for shape, run in itertools.groupby(items, key=lambda item: item[1].shape):
-        most = max(1, min(BATCH_IMAGES, BATCH_PIXELS // (shape[0] * shape[1])))
+        most = shares * max(1, min(BATCH_IMAGES, BATCH_PIXELS // (shape[0] * shape[1])))
         while batch := list(itertools.islice(run, most)):
             yield batch
 

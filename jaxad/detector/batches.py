@@ -19,7 +19,7 @@ Run = Callable[[Images], PyTree]
 
 
 def in_batches(
-    run: Run, source: Any, *, need_shape: Callable[[tuple[int, ...]], None], any_range: bool = False
+    run: Run, source: Any, *, need_shape: Callable[[tuple[int, ...]], None], any_range: bool = False, shares: int = 1
 ) -> PyTree[np.ndarray]:
     """What `run` makes of images: a pytree of arrays `[n, ...]`.
 
@@ -28,15 +28,17 @@ def in_batches(
         source: see `Detector.score`.
         need_shape: refuses a height, width and channels that the model cannot read.
         any_range: see `Detector.score`.
+        shares: devices that share a batch, which are then so many times as large.
 
     Raises:
         InputError: see `Detector.score`.
     """
     if len(getattr(source, "shape", ())) == 4:
-        return _array(run, source, need_shape, any_range)
+        return _array(run, source, need_shape, any_range, shares)
     shape: tuple[int, ...] = ()
     parts: list[Any] = []
-    for batch in same_size_batches((None, pixels) for pixels in photographs(source, any_range=any_range)):
+    items = ((None, pixels) for pixels in photographs(source, any_range=any_range))
+    for batch in same_size_batches(items, shares=shares):
         images = np.stack([pixels for _, pixels in batch])
         if shape and images.shape[1:] != shape:
             raise InputError(
@@ -45,13 +47,15 @@ def in_batches(
                 "alone, or fit a part with `jaxad fit`: Part.score takes mixed ones"
             )
         shape = images.shape[1:]
-        parts.append(_array(run, images, need_shape, any_range))
+        parts.append(_array(run, images, need_shape, any_range, shares))
     if not parts:
         raise InputError("images must be at least one, got none")
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _array(run: Run, images: Pixels, need_shape: Callable[[tuple[int, ...]], None], any_range: bool) -> Any:
+def _array(
+    run: Run, images: Pixels, need_shape: Callable[[tuple[int, ...]], None], any_range: bool, shares: int
+) -> Any:
     """The device works on one batch while the host handles its neighbours."""
     need_images(images, any_dtype=True)
     need_shape(images.shape[1:])
@@ -69,7 +73,7 @@ def _array(run: Run, images: Pixels, need_shape: Callable[[tuple[int, ...]], Non
             whole[begin : begin + len(x)] = x[: len(pixels) - begin]
 
     pending: tuple[Any, int] | None = None
-    for batch, begin in _padded_batches(pixels):
+    for batch, begin in _padded_batches(pixels, shares):
         # The call returns at once.
         running = run(batch), begin
         if pending is not None:
@@ -80,15 +84,16 @@ def _array(run: Run, images: Pixels, need_shape: Callable[[tuple[int, ...]], Non
     return wholes
 
 
-def _padded_batches(images: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _padded_batches(images: np.ndarray, shares: int) -> Iterator[tuple[np.ndarray, int]]:
     """Batches with the places where they begin; the last is filled up to a usual size with copies of the last image."""
-    most = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
+    share = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
+    most = share * shares
     for begin in range(0, len(images), most):
         batch = images[begin : begin + most]
         if batch.dtype != np.float32:
             # Whole numbers become float32 here, a batch at a time: all at once they would take four times the memory.
             batch = unit_pixels(batch)
-        missing = min(most, _usual_size(len(batch))) - len(batch)
+        missing = shares * min(share, _usual_size(-(-len(batch) // shares))) - len(batch)
         yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch, begin
 
 

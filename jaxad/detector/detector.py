@@ -11,6 +11,7 @@ import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.typing import DTypeLike
 from jaxtyping import Float, PyTree
 
@@ -24,6 +25,7 @@ from jaxad.detector.system import POOLS, Scored, System
 from jaxad.detector.systems import make_system
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe, Recipe
+from jaxad.sharding import automatic, shares, whole
 
 __all__ = ["CALIBRATED", "POOLS", "Detector", "Scores", "load"]
 
@@ -70,6 +72,23 @@ class Detector:
     """What held-out normal images score at each position, where the recipe is calibrated by them."""
     comparison: tuple[Candidate, ...] = flax.struct.field(pytree_node=False, default=())
     """The recipes from which this one was chosen, by `auto`."""
+    mesh: Mesh | None = flax.struct.field(pytree_node=False, default=None)
+    """The devices that share every batch; see `on_mesh`."""
+
+    def on_mesh(self, mesh: Mesh | None) -> "Detector":
+        """The same detector, which shares every batch among the devices of a mesh; None takes it off again.
+
+        Each device has the whole detector and scores whole images, so scores are those of one device to rounding.
+
+        Raises:
+            InputError: the mesh has devices of another process.
+        """
+        if mesh is not None and mesh.is_multi_process:
+            raise InputError(
+                "a mesh to score on must have devices of this process alone, got those of several; let every process "
+                "score a share of the images, on jax.local_devices()"
+            )
+        return dataclasses.replace(self, mesh=mesh and automatic(mesh))
 
     def score(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
         """Score images of one size by the score that the recipe names.
@@ -125,10 +144,16 @@ class Detector:
         """What the recipe's names mean for images of this shape."""
         return make_system(self.recipe, self.shape)
 
+    @property
+    def shares(self) -> int:
+        """How many devices share a batch."""
+        return self.mesh.size if self.mesh else 1
+
     @cached_property
     def for_scoring(self) -> "Detector":
         """The same detector, its variables on the device once, with what makes scoring faster on this backend."""
-        return dataclasses.replace(self, variables=jax.device_put(self.system.for_scoring(self.variables)))
+        detector = dataclasses.replace(self, variables=self.system.for_scoring(self.variables))
+        return jax.device_put(detector, self.mesh and whole(self.mesh))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the detector to one file of arrays and JSON, which `jaxad.load` reads; see `jaxad.bundle`.
@@ -156,7 +181,7 @@ class Detector:
         name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
         need_one_of(name, DTYPES, what="dtype")
         detector = self.for_scoring if name == "float32" else self
-        scored = detector._in_batches(partial(_score_batch, names, name), source, any_range)
+        scored = detector._in_batches(_score_batch, (names, name), source, any_range)
         return {name: Scores(*parts) for name, parts in scored.items()}
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:
@@ -164,21 +189,29 @@ class Detector:
             raise InputError(
                 f"recipe {self.recipe.name!r} is no autoencoder of whole images, so it reconstructs none; score them"
             )
-        return self._in_batches(_reconstruct_batch, source, any_range)
+        return self._in_batches(_reconstruct_batch, (), source, any_range)
 
-    def _in_batches(self, function: Any, source: Any, any_range: bool) -> Any:
+    def _in_batches(self, function: Any, options: tuple[Any, ...], source: Any, any_range: bool) -> Any:
         # Outside jit the recipe and the shape are static, so each compiles once.
-        run = partial(function, self)
-        return in_batches(run, source, need_shape=self.system.need_shape, any_range=any_range)
+        run = partial(_run_batch, function, options, self)
+        return in_batches(run, source, need_shape=self.system.need_shape, any_range=any_range, shares=self.shares)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
+def _run_batch(function: Any, options: tuple[Any, ...], detector: Detector, images: Images) -> Any:
+    """`function` of a batch, on a mesh every device with its share."""
+    run = partial(function, *options)
+    if detector.mesh is not None:
+        detectors, batches = whole(detector.mesh).spec, shares(detector.mesh).spec
+        run = jax.shard_map(run, mesh=detector.mesh, in_specs=(detectors, batches), out_specs=batches, check_vma=False)
+    return run(detector, images)
+
+
 def _score_batch(names: tuple[str, ...] | None, dtype: str, detector: Detector, images: Images) -> dict[str, Scored]:
     scored = detector.apply(images, dtype=dtype)
     return scored if names is None else {name: scored[name] for name in names}
 
 
-@jax.jit
 def _reconstruct_batch(detector: Detector, images: Images) -> Any:
     system = detector.system
     assert isinstance(system, AutoencoderSystem)

@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from jaxad._check import InputError, need_at_least, need_images
@@ -38,6 +39,7 @@ def fit(
     checkpoints: str | os.PathLike[str] | None = None,
     every: int = 1,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> tuple[Detector, History]:
     """Train a detector on normal images.
 
@@ -55,6 +57,8 @@ def fit(
         every: epochs between two checkpoints.
         resume: go on with what the folder holds, or start where it is empty; the calls for each epoch tell of the
             new ones only.
+        mesh: devices to share every batch of training among, those of other processes too, which then make the same
+            call; the result is that of one device to rounding. What has a closed form is fitted on one.
 
     Returns:
         The detector and the history of its training, whose terms are empty where the model has a closed form. The
@@ -67,7 +71,7 @@ def fit(
         FitDivergedError: the loss is no longer finite; it carries the detector of the last good epoch.
     """
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
-    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept)
+    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
     detectors, history = _fit(key[None], recipe, images, extras)
     return detectors[0], history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
 
@@ -85,6 +89,7 @@ def fit_members(
     checkpoints: str | os.PathLike[str] | None = None,
     every: int = 1,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> tuple[list[Detector], History]:
     """Train `count` detectors that differ in their random choices only, in one compiled program.
 
@@ -93,7 +98,7 @@ def fit_members(
     """
     need_at_least(count, 1, what="count")
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
-    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept)
+    extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
     return _fit(jax.random.split(key, count), recipe, images, extras)
 
 
@@ -102,7 +107,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     images = unit_pixels(images)
     if isinstance(recipe, AutoRecipe):
         key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, CHOICE_STREAM)[0]
-        chosen, comparison = choose(key, recipe, images, fit=lambda *arguments: fit(*arguments)[0])
+        chosen, comparison = choose(key, recipe, images, fit=lambda *given: fit(*given, mesh=extras.mesh)[0])
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
@@ -132,7 +137,9 @@ def _fit_parts(
     for i, part in enumerate(system.recipe.parts):
         part_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, i)
         kept = extras.checkpoints and extras.checkpoints.part(part.name)
-        fitted, history = _fit(part_keys, part, images, Extras(on_epoch=extras.on_epoch, checkpoints=kept))
+        fitted, history = _fit(
+            part_keys, part, images, Extras(on_epoch=extras.on_epoch, checkpoints=kept, mesh=extras.mesh)
+        )
         for member, detector in zip(members, fitted, strict=True):
             scores = detector.score(held)
             units = {"image": fit_unit(scores.image)._asdict(), "map": fit_unit(scores.map)._asdict()}

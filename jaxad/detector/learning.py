@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
 from jaxad import losses, one_class_svm, training
@@ -34,6 +35,7 @@ class Extras(NamedTuple):
     on_epoch: OnEpoch | None = None
     on_detectors: Callable[[int, list[Detector]], None] | None = None
     checkpoints: Checkpoints | None = None
+    mesh: Mesh | None = None
 
 
 class FitDivergedError(DivergedError):
@@ -93,6 +95,7 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
             on_epoch=extras.on_epoch,
             on_state=on_state,
             so_far=so_far,
+            mesh=extras.mesh,
         )
     except DivergedError as error:
         message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
@@ -108,7 +111,7 @@ def _journal(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> 
     arrays = {"images": images} | {f"watched {name}": values for name, values in (extras.watched or {}).items()}
     if extras.extra_batch is not None:
         arrays["extra batch"] = extras.extra_batch
-    training = describe_training(keys, system.recipe, arrays)
+    training = describe_training(keys, system.recipe, arrays, devices=extras.mesh.size if extras.mesh else 1)
     return Journal(extras.checkpoints, training, system.recipe.epochs)
 
 

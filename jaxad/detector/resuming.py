@@ -41,8 +41,8 @@ class Journal(NamedTuple):
         return state, History(terms, 0.0, report["seconds"])
 
 
-def describe_training(keys: PRNGKeys, recipe: Recipe, arrays: dict[str, Any]) -> dict[str, str]:
-    """All that decides the bits of a training, by name: settings, keys, `arrays` of any shapes `[...]`, versions."""
+def describe_training(keys: PRNGKeys, recipe: Recipe, arrays: dict[str, Any], *, devices: int) -> dict[str, str]:
+    """All that decides the bits of a training: settings, keys, `arrays` of any shapes `[...]`, versions, devices."""
     pixels = {name: np.asarray(values) for name, values in arrays.items()}
     return {
         **{field.name: str(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
@@ -50,4 +50,5 @@ def describe_training(keys: PRNGKeys, recipe: Recipe, arrays: dict[str, Any]) ->
         "key": str(jax.random.key_data(keys).tolist()),
         **{package: importlib.metadata.version(package) for package in PACKAGES},
         "backend": jax.default_backend(),
+        "devices": str(devices),
     }

@@ -132,7 +132,7 @@ def _judge(
             if on_image:
                 on_image(done, len(items), len(judged.errors))
 
-    for batch in same_size_batches(readable()):
+    for batch in same_size_batches(readable(), shares=made.detector.shares):
         try:
             found = made.score_batch([pixels for _, pixels in batch])
         except InputError as error:

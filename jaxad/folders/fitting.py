@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
@@ -23,6 +24,7 @@ from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
 from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
 from jaxad.recipes import AUTO, Recipe, compares_positions
+from jaxad.sharding import wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
 LOOKED_AT = 64
@@ -50,6 +52,7 @@ def fit_folder(
     checkpoints: str | os.PathLike[str] | None = None,
     every: int = 1,
     resume: bool = False,
+    mesh: Mesh | None = None,
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
@@ -77,6 +80,8 @@ def fit_folder(
         checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
         every: epochs between two checkpoints.
         resume: go on with what the folder of checkpoints holds.
+        mesh: devices that share every batch of training; see `jaxad.fit`. Where they are those of several processes,
+            all make the same call, the first writes the part, and none returns before it is there.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
         on_step: called with "reading" or "judging", the photographs done and how many there are.
 
@@ -123,6 +128,7 @@ def fit_folder(
             checkpoints=checkpoints,
             every=every,
             resume=resume,
+            mesh=mesh,
         )
     if preparation.mode == "native" and compares_positions(detector.recipe):
         # Photographs of another size can still be fitted in.
@@ -146,7 +152,9 @@ def fit_folder(
         roi=inside,
         usual=held.usual,
     )
-    made.save(out)
+    if jax.process_index() == 0:
+        made.save(out)
+    wait_for_all(mesh)
     left_out = [*plan.left_out, *training.unreadable, *held.unreadable]
     return {
         "part": str(out),

@@ -1,5 +1,6 @@
 """Scoring a folder of photographs of any size and number into a folder of results."""
 
+import hashlib
 import importlib.metadata
 import io
 import os
@@ -21,13 +22,12 @@ from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
 from jaxad.folders.sources import Source, find_sources
 
-AHEAD = 2
-"""Batches whose pictures are being made while the next one is scored."""
 MAPS = ("npy", "png")
 
 Maps = Literal["npy", "png"]
 AnyPath = str | os.PathLike[str]
 Pixels = Float[np.ndarray, "h w c"]
+Batch = list[tuple[Source, Pixels]]
 
 
 def score_folder(
@@ -41,6 +41,7 @@ def score_folder(
     maps: Maps | None = None,
     workers: int = 2,
     resume: bool = False,
+    share: tuple[int, int] = (1, 1),
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.folders.output`.
@@ -57,8 +58,10 @@ def score_folder(
         threshold: the decision is `score > threshold`, in the unit of the scores; by default the part's own.
         rate: instead of a threshold, the false-positive rate to aim at.
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
-        workers: threads that decode, and as many that draw.
+        workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
         resume: go on with a run that was stopped; no photograph is scored twice.
+        share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
+            one share each, to folders of their own, which `merge_folders` joins.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
@@ -72,9 +75,11 @@ def score_folder(
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
     limit = _threshold(made, threshold, rate)
-    sources = find_sources(source)
+    found = find_sources(source)
+    sources, shared = _share(found, *share)
     fingerprint = made.fingerprint()
-    output = Output(out, {"part": fingerprint, "threshold": limit["value"], "maps": maps}, resume=resume)
+    started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
+    output = Output(out, started, resume=resume)
     try:
         began, before = time.perf_counter(), len(output.rows)
         _score_all(made, sources, output, limit=limit["value"], maps=maps, workers=workers, on_image=on_image)
@@ -83,7 +88,7 @@ def score_folder(
             "jaxad": importlib.metadata.version("jaxad"),
             "bundle": name,
             "fingerprint": fingerprint,
-            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(sources)} files",
+            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(found)} files",
             "recipe": recipes.to_document(made.detector.recipe),
             "preparation": asdict(made.preparation),
             "judged_by": "score",
@@ -99,6 +104,16 @@ def score_folder(
     finally:
         output.close()
     return run
+
+
+def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source], dict[str, Any]]:
+    """The sources of one share, and what tells it from the others and from shares of other sources."""
+    if not 1 <= index <= count:
+        raise InputError(f"a share must be the i-th of n with i from 1 to n, got {index}/{count}")
+    if count == 1:
+        return sources, {}
+    names = "\n".join(one.name for one in sources).encode("utf-8", "surrogateescape")
+    return sources[index - 1 :: count], {"share": [index, count], "sources": hashlib.sha256(names).hexdigest()}
 
 
 def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> dict[str, Any]:
@@ -141,37 +156,44 @@ def _score_all(
             else:
                 yield one, photograph.pixels
 
-    def keep(futures: list[Future[Result]]) -> None:
-        output.add([future.result() for future in futures])
+    def keep(batch: Batch, found: list[Result] | InputError) -> None:
+        if isinstance(found, InputError):
+            for one, _ in batch:
+                output.fail(one.name, " ".join(str(found).split()))
+        else:
+            output.add(found)
         report()
 
     report()
-    drawing: deque[list[Future[Result]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-draw")
+    ahead: deque[tuple[Batch, Future[list[Result] | InputError]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-score")
     try:
-        for batch in same_size_batches(readable()):
-            began = time.perf_counter()
-            try:
-                found = made.score_batch([pixels for _, pixels in batch])
-            except InputError as error:
-                for one, _ in batch:
-                    output.fail(one.name, " ".join(str(error).split()))
-                report()
-                continue
-            milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
-            pairs = list(zip(found.image.tolist(), made.calibrate(found.image).tolist(), strict=True))
-            drawing.append(
-                [
-                    pool.submit(_result, made, one, pixels, scores, score_map, milliseconds, limit, maps)
-                    for (one, pixels), scores, score_map in zip(batch, pairs, found.map, strict=True)
-                ]
-            )
-            if len(drawing) > AHEAD:
-                keep(drawing.popleft())
-        while drawing:
-            keep(drawing.popleft())
+        for number, batch in enumerate(same_size_batches(readable(), shares=made.detector.shares)):
+            ahead.append((batch, pool.submit(_results, made, batch, limit, maps)))
+            # The first one compiles; beside it others would compile the same once more.
+            if len(ahead) > workers or not number:
+                first, found = ahead.popleft()
+                keep(first, found.result())
+        while ahead:
+            first, found = ahead.popleft()
+            keep(first, found.result())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _results(made: part.Part, batch: Batch, limit: float, maps: Maps | None) -> list[Result] | InputError:
+    """What is written of photographs of one size; while one batch is on the device, others are drawn."""
+    began = time.perf_counter()
+    try:
+        found = made.score_batch([pixels for _, pixels in batch])
+    except InputError as error:
+        return error
+    milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
+    pairs = zip(found.image.tolist(), made.calibrate(found.image).tolist(), strict=True)
+    return [
+        _result(made, one, pixels, scores, score_map, milliseconds, limit, maps)
+        for (one, pixels), scores, score_map in zip(batch, pairs, found.map, strict=True)
+    ]
 
 
 def _result(

@@ -77,14 +77,12 @@ def _products(x: Array, kernel: Array, bias: Array, *, pads: Pads, strides: Pair
 
 def _slices_then_product(x: Array, kernel: Array, pads: Pads, strides: Pair, shape: Pair) -> Array:
     """Gather the p q c numbers that each output needs, then one product: `[c, h, w, n]` to `[f, h2, w2, n]`."""
-    p, q, c, f = kernel.shape
-    n = x.shape[-1]
+    p, q, _, f = kernel.shape
     x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
     h, w = ((length - 1) * step + 1 for length, step in zip(shape, strides, strict=True))
     slices = [x[:, a : a + h : strides[0], b : b + w : strides[1]] for a in range(p) for b in range(q)]
-    columns = jnp.concatenate(slices).reshape(p * q * c, -1)
     # Turned before it is flattened: XLA would fold a plain `.T` into a slower product.
-    return (kernel.transpose(3, 0, 1, 2).reshape(f, -1) @ columns).reshape(f, *shape, n)
+    return _product(kernel.transpose(3, 0, 1, 2).reshape(f, -1), jnp.concatenate(slices))
 
 
 def _columns_then_shifts(x: Array, kernel: Array, pads: Pads, shape: Pair) -> Array:
@@ -108,7 +106,7 @@ def _product_then_shifts(x: Array, kernel: Array, pads: Pads, dilation: Pair, sh
     """
     p, q, c, f = kernel.shape
     _, h, w, n = x.shape
-    products = (kernel.transpose(0, 1, 3, 2).reshape(-1, c) @ x.reshape(c, -1)).reshape(-1, h, w, n)
+    products = _product(kernel.transpose(0, 1, 3, 2).reshape(-1, c), x)
     # Split, not indexed: the gradient of a split is one concatenation, that of p q indices p q sums.
     taps = jax.lax.split(products, [f] * (p * q))
     zero = jnp.zeros((), products.dtype)
@@ -128,6 +126,14 @@ def _product_then_shifts(x: Array, kernel: Array, pads: Pads, dilation: Pair, sh
     rows = [jnp.stack([phase(y, x) for x in range(dilation[1])], 3) for y in range(dilation[0])]
     outputs = jnp.stack(rows, 2).reshape(f, tall * dilation[0], wide * dilation[1], n)
     return outputs[:, : shape[0], : shape[1]]
+
+
+def _product(matrix: Array, x: Array) -> Array:
+    """`[m, k]` times `[k, h, w, n]`."""
+    if not jax.sharding.get_abstract_mesh().empty:
+        # The examples stay an axis of their own, or they could not lie on several devices. It is slower on one.
+        return jnp.einsum("mk,khwn->mhwn", matrix, x)
+    return (matrix @ x.reshape(x.shape[0], -1)).reshape(-1, *x.shape[1:])
 
 
 def _outputs(length: int, size: int, pads: Pair, stride: int, dilation: int) -> int:

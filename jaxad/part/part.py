@@ -11,6 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import msgspec
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
@@ -61,6 +62,14 @@ class Part:
     roi: Bool[np.ndarray, "h w"] | None = None
     usual: Usual | None = None
 
+    def on_mesh(self, mesh: Mesh | None) -> "Part":
+        """The same part, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
+
+        Raises:
+            InputError: the mesh has devices of another process.
+        """
+        return dataclasses.replace(self, detector=self.detector.on_mesh(mesh))
+
     def score(self, source: Any) -> PartScores:
         """Score photographs of any sizes: scores [n] and maps, each at its photograph's own size [h, w].
 
@@ -71,9 +80,10 @@ class Part:
         Raises:
             InputError: an array or a file that cannot be taken, or an image of a size that the model cannot score.
         """
+        items = ((None, pixels) for pixels in photographs(source))
         parts = [
             self.score_batch([pixels for _, pixels in batch])
-            for batch in same_size_batches((None, pixels) for pixels in photographs(source))
+            for batch in same_size_batches(items, shares=self.detector.shares)
         ]
         scores = [part.image for part in parts]
         return PartScores(
