@@ -35,6 +35,11 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+Kept = Annotated[
+    Path | None, typer.Option("--checkpoints", metavar="DIR", help="Folder to keep what training has reached in.")
+]
+Every = Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
 
 
 @app.callback(invoke_without_command=True)
