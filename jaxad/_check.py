@@ -9,6 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+FLOATS = (np.float16, np.float32, np.float64)
+"""What the device takes. Longer floats, and those in another machine's order of bytes, are none of these."""
+
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message says what was wanted, what came and the mend."""
@@ -87,10 +90,34 @@ def need_images(images: object, *, what: str = "images", any_dtype: bool = False
             f"{what} must have four axes [n, h, w, c], got shape {tuple(shape)}; "
             + mend.get(len(shape), "reshape it to [n, h, w, c]")
         )
-    if not any_dtype and not np.issubdtype(dtype, np.floating):
-        raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32') / 255")
+    if not any_dtype and dtype not in FLOATS:
+        white = "" if np.issubdtype(dtype, np.floating) else " / 255"
+        raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32'){white}")
     if 0 in shape:
         raise InputError(f"{what} must hold at least one image and one pixel, got shape {tuple(shape)}")
+
+
+def need_floats(values: object, axes: str, *, what: str) -> None:
+    """Refuse what is not a float array with axes such as "n h w", or with any where "..."; values are not looked at."""
+    wanted = f"{what} must be a float32 array [{', '.join(axes.split())}]"
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    if shape is None or dtype is None:
+        raise InputError(f"{wanted}, got {type(values).__name__}")
+    if (axes != "..." and len(shape) != len(axes.split())) or 0 in shape:
+        raise InputError(f"{wanted} with no axis of length 0, got shape {tuple(shape)}")
+    if dtype not in FLOATS and dtype.name != "bfloat16":
+        raise InputError(f"{wanted}, got {dtype}; convert it: x.astype('float32')")
+
+
+def need_numbers(values: object, *, what: str) -> np.ndarray:
+    """The values as an array; refuse what is not made of real numbers, or of False and True."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{what} must be an array of numbers, got rows of different lengths") from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} must be an array of numbers, got {array.dtype}; convert it: x.astype('float32')")
+    return array
 
 
 def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> None:

@@ -110,17 +110,22 @@ def _named(where: str) -> Iterator[None]:
 
 
 def fingerprint(arrays: NamedArrays, document: Mapping[str, JSON]) -> str:
-    """SHA-256 of named arrays of any shapes `[...]` and a document: the same content has the same one."""
+    """SHA-256 of named arrays of any shapes `[...]` and a document: the same content has the same one.
+
+    Raises InputError on arrays that `write` refuses.
+    """
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
-        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    values = _values(arrays)
+    raise_problems(_array_problems(values))
+    for name, value in values.items():
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 
 def _members(arrays: NamedArrays, document: Mapping[str, JSON]) -> dict[str, bytes]:
     """The files of the archive in their order."""
-    values = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    values = _values(arrays)
     raise_problems([*_array_problems(values), *_json_problems(document, "document")])
     members = {DOCUMENT: _encode(document)}
     rows = []
@@ -130,6 +135,17 @@ def _members(arrays: NamedArrays, document: Mapping[str, JSON]) -> dict[str, byt
     sums = {name: {"size": len(data), "sha256": _sha256(data)} for name, data in members.items()}
     manifest = _encode({"format": FORMAT, "version": VERSION, "members": sums, "arrays": rows})
     return {MANIFEST: manifest, **members}
+
+
+def _values(arrays: NamedArrays) -> dict[str, np.ndarray]:
+    """As arrays, in the order of names; rows of different lengths make one of objects, which is refused as such."""
+    values = {}
+    for name in sorted(arrays):
+        try:
+            values[name] = np.asarray(arrays[name])
+        except ValueError:
+            values[name] = np.empty((), object)
+    return values
 
 
 def _write_archive(file: Path | io.BytesIO, members: Mapping[str, bytes]) -> None:

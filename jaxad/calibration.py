@@ -1,6 +1,7 @@
 """Scores in units of what is usual among normal images; fitted on normal images that the model was not trained on.
 
-Maps are float32 `[n, h, w]`. A calibrated score has no unit and is not clamped: 0 is usual, 3 is three deviations up.
+Maps are float32 `[n, h, w]`, finite and within 1e9 of zero, for they are squared. A calibrated score has no unit and is
+not clamped: 0 is usual, 3 is three deviations up.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxad._check import InputError, need_at_least
+from jaxad._check import InputError, need_at_least, need_floats
 from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
@@ -48,8 +49,9 @@ def fit_trust(maps: Maps, *, inside: Bool[AnyArray, "h w"] | None = None) -> Tru
         inside: where positions count, `[h, w]`; by default everywhere.
 
     Raises:
-        InputError: fewer than three maps.
+        InputError: fewer than three maps, maps that are no floats `[n, h, w]`, or an `inside` of another size.
     """
+    _need_maps(maps, inside)
     need_at_least(maps.shape[0], 3, what="count of maps to calibrate by")
     squares = (maps - jnp.mean(maps, axis=0)[None]) ** 2
     return Trust(_reliability(maps, inside), _reliability(squares, inside))
@@ -72,8 +74,9 @@ def fit_usual(
         inside: the positions to take those means over, `[h, w]`, by default all; elsewhere the means are usual.
 
     Raises:
-        InputError: fewer than two maps, or a softening that is not positive.
+        InputError: fewer than two maps, or a softening that is not positive; else as for `fit_trust`.
     """
+    _need_maps(maps, inside)
     if maps.shape[0] < 2:
         raise InputError(f"calibration needs at least 2 held-out normal images, got {maps.shape[0]}; hold out more")
     if not softening > 0:
@@ -91,8 +94,9 @@ def unusualness_by_others(
     mean by (mean - x) / (n - 1) and takes (x - mean)^2 n / (n - 1) from their sum of squares. Arguments as there.
 
     Raises:
-        InputError: fewer than three maps.
+        InputError: as for `fit_trust`.
     """
+    _need_maps(maps, inside)
     n = maps.shape[0]
     need_at_least(n, 3, what="count of maps to calibrate by")
     mean = jnp.mean(maps, axis=0)
@@ -112,8 +116,9 @@ def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
     """Deviations above the usual at every position of maps `[n, h, w]` of the size that `usual` was fitted on.
 
     Raises:
-        InputError: maps of another size, whose positions are not those that were seen.
+        InputError: no float maps, or maps of another size, whose positions are not those that were seen.
     """
+    _need_maps(maps)
     if tuple(maps.shape[1:]) != tuple(usual.mean.shape):
         raise InputError(
             f"calibrated maps must be {' x '.join(map(str, usual.mean.shape))} pixels, as those it was fitted on; "
@@ -128,13 +133,14 @@ def pool(maps: Maps, *, share: float) -> Float[Array, " n"]:
     A share of 1 is the mean, and a share near 0 the maximum.
 
     Raises:
-        InputError: a share outside (0, 1].
+        InputError: a share outside (0, 1], or no float maps.
 
     >>> pool(jnp.arange(8.0).reshape(1, 2, 4), share=0.25).tolist()
     [6.5]
     """
     if not 0 < share <= 1:
         raise InputError(f"share must lie in (0, 1], got {share}")
+    _need_maps(maps)
     flat = jnp.asarray(maps).reshape(maps.shape[0], -1)
     count = max(1, round(share * flat.shape[1]))
     return jnp.mean(flat if count == flat.shape[1] else jax.lax.top_k(flat, count)[0], axis=1)
@@ -153,8 +159,9 @@ def fit_unit(normal: Float[AnyArray, "..."]) -> Unit:
     Where all are the same there is no unit, and the deviation is 1: then scores keep their own.
 
     Raises:
-        InputError: fewer than two scores.
+        InputError: fewer than two scores, or no floats.
     """
+    need_floats(normal, "...", what="normal scores")
     if normal.size < 2:
         raise InputError(f"a unit needs at least 2 held-out normal scores, got {normal.size}; hold out more")
     deviation = jnp.std(jnp.asarray(normal), ddof=1)
@@ -168,6 +175,12 @@ def in_unit(scores: Float[AnyArray, "*any"], unit: Unit) -> Float[Array, "*any"]
     [0.0, 6.0]
     """
     return (jnp.asarray(scores) - unit.mean) / unit.deviation
+
+
+def _need_maps(maps: Maps, inside: Bool[AnyArray, "h w"] | None = None) -> None:
+    need_floats(maps, "n h w", what="maps")
+    if inside is not None and inside.shape != maps.shape[1:]:
+        raise InputError(f"inside must be of the maps' size {maps.shape[1:]}, got {inside.shape}")
 
 
 def _usual(mean: Array, variance: Array, softening: float, trust: Trust, inside: Bool[AnyArray, "h w"] | None) -> Usual:

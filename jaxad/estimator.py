@@ -24,6 +24,8 @@ BATCH_PIXELS = 2**14
 """Pixels scored in one call, or one image where it is larger."""
 MOST_SAMPLES = 256
 """Samples scored in one call at most."""
+FARTHEST = 1e9
+"""Ranges of a feature beyond which a row is no further away: squares of larger numbers would leave float32."""
 MOST_COMPONENTS = 16
 """Principal components that the default recipe for rows keeps at most."""
 
@@ -159,7 +161,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return given
 
     def _as_images(self, rows: np.ndarray) -> Float[np.ndarray, "n h w c"]:
-        scaled = (rows - self.low_) / self.range_
+        with np.errstate(over="ignore"):
+            scaled = np.clip((rows - self.low_) / self.range_, -FARTHEST, FARTHEST)
         return scaled.astype(np.float32).reshape(-1, *self.image_shape_)
 
     def _choose_recipe(self, rows: np.ndarray, *, as_images: bool) -> Recipe:

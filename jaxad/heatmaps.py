@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._check import InputError, need_at_least, need_images, need_one_of
+from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of
 from jaxad._options import Cover, Reduce
 from jaxad._types import Images, Maps
 from jaxad.patches import cover_count, fold_axis, grid, take_windows
@@ -101,8 +101,10 @@ def fold_scores(
         reduce: as in `heatmap`.
 
     Raises:
-        InputError: the grid of `shape` does not have `rows` x `columns` windows, or an unknown `reduce`.
+        InputError: no float scores, the grid of `shape` does not have `rows` x `columns` windows, or an unknown
+            `reduce`.
     """
+    need_floats(scores, "n rows columns", what="scores")
     need_one_of(reduce, REDUCES, what="reduce")
     rows, columns = grid(shape, size, stride, cover=cover)
     if scores.shape[1:] != (len(rows), len(columns)):

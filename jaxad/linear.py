@@ -1,6 +1,7 @@
 """Models in closed form: principal components and nearest neighbours of rows of numbers; no gradient descent.
 
-Rows are float32 `[n, d]`. A score is one number a row, `[n]`, and higher is further from the normal rows.
+Rows are float32 `[n, d]`, finite and within 1e9 of zero, for they are squared. A score is one number a row, `[n]`, and
+higher is further from the normal rows.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxad._check import InputError, need_at_least
+from jaxad._check import InputError, need_at_least, need_floats
 
 Rows = Float[Array | np.ndarray, "n d"]
 Bank = Float[Array | np.ndarray, "m d"]
@@ -43,8 +44,9 @@ def fit_components(rows: Rows, *, count: int) -> Components:
         count: directions to keep, fewer than `min(n, d)`: with n rows only n - 1 directions have any variance.
 
     Raises:
-        InputError: fewer than two rows, or `count` out of range, with the count that would do.
+        InputError: no float rows, fewer than two, or `count` out of range, with the count that would do.
     """
+    need_floats(rows, "n d", what="rows")
     n, d = rows.shape
     if n < 2:
         raise InputError(f"principal components need at least 2 rows, got {n}; use more normal images")
@@ -54,8 +56,11 @@ def fit_components(rows: Rows, *, count: int) -> Components:
             f"{n} rows of {d} numbers have 1 to {most} principal components to keep, asked for {count}; "
             "use more normal images, or fewer components"
         )
+    # Half floats have no eigenvectors.
+    rows = jnp.asarray(rows)
+    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
     mean = jnp.mean(rows, axis=0)
-    centred = jnp.asarray(rows) - mean[None]
+    centred = rows - mean[None]
     # The smaller of the two Gram matrices has the same spectrum.
     wide = n < d
     gram = jnp.matmul(*((centred, centred.T) if wide else (centred.T, centred)), precision=jax.lax.Precision.HIGHEST)
@@ -72,12 +77,20 @@ def fit_components(rows: Rows, *, count: int) -> Components:
 
 
 def project(components: Components, rows: Rows) -> Float[Array, "n d"]:
-    """The nearest point to each row `[n, d]` on the plane of the components, `[n, d]`: what they make of it."""
-    return jnp.asarray(rows) - _outside(components, rows)[0]
+    """The nearest point to each row `[n, d]` on the plane of the components, `[n, d]`: what they make of it.
+
+    Raises:
+        InputError: rows that are no floats, or of another length than those it was fitted on.
+    """
+    outside, _ = _outside(components, rows)
+    return jnp.asarray(rows) - outside
 
 
 def residual(components: Components, rows: Rows) -> Float[Array, " n"]:
-    """Squared distance of each row `[n, d]` from the plane of the components, `[n]`, in squared units of the rows."""
+    """Squared distance of each row `[n, d]` from the plane of the components, `[n]`, in squared units of the rows.
+
+    Errors as for `project`.
+    """
     return jnp.sum(_outside(components, rows)[0] ** 2, axis=-1)
 
 
@@ -86,6 +99,7 @@ def mahalanobis(components: Components, rows: Rows) -> Float[Array, " n"]:
 
     Twice the negative log-likelihood of probabilistic PCA, without its constant. Directions without variance count
     with a thousandth of the mean variance, so that a constant training set gives finite scores.
+    Errors as for `project`.
     """
     outside, codes = _outside(components, rows)
     d, k = components.directions.shape
@@ -97,25 +111,39 @@ def mahalanobis(components: Components, rows: Rows) -> Float[Array, " n"]:
 
 def _outside(components: Components, rows: Rows) -> tuple[Array, Array]:
     """What the components leave of each row, and its code."""
+    _need_rows(rows, components.mean.shape[0])
     centred = jnp.asarray(rows) - components.mean[None]
     codes = centred @ components.directions
     return centred - codes @ components.directions.T, codes
 
 
-@partial(jax.jit, static_argnames="count")
 def nearest(bank: Bank, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"], Array]:
     """Distances `[n, count]` from each row `[n, d]` to its nearest rows of the bank `[m, d]`, and their places there.
 
     Exact: every distance is computed, in blocks that fit in memory.
 
     Raises:
-        InputError: `count` below 1, or more neighbours than the bank has rows.
+        InputError: `count` below 1, more neighbours than the bank has rows, or rows that are no floats, or of another
+            length than those of the bank.
     """
+    need_floats(bank, "m d", what="bank")
+    _need_rows(rows, bank.shape[1])
     need_at_least(count, 1, what="neighbours")
     if count > bank.shape[0]:
         raise InputError(
             f"{count} neighbours asked for, but there are {bank.shape[0]} normal rows; use more, or fewer neighbours"
         )
+    return _nearest(bank, rows, count)
+
+
+def _need_rows(rows: Rows, length: int) -> None:
+    need_floats(rows, "n d", what="rows")
+    if rows.shape[1] != length:
+        raise InputError(f"rows must hold {length} numbers each, as the normal ones, got {rows.shape[1]}")
+
+
+@partial(jax.jit, static_argnums=2)
+def _nearest(bank: Bank, rows: Rows, count: int) -> tuple[Float[Array, "n k"], Array]:
     bank = jnp.asarray(bank)
     lengths = jnp.sum(bank**2, axis=-1)
 

@@ -2,6 +2,7 @@
 
 Images are `[n, h, w, c]` in [0, 1] and every result is `[n]`, in nats unless a line says otherwise.
 Nothing is averaged over the batch here: training does that where everybody can see it.
+What is no float array with these axes, and shapes that differ, are refused by an `InputError`.
 """
 
 import math
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxad._types import Images, Maps
+from jaxad._check import InputError, need_floats
+from jaxad._types import AnyArray, Images, Maps
 from jaxad.ssim import ssim
 
 Codes = Float[Array | np.ndarray, "n z"]
@@ -26,6 +28,7 @@ def divergence(z_mean: Codes, z_log_variance: Codes) -> Float[Array, " n"]:
     >>> float(divergence(jnp.zeros((1, 2)), jnp.zeros((1, 2)))[0])
     0.0
     """
+    _need_alike("n z", z_mean=z_mean, z_log_variance=z_log_variance)
     return -0.5 * jnp.sum(1.0 + z_log_variance - z_mean**2 - jnp.exp(z_log_variance), axis=-1)
 
 
@@ -35,6 +38,7 @@ def log_variance(variance: Images) -> Float[Array, " n"]:
     The term A of the negative ELBO D + A + M of Matsubara et al., arXiv:1807.05800:
     what a Gaussian pixel costs even when its mean is right. Summed over h, w and c.
     """
+    _need_alike("n h w c", variance=variance)
     return 0.5 * _total(jnp.log(2.0 * math.pi * variance))
 
 
@@ -44,6 +48,7 @@ def residual(x: Images, mean: Images, variance: Images) -> Float[Array, " n"]:
     The term M of the negative ELBO D + A + M; alone it is the unregularised score
     of Matsubara et al., arXiv:1807.05800. Summed, not averaged, over h, w and c.
     """
+    _need_alike("n h w c", x=x, mean=mean, variance=variance)
     return 0.5 * _total((x - mean) ** 2 / variance)
 
 
@@ -62,12 +67,13 @@ def batch_summed_negative_elbo(
     Its mean over the batch is the published scalar, so D weighs 1/n of what the ELBO asks:
     each image's value is D + n (A + M), in nats. Kept to reproduce published figures; train with `negative_elbo`.
     """
-    n = x.shape[0]
-    return divergence(z_mean, z_log_variance) + n * (log_variance(variance) + residual(x, mean, variance))
+    likelihood = log_variance(variance) + residual(x, mean, variance)
+    return divergence(z_mean, z_log_variance) + x.shape[0] * likelihood
 
 
 def squared_error(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     """Mean squared error of every image over h, w and c, in squared units of the pixel."""
+    _need_alike("n h w c", x=x, reconstruction=reconstruction)
     return jnp.mean((x - reconstruction) ** 2, axis=(1, 2, 3))
 
 
@@ -80,9 +86,18 @@ def ssim_loss(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     return 1.0 - ssim(x, reconstruction)
 
 
+def _need_alike(axes: str, **arrays: AnyArray) -> None:
+    """Refuse what is no float array with these axes, and shapes that differ: they would be broadcast in silence."""
+    for name, array in arrays.items():
+        need_floats(array, axes, what=name)
+    if len({array.shape for array in arrays.values()}) > 1:
+        shapes = " and ".join(str(tuple(array.shape)) for array in arrays.values())
+        raise InputError(f"{', '.join(arrays)} must have the same shape, got {shapes}")
+
+
 def _total(values: Images) -> Float[Array, " n"]:
     """Sum of `[n, h, w, c]` over h, w and c, as a product with ones: XLA on CPU takes ten times as long to add rows."""
-    rows = values.reshape(values.shape[0], -1)
+    rows = jnp.asarray(values).reshape(values.shape[0], -1)
     return jnp.matmul(rows, jnp.ones(rows.shape[1], rows.dtype), precision=jax.lax.Precision.HIGHEST)
 
 
@@ -94,4 +109,7 @@ def cross_entropy(masks: Bool[Array | np.ndarray, "n h w"], log_odds: Maps) -> F
     >>> float(cross_entropy(jnp.zeros((1, 2, 2), bool), jnp.zeros((1, 2, 2)))[0])
     0.6931
     """
+    _need_alike("n h w", log_odds=log_odds)
+    if getattr(masks, "shape", None) != log_odds.shape or masks.dtype.kind != "b":
+        raise InputError(f"masks must be a bool array of shape {log_odds.shape}, one an entry of log_odds")
     return jnp.mean(jax.nn.softplus(jnp.where(masks, -log_odds, log_odds)), axis=(1, 2))

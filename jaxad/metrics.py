@@ -5,13 +5,14 @@ All results are shares without unit, from 0 to 1. Every image of a batch counts,
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike
 
-from jaxad._check import InputError, need_binary, need_finite, need_same_shape
+from jaxad._check import InputError, need_binary, need_finite, need_numbers, need_same_shape
 
 Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
 """False-positive rate, share found, and the threshold: points where `score >= threshold` counts as anomalous."""
@@ -34,7 +35,7 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """
     from sklearn.metrics import roc_auc_score
 
-    return float(roc_auc_score(*_labelled(labels, scores)))
+    return float(_judged(roc_auc_score, labels, scores))
 
 
 def auroc_between(normal: ArrayLike, anomalous: ArrayLike) -> float:
@@ -43,8 +44,8 @@ def auroc_between(normal: ArrayLike, anomalous: ArrayLike) -> float:
     >>> auroc_between([0.1, 0.4], [0.35, 0.8])
     0.75
     """
-    labels = np.repeat([0, 1], [len(np.asarray(normal)), len(np.asarray(anomalous))])
-    return auroc(labels, np.concatenate([normal, anomalous]))
+    good, bad = need_numbers(normal, what="normal scores"), need_numbers(anomalous, what="anomalous scores")
+    return auroc(np.repeat([0, 1], [good.size, bad.size]), np.append(good, bad))
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -64,7 +65,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(*_labelled(labels, scores)))
+    return float(_judged(average_precision_score, labels, scores))
 
 
 def roc(labels: ArrayLike, scores: ArrayLike) -> Curve:
@@ -83,7 +84,7 @@ def roc(labels: ArrayLike, scores: ArrayLike) -> Curve:
     """
     from sklearn.metrics import roc_curve
 
-    rate, found, thresholds = roc_curve(*_labelled(labels, scores))
+    rate, found, thresholds = _judged(roc_curve, labels, scores)
     return rate, found, thresholds
 
 
@@ -102,7 +103,7 @@ def precision_recall(labels: ArrayLike, scores: ArrayLike) -> Curve:
     """
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, thresholds = precision_recall_curve(*_labelled(labels, scores))
+    precision, recall, thresholds = _judged(precision_recall_curve, labels, scores)
     return recall[::-1], precision[::-1], np.append(np.inf, thresholds[::-1])
 
 
@@ -226,7 +227,7 @@ def confusion(labels: ArrayLike, decisions: ArrayLike) -> Confusion:
     Raises:
       InputError: shapes differ, or a value is not 0 or 1.
     """
-    truth, flagged = np.asarray(labels), np.asarray(decisions)
+    truth, flagged = need_numbers(labels, what="labels"), need_numbers(decisions, what="decisions")
     need_same_shape(truth, flagged, what="labels and decisions")
     need_binary(truth, what="labels")
     need_binary(flagged, what="decisions")
@@ -243,8 +244,16 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
+def _judged(metric: Callable[..., Any], labels: ArrayLike, scores: ArrayLike) -> Any:
+    """What a metric of scikit-learn makes of labels and scores."""
+    truth, values = _labelled(labels, scores)
+    # It takes differences to find ties and a sum to find NaN: for the largest floats both overflow, and no harm done.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return metric(truth, values)
+
+
 def _labelled(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    truth, values = np.asarray(labels), np.asarray(scores)
+    truth, values = need_numbers(labels, what="labels"), need_numbers(scores, what="scores")
     need_same_shape(truth, values, what="labels and scores")
     if truth.ndim != 1:
         raise InputError(f"labels and scores must have one axis [n], got shape {truth.shape}")
@@ -266,9 +275,9 @@ class _Counted(NamedTuple):
 
 
 def _counted(masks: ArrayLike, maps: ArrayLike, inside: ArrayLike | None) -> _Counted:
-    truth, scores = _images(masks), _images(maps)
+    truth, scores = _images(masks, what="masks"), _images(maps, what="maps")
     everywhere = [np.broadcast_to(True, mask.shape) for mask in truth]
-    counted = _Counted(truth, scores, everywhere if inside is None else _images(inside))
+    counted = _Counted(truth, scores, everywhere if inside is None else _images(inside, what="inside"))
     if not len(truth) == len(scores) == len(counted.inside):
         raise InputError(
             f"masks, maps and inside must be of as many images, got {', '.join(str(len(x)) for x in counted)}"
@@ -292,9 +301,9 @@ def _counted(masks: ArrayLike, maps: ArrayLike, inside: ArrayLike | None) -> _Co
     return _Counted(masks, scores, insides)
 
 
-def _images(stack: ArrayLike) -> list[np.ndarray]:
-    several: Any = stack if isinstance(stack, list | tuple) else np.asarray(stack)
-    return [np.asarray(image) for image in several]
+def _images(stack: ArrayLike, *, what: str) -> list[np.ndarray]:
+    several: Any = stack if isinstance(stack, list | tuple) else np.atleast_1d(need_numbers(stack, what=what))
+    return [need_numbers(image, what=what) for image in several]
 
 
 def _joined(images: list[np.ndarray], inside: list[np.ndarray]) -> Shaped[np.ndarray, " k"]:

@@ -1,6 +1,7 @@
 """The one-class SVM of scikit-learn: fitted on the host, scored on the device from plain arrays.
 
-Codes are `[n, z]`; a score has no unit, and is positive outside of what the SVM takes for normal.
+Codes are `[n, z]`, finite and within 1e9 of zero, for they are squared; a score has no unit, and is positive outside of
+what the SVM takes for normal.
 """
 
 from typing import NamedTuple
@@ -8,6 +9,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from jaxad._check import InputError, need_finite, need_floats
 
 
 class OneClassSVM(NamedTuple):
@@ -23,24 +26,49 @@ class OneClassSVM(NamedTuple):
         """Minus the decision function, `-(sum_i weights_i exp(-gamma |x - s_i|^2) + intercept)`, `[n]`.
 
         Schölkopf et al., Estimating the support of a high-dimensional distribution, 2001.
+
+        Raises:
+            InputError: codes that are no floats, or of another length than those it was fitted on.
         """
+        need_floats(codes, "n z", what="codes")
+        length = self.support_vectors.shape[1]
+        if codes.shape[1] != length:
+            raise InputError(f"codes must hold {length} numbers each, as those it was fitted on, got {codes.shape[1]}")
         difference = codes[:, None, :] - self.support_vectors[None]
         similarity = jnp.exp(-self.gamma * jnp.sum(difference**2, axis=-1))
         return -(similarity @ self.weights + self.intercept)
 
 
+def _need_codes(codes: np.ndarray) -> None:
+    need_floats(codes, "n z", what="codes")
+    need_finite(codes, what="codes")
+
+
 def reference_scores(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The same SVM, fitted to rows `[n, z]` and scored on rows `[m, z]` by scikit-learn in float64: `[m]`."""
+    """The same SVM, fitted to rows `[n, z]` and scored on rows `[m, z]` by scikit-learn in float64: `[m]`.
+
+    Raises:
+        InputError: no float rows, or NaN or infinity among them.
+    """
     import sklearn.svm
 
+    _need_codes(train)
+    _need_codes(test)
     return -sklearn.svm.OneClassSVM().fit(train).decision_function(test)
 
 
 def fit(codes: np.ndarray) -> OneClassSVM:
-    """Fit scikit-learn's `OneClassSVM` with its defaults (RBF, gamma "scale", nu 0.5) to codes `[n, z]`."""
+    """Fit scikit-learn's `OneClassSVM` with its defaults (RBF, gamma "scale", nu 0.5) to codes `[n, z]`.
+
+    Raises:
+        InputError: no float codes, or NaN or infinity among them.
+    """
     import sklearn.svm
 
+    _need_codes(codes)
     # A dead code has no spread at all, for which "scale" is defined as 1.
     fitted = sklearn.svm.OneClassSVM().fit(np.asarray(codes, np.float64))
-    fields = fitted.support_vectors_, fitted.dual_coef_[0], fitted.intercept_[0], fitted._gamma
+    # One that nearly has none asks for more than float32 holds.
+    gamma = min(fitted._gamma, np.finfo(np.float32).max)
+    fields = fitted.support_vectors_, fitted.dual_coef_[0], fitted.intercept_[0], gamma
     return OneClassSVM(*(np.asarray(field, np.float32) for field in fields))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_window
+from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of, need_window
 from jaxad._options import Cover
 from jaxad._types import Images, PRNGKey
 
@@ -113,8 +113,9 @@ def fold(
         `[n, h, w, c]`, zero where no window reaches.
 
     Raises:
-        InputError: the grid of `shape` does not have `rows` x `columns` windows.
+        InputError: no float windows, or the grid of `shape` does not have `rows` x `columns` of them.
     """
+    need_floats(windows, "n rows columns p q c", what="windows")
     _, down, across, p, q, _ = windows.shape
     rows, columns = grid(shape, (p, q), stride, cover=cover)
     if (down, across) != (len(rows), len(columns)):

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from jaxad._check import InputError, raise_problems
+from jaxad._check import InputError, need_floats, raise_problems
 
 Mode = Literal["native", "scale", "resize", "letterbox"]
 MODES = ("native", "scale", "resize", "letterbox")
@@ -88,8 +88,9 @@ class Preparation:
         """The model's input for a photograph `[h, w, c]`, c = 1 or 3, and where the photograph lies in it.
 
         Raises:
-            InputError: another number of channels.
+            InputError: no float array `[h, w, c]`, or another number of channels.
         """
+        need_floats(photograph, "h w c", what="photograph")
         geometry = self.geometry(photograph.shape[0], photograph.shape[1])
         image = _resized(_with_channels(photograph, self.channels), geometry.inside)
         (top, left), (height, width) = geometry.corner, geometry.inside
@@ -103,8 +104,9 @@ def restore(score_map: Float[np.ndarray, "height width"], geometry: Geometry) ->
     """A map `[height, width]` of a prepared image in the photograph's own pixels, `[h, w]`; padding is cut off.
 
     Raises:
-        InputError: a map of another size than the prepared image.
+        InputError: no float map, or one of another size than the prepared image.
     """
+    need_floats(score_map, "h w", what="map")
     if score_map.shape != geometry.size:
         raise InputError(f"map must be {geometry.size} pixels, as the prepared image, got {score_map.shape}")
     (top, left), (height, width) = geometry.corner, geometry.inside
@@ -130,6 +132,7 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The image `[h, w, c]` at a height and width; the very array where it has them already."""
     if image.shape[:2] == size:
         return image
+    image = np.asarray(image, np.float32)
     channels = [
         # Pillow names the width first.
         np.asarray(Image.fromarray(np.ascontiguousarray(image[..., i])).resize(size[::-1], Image.Resampling.BILINEAR))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxad._check import InputError
+from jaxad._check import InputError, need_numbers
 
 Scores = Float[np.ndarray, " n"]
 Labels = Bool[np.ndarray, " n"] | Int[np.ndarray, " n"]
@@ -44,15 +44,20 @@ class LabelledThreshold:
 
 
 def quantile(normal_scores: Scores, *, q: float = 0.995, confidence: float = 0.95) -> Threshold:
-    """The `q`-quantile of normal scores [n], interpolated linearly between neighbouring scores as `numpy.quantile`.
+    """The `q`-quantile of normal scores [n], interpolated linearly between neighbouring scores.
 
     The wanted false-positive rate is 1 - q. For `confidence` and the fields of the result see
     `for_false_positive_rate`. Raises InputError on no scores, NaN or infinite scores, and q or confidence outside
     (0, 1).
     """
-    scores = _need_scores(normal_scores, what="normal scores")
+    scores = np.sort(_need_scores(normal_scores, what="normal scores"))
     _need_share(q, what="q")
-    return _describe(float(np.quantile(scores, q)), scores, wanted=1 - q, confidence=confidence)
+    place = q * (scores.size - 1)
+    below = math.floor(place)
+    low, high = float(scores[below]), float(scores[min(below + 1, scores.size - 1)])
+    # Unlike their difference, which `numpy.quantile` takes, shares of two scores cannot overflow.
+    between = scores.dtype.type(low * (1 - (place - below)) + high * (place - below))
+    return _describe(min(max(float(between), low), high), scores, wanted=1 - q, confidence=confidence)
 
 
 def for_false_positive_rate(normal_scores: Scores, *, rate: float = 0.01, confidence: float = 0.95) -> Threshold:
@@ -80,7 +85,7 @@ def best_f1(labels: Labels, scores: Scores) -> LabelledThreshold:
     Raises InputError on no scores, NaN or infinite scores, other labels, other lengths, and labels without an anomaly.
     """
     values = _need_scores(scores, what="scores")
-    truth = np.asarray(labels)
+    truth = need_numbers(labels, what="labels")
     if truth.shape != values.shape:
         raise InputError(f"labels and scores must have one length, got shapes {truth.shape} and {values.shape}")
     if not np.isin(truth, (0, 1)).all():
@@ -94,20 +99,21 @@ def best_f1(labels: Labels, scores: Scores) -> LabelledThreshold:
     # Equal scores are flagged together, so a cut is possible only behind the last of them.
     cuts = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))
     best = int(cuts[np.argmax(f1[cuts])])
-    below = ranked[best + 1] if best + 1 < ranked.size else np.nextafter(ranked[-1], ranked.dtype.type(-np.inf))
+    # Below the least number of its kind lies minus infinity.
+    with np.errstate(over="ignore"):
+        below = ranked[best + 1] if best + 1 < ranked.size else np.nextafter(ranked[-1], ranked.dtype.type(-np.inf))
     return LabelledThreshold(value=float(below), f1=float(f1[best]))
 
 
 def _describe(value: float, scores: Scores, *, wanted: float, confidence: float) -> Threshold:
     _need_share(confidence, what="confidence")
     above = int(np.count_nonzero(scores > value))
-    needed = math.ceil(1 / wanted - 1e-9)
     return Threshold(
         value=value,
         rate=above / scores.size,
         interval=_clopper_pearson(above, scores.size, confidence=confidence),
         count=int(scores.size),
-        enough=scores.size >= needed,
+        enough=scores.size >= 1 / wanted - 1e-9,
     )
 
 
@@ -121,7 +127,7 @@ def _clopper_pearson(successes: int, trials: int, *, confidence: float) -> tuple
 
 
 def _need_scores(scores: Scores, *, what: str) -> Scores:
-    values = np.asarray(scores)
+    values = need_numbers(scores, what=what)
     if values.ndim != 1 or values.size == 0:
         raise InputError(f"{what} must be a list of at least one number [n], got shape {values.shape}")
     if not np.issubdtype(values.dtype, np.floating):

@@ -1,5 +1,6 @@
 """Settings and fixtures of the whole suite. Nothing here may import jaxad: the shape checks hook into its import."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +48,8 @@ def compile_fast() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.fixture
-def unchecked() -> Iterator[None]:
+@contextlib.contextmanager
+def no_shape_checks() -> Iterator[None]:
     """Switch off the run-time shape checks, so that a test of bad input meets the library's own `InputError`.
 
     The checks are put around every function of jaxad when it is imported (pytest's option
@@ -62,3 +63,17 @@ def unchecked() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """See `no_shape_checks`."""
+    with no_shape_checks():
+        yield
+
+
+@pytest.fixture(scope="module")
+def all_unchecked() -> Iterator[None]:
+    """`unchecked` for a whole module: hypothesis calls a test many times and takes no fixture that lasts for one."""
+    with no_shape_checks():
+        yield

@@ -2,14 +2,16 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from jaxad import datasets, detector
+from jaxad import cli, datasets, detector
 from jaxad._check import InputError
-from jaxad.protocols import run_recipe
+from jaxad.checkpoints import Checkpoints
+from jaxad.protocols import dense_ae, run_recipe
 from jaxad.recipes import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE, from_document
 from jaxad.training import DivergedError
 
@@ -187,6 +189,48 @@ def test_dense_ae_keeps_pictures_and_checkpoints(tmp_path):
     images = invented_set("mnist", "test").images
     np.testing.assert_array_equal(checkpoint.score(images).image, last.score(images).image)
     assert results["history"].keys() == {"loss", "noise"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_stopped_and_resumed_ends_in_the_same_bits(seeds, tmp_path, monkeypatch, capsys):
+    """Stopped between a picture and its checkpoint; the command goes on and draws no earlier picture again."""
+    monkeypatch.setattr(dense_ae, "RECONSTRUCT_EVERY", 1)
+    recipe = replace(RECIPES["dense-ae"], epochs=3)
+    run_recipe(recipe, out=tmp_path / "whole", seeds=seeds)
+
+    save = Checkpoints.save
+
+    def stop(self, epoch, *arguments, **options):
+        if epoch == 2:
+            raise InterruptedError
+        save(self, epoch, *arguments, **options)
+
+    stopped, kept = tmp_path / "stopped", tmp_path / "kept"
+    monkeypatch.setattr(Checkpoints, "save", stop)
+    with pytest.raises(InterruptedError):
+        run_recipe(recipe, out=stopped, seeds=seeds, checkpoints=kept)
+    monkeypatch.setattr(Checkpoints, "save", save)
+    pictures = {path.name for path in stopped.glob("reconstructions_*.png")}
+    assert pictures == {"reconstructions_001.png", "reconstructions_002.png"}
+    (stopped / "reconstructions_001.png").write_bytes(b"as it was")
+
+    chosen = {"encoder": "16,2", "decoder": "16", "noise_train": "8", "noise_test": "24", "epochs": "3"}
+    command = ["jaxad", "recipe", "run", "dense-ae", "--out", str(stopped), "--checkpoints", str(kept), "--json"]
+    command += [word for name, value in chosen.items() for word in ("--set", f"{name}={value}")]
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "1")  # main leaves it alone
+    for more, code in (([], 2), (["--resume"], 0)):
+        monkeypatch.setattr(sys, "argv", [*command, "--seeds", str(seeds), "--every", "2", *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == code
+    out, err = capsys.readouterr()
+    assert "go on with it by --resume" in err
+    assert json.loads(out)["history"] == json.loads((tmp_path / "whole" / "results.json").read_text())["history"]
+    assert (stopped / "reconstructions_001.png").read_bytes() == b"as it was"
+    assert {path.name for path in stopped.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    for name in ("scores.npz", "detector.jaxad", "reconstructions_003.png"):
+        assert (stopped / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_training_on_noise_is_one_more_update(tmp_path):

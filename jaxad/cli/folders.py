@@ -14,7 +14,10 @@ from rich.table import Table
 from jaxad._check import InputError, name_some, need_one_of
 from jaxad.cli.terminal import (
     Devices,
+    Every,
     Json,
+    Kept,
+    Resume,
     Seed,
     Settings,
     app,
@@ -68,9 +71,9 @@ def fit(
     fpr: Annotated[float, typer.Option(help="False-positive rate to aim at.")] = 0.01,
     roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is above zero.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
-    checkpoints: Annotated[Path | None, typer.Option(help="Folder to keep what training has reached in.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
+    checkpoints: Kept = None,
+    every: Every = 1,
+    resume: Resume = False,
     devices: Devices = 1,
     settings: Settings = None,
     seed: Seed = 0,

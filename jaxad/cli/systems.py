@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxad._check import InputError, need_one_of
-from jaxad.cli.terminal import Json, Seed, Settings, app, progress, show, warn
+from jaxad.cli.terminal import Every, Json, Kept, Resume, Seed, Settings, app, progress, show, warn
 
 if TYPE_CHECKING:
     from jaxad.recipes import Protocol
@@ -110,6 +110,9 @@ def run_recipe(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder of prepared TFDS sets; by default TFDS_DATA_DIR.")
     ] = None,
+    checkpoints: Kept = None,
+    every: Every = 1,
+    resume: Resume = False,
     as_json: Json = False,
 ) -> None:
     """Run the protocol of a published system: data, training, figures, results.json."""
@@ -130,7 +133,17 @@ def run_recipe(
     from jaxad.protocols import run
 
     with progress(f"training {name}", recipe.epochs) as on_epoch:
-        results = run.run_recipe(recipe, out=out, seed=seed, seeds=seeds, data_dir=data_dir, on_epoch=on_epoch)
+        results = run.run_recipe(
+            recipe,
+            out=out,
+            seed=seed,
+            seeds=seeds,
+            data_dir=data_dir,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            every=every,
+            resume=resume,
+        )
     rows = {f"AUROC, {label.replace('_', ' ')}": value for label, value in results["auroc"].items()}
     warn(results["warnings"])
     show(results, rows, out, as_json=as_json)

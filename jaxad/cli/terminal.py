@@ -36,6 +36,11 @@ Settings = Annotated[
 ]
 Devices = Annotated[int, typer.Option(min=0, help="Devices to share every batch among; 0 takes all.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+Kept = Annotated[
+    Path | None, typer.Option("--checkpoints", metavar="DIR", help="Folder to keep what training has reached in.")
+]
+Every = Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -19,7 +19,7 @@ class ImageSet:
       names: the name of each image's class or defect, n of them, or none at all.
 
     Raises:
-      InputError: the parts do not describe the same number of images.
+      InputError: the parts do not describe the same number of images, or are of other kinds.
     """
 
     images: Float[np.ndarray, "n h w c"]
@@ -30,11 +30,9 @@ class ImageSet:
     def __post_init__(self) -> None:
         need_images(self.images)
         count = len(self.images)
-        problems = []
-        if self.labels.shape != (count,):
-            problems.append(f"labels must have shape ({count},), one an image, got {self.labels.shape}")
-        if self.masks is not None and self.masks.shape != self.images.shape[:3]:
-            problems.append(f"masks must have shape {self.images.shape[:3]}, got {self.masks.shape}")
+        problems = _misfits(self.labels, (count,), "biu", what="labels", wanted="whole numbers")
+        if self.masks is not None:
+            problems += _misfits(self.masks, self.images.shape[:3], "b", what="masks", wanted="False or True")
         if self.names and len(self.names) != count:
             problems.append(f"names must hold {count}, one an image, or none, got {len(self.names)}")
         raise_problems(problems)
@@ -42,3 +40,11 @@ class ImageSet:
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
+
+
+def _misfits(values: object, shape: tuple[int, ...], kinds: str, *, what: str, wanted: str) -> list[str]:
+    found = getattr(values, "shape", type(values).__name__)
+    if found != shape:
+        return [f"{what} must be an array of shape {shape}, got {found}"]
+    dtype = values.dtype  # type: ignore[attr-defined]
+    return [] if dtype.kind in kinds else [f"{what} must be {wanted}, got {dtype}"]

@@ -20,10 +20,12 @@ def contaminate(normal: ImageSet, anomalies: ImageSet, *, share: float, seed: in
         names for judging afterwards; training looks at neither.
 
     Raises:
-        InputError: the share is not in [0, 1), there are fewer anomalies than it asks for, or the sizes differ.
+        InputError: the share is not in [0, 1), there are fewer anomalies than it asks for, the sizes differ, or the
+            seed is negative.
     """
     if not 0.0 <= share < 1.0:
         raise InputError(f"contamination must be a share in [0, 1), got {share}; 0.01 hides 1 anomaly per 100 normals")
+    need_at_least(seed, 0, what="seed")
     wanted = int(len(normal) * share)
     if wanted > len(anomalies):
         raise InputError(
@@ -58,7 +60,12 @@ def noise(count: int, shape: tuple[int, int, int], *, seed: int = 0) -> ImageSet
 
     Returns:
         Images `[count, *shape]`, labels 1, names "noise".
+
+    Raises:
+        InputError: a count or a size below 1, or a negative seed.
     """
     need_at_least(count, 1, what="count of noise images")
+    need_at_least(min(shape), 1, what="height, width and channels of noise")
+    need_at_least(seed, 0, what="seed")
     pixels = np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
     return ImageSet(images=pixels, labels=np.ones(count, np.int64), names=("noise",) * count)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from jaxad._check import InputError, need_unit_range
+from jaxad._check import InputError, need_images, need_numbers, need_unit_range
 from jaxad.datasets.photograph import from_pillow, read_photograph
 
 BATCH_PIXELS = 2**18
@@ -72,9 +72,10 @@ def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -
         what: to call them in an error.
 
     Raises:
-        InputError: another dtype, or float values outside [0, 1].
+        InputError: another dtype or shape, no image at all, or float values outside [0, 1].
     """
-    pixels = np.asarray(images)
+    pixels = need_numbers(images, what=what)
+    need_images(pixels, what=what, any_dtype=True)
     if pixels.dtype in WHOLE:
         return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
     if not np.issubdtype(pixels.dtype, np.floating):
@@ -82,8 +83,11 @@ def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -
             f"{what} must be uint8, uint16 or float in [0, 1], got {pixels.dtype}; "
             "convert them yourself: x.astype('float32') / white"
         )
+    # What float32 cannot hold becomes infinite, and is refused as such.
+    with np.errstate(over="ignore"):
+        pixels = np.asarray(pixels, np.float32)
     need_unit_range(pixels, any_range=any_range, what=what)
-    return np.asarray(pixels, np.float32)
+    return pixels
 
 
 def _from_array(array: np.ndarray, any_range: bool) -> Pixels:

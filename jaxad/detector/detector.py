@@ -107,7 +107,7 @@ class Detector:
 
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN; mixed sizes; a file
-                that cannot be read; no image at all.
+                that cannot be read; no image at all; a score that is not finite.
         """
         name = self.recipe.score if self.usual is None else CALIBRATED
         return self._scored(source, (name,), any_range, dtype)[name]
@@ -182,6 +182,13 @@ class Detector:
         need_one_of(name, DTYPES, what="dtype")
         detector = self.for_scoring if name == "float32" else self
         scored = detector._in_batches(_score_batch, (names, name), source, any_range)
+        for score, parts in scored.items():
+            bad = np.flatnonzero(~np.isfinite(parts[0]))
+            if bad.size:
+                raise InputError(
+                    f"scores {score!r} must be finite, got NaN or infinity for {bad.size} of {len(parts[0])} images, "
+                    f"first for image {bad[0]}; scale pixels far outside [0, 1], or fit again: weights may be broken"
+                )
         return {name: Scores(*parts) for name, parts in scored.items()}
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:

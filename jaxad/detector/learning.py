@@ -76,10 +76,11 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
     state, so_far = resumed or (state, None)
 
     def on_state(done: int, now: State, history: History) -> None:
-        if journal is not None:
-            journal.save(done, now, history)
         if extras.on_detectors is not None:
             extras.on_detectors(done, detectors(now))
+        # Last: an epoch that is kept is not told of again when training goes on.
+        if journal is not None:
+            journal.save(done, now, history)
 
     try:
         state, history = training.fit(

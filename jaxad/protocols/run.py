@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxad import detector as detectors
 from jaxad._check import InputError, need_at_least, need_output_folder
+from jaxad.checkpoints import open_checkpoints
 from jaxad.detector import Detector, Scores
 from jaxad.patches import grid
 from jaxad.protocols.conv_ae import ContaminatedExperiment, OtherDatasetExperiment
@@ -35,6 +36,9 @@ def run_recipe(
     seeds: int = 1,
     data_dir: str | os.PathLike[str] | None = None,
     on_epoch: OnEpoch | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    every: int = 1,
+    resume: bool = False,
 ) -> Numbers:
     """Run a recipe's protocol on its data and write all it publishes to the folder `out`.
 
@@ -49,15 +53,21 @@ def run_recipe(
             the spread (standard deviation) over all of them.
         data_dir: where TFDS has its sets; its own rule where None.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
+        checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
+        every: epochs between two checkpoints.
+        resume: go on with what the folder of checkpoints holds. `out` is then the folder of the run that was stopped,
+            where the pictures of earlier epochs are.
 
     Returns:
         What `results.json` holds.
 
     Raises:
-        InputError: the data is not there, a label or setting is unknown, or the folder cannot be written.
+        InputError: the data is not there, a label or setting is unknown, the folder cannot be written, or checkpoints
+            cannot be used; see `jaxad.fit`.
         FitDivergedError: the loss is no longer finite; the detector of the last good epoch is `last_good.jaxad`.
     """
     need_at_least(seeds, 1, what="seeds")
+    open_checkpoints(checkpoints, every=every, resume=resume)
     experiment = make_experiment(recipe, seed=seed, data_dir=data_dir)
     folder = need_output_folder(out)
     began = time.perf_counter()
@@ -74,14 +84,19 @@ def run_recipe(
         "extra_batch": data.extra_batch,
         "on_epoch": on_epoch,
         "on_detector": _keeper(experiment, data, folder),
+        "checkpoints": checkpoints,
+        "every": every,
+        "resume": resume,
     }
     try:
-        if seeds == 1:
-            fitted, history = detectors.fit(key, *arguments, **options)
-            members = [fitted]
-        else:
-            members, history = detectors.fit_members(key, *arguments, count=seeds, **options)
-            history = history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
+        with warnings.catch_warnings(record=True) as damage:
+            warnings.simplefilter("always")
+            if seeds == 1:
+                fitted, history = detectors.fit(key, *arguments, **options)
+                members = [fitted]
+            else:
+                members, history = detectors.fit_members(key, *arguments, count=seeds, **options)
+                history = history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
     except detectors.FitDivergedError as error:
         error.detectors[0].save(folder / "last_good.jaxad")
         raise
@@ -117,7 +132,7 @@ def run_recipe(
         },
         "images_per_second": len(data.test) / score_seconds,
         **_windows_per_second(recipe, data, score_seconds),
-        "warnings": list(dict.fromkeys([*(str(doubt.message) for doubt in doubts), *faults])),
+        "warnings": list(dict.fromkeys([*(str(doubt.message) for doubt in (*doubts, *damage)), *faults])),
         "settings": dataclasses.asdict(recipe),
         "history": {name: values.tolist() for name, values in history.terms.items()},
         "environment": environment(),
