@@ -186,9 +186,8 @@ def score(
         print(json.dumps(run))
     else:
         show_run(run)
-        print(
-            f"look at {out}, or go on with: jaxad report {out}" if count == "1" else "join all shares by: jaxad merge"
-        )
+        after = f"look at {out}, or go on with: jaxad report {out}"
+        print(after if count == "1" else f"join all {count} shares by: jaxad merge SHARE... -o OUT")
     if counts["failed"]:
         raise typer.Exit(3 if counts["scored"] else 2)
 
