@@ -16,7 +16,7 @@ from jaxad.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 RECIPE = RECIPES["image-vae"]
-CODE, ERROR = (replace(part, layers=(6,), latent_dim=3, epochs=2, batch_size=4) for part in RECIPE.parts)
+CODE, WIDER_CODE, ERROR = (replace(part, layers=(6,), latent_dim=3, epochs=2, batch_size=4) for part in RECIPE.parts)
 IMAGES = np.random.default_rng(0).random((12, 5, 6, 1), np.float32)
 ROUNDING = 1e-5
 
@@ -140,12 +140,12 @@ def test_training_sees_shifted_images():
 
 
 def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
-    recipe = replace(RECIPE, parts=(CODE, ERROR), holdout=0.25)
+    recipe = replace(RECIPE, parts=(CODE, WIDER_CODE, ERROR), holdout=0.25)
     detector, _ = fit(jax.random.key(0), recipe, IMAGES)
     scored = detector.score_all(IMAGES)
-    assert scored.keys() == {"fused", "code", "error"}
+    assert scored.keys() == {"fused", "code", "wider-code", "error"}
     np.testing.assert_allclose(
-        scored["fused"].image, scored["code"].image + scored["error"].image, rtol=ROUNDING, atol=ROUNDING
+        scored["fused"].image, sum(scored[part.name].image for part in recipe.parts), rtol=ROUNDING, atol=ROUNDING
     )
     assert detector.variables["code"]["variables"]["codes"].shape == (9, 3)
     detector.save(tmp_path / "vae.jaxad")

@@ -141,18 +141,18 @@ _IMAGE_ERROR = DenseVAERecipe(
 _IMAGE_CODE = replace(
     _IMAGE_ERROR,
     name="code",
-    summary="how far the code of a dense VAE of shifted images is from the nearest ones of normal images",
+    summary="how far the code of a dense VAE is from the nearest ones of normal images, which it has seen shifted",
     score="nearest_code",
     variance=0.02,
-    shift=2,
+    shift=1,
     epochs=25,
 )
 IMAGE_VAE = FusionRecipe(
     name="image-vae",
-    summary="two dense VAEs of whole images: what one cannot redraw, and how far the other's code is from normal ones",
+    summary="dense VAEs of whole images: how far the codes of two are from normal ones, and what one cannot redraw",
     source="jaxad",
     protocol=None,
-    parts=(_IMAGE_CODE, _IMAGE_ERROR),
+    parts=(_IMAGE_CODE, replace(_IMAGE_CODE, name="wider-code", shift=2), _IMAGE_ERROR),
     holdout=0.1,
     epochs=_IMAGE_CODE.epochs,
 )
