@@ -164,4 +164,4 @@ def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
 )
 def test_bad_recipe(change, message):
     with pytest.raises(InputError, match=message):
-        fit(jax.random.key(0), replace(CODE, **change), IMAGES)[0].score(IMAGES)
+        fit(jax.random.key(0), replace(CODE, **change), IMAGES)

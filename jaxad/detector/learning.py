@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from jaxad import one_class_svm, training
+from jaxad import linear, one_class_svm, training
 from jaxad._check import InputError
 from jaxad._types import Images, PRNGKey, PRNGKeys
 from jaxad.checkpoints import Checkpoints
@@ -140,7 +140,10 @@ def _detector(system: System, state: State, images: Images) -> Detector:
         variables["batch_stats"] = state.batch_stats
     detector = Detector(system.recipe, system.shape, variables)
     if system.recipe.score == "nearest_code":
-        return dataclasses.replace(detector, variables={**variables, "codes": detector.encode(images)})
+        codes = detector.encode(images)
+        # Refuses more neighbours than images, and computes nothing.
+        jax.eval_shape(partial(linear.nearest, count=system.recipe.count), codes, codes[:1])
+        return dataclasses.replace(detector, variables={**variables, "codes": codes})
     if system.recipe.score != "one_class_svm":
         return detector
     return dataclasses.replace(detector, head=one_class_svm.fit(detector.encode(images)))
