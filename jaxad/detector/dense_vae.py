@@ -61,7 +61,7 @@ class DenseVAESystem(AutoencoderSystem):
         return loss
 
     def watch(self, variables: PyTree, images: Images) -> Float[Array, " n"]:
-        """See `AutoencoderSystem`; z is the posterior mean."""
+        """The negative ELBO of each of the images `[n, h, w, c]`, with z at its posterior mean."""
         return losses.negative_elbo(images, *self._output(variables, images, "float32"))
 
     def reconstruct(self, variables: PyTree, images: Images, *, dtype: DTypeLike = "float32") -> AutoencoderOutput:
