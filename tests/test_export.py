@@ -35,6 +35,7 @@ RECIPES = recipes.RECIPES
 KINDS = {
     "conv_ae": dataclasses.replace(RECIPES["conv-ae"], encoder=((2, 2),), decoder=((2, 2),), latent_dim=2),
     "dense_ae": dataclasses.replace(RECIPES["dense-ae"], encoder=(4, 2), decoder=(4,)),
+    "dense_vae": dataclasses.replace(RECIPES["image-vae"].parts[0], layers=(4,), latent_dim=2),
     "patch_vae": dataclasses.replace(QUICK, filters=(2,)),
     "drawn_defects": dataclasses.replace(RECIPES["drawn-defects"], filters=(2, 2)),
     "closed_form": dataclasses.replace(RECIPES["surface-gradients"], count=2),

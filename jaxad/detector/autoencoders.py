@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxad import losses
 from jaxad._check import need_one_of
@@ -25,7 +25,7 @@ class AutoencoderSystem(System):
     """An autoencoder of whole images of one size."""
 
     scores: ClassVar[tuple[str, ...]] = ("squared_error", "ssim_loss")
-    losses = ("squared_error", "ssim_loss")
+    losses: ClassVar[tuple[str, ...]] = ("squared_error", "ssim_loss")
 
     def need_sound(self) -> None:
         """See `System`; SSIM also needs images of 11 pixels."""
@@ -44,6 +44,10 @@ class AutoencoderSystem(System):
             return jnp.mean(function(batch, output.reconstruction)), (updates.get("batch_stats", {}), {})
 
         return loss
+
+    def watch(self, variables: PyTree, images: Images) -> Float[Array, " n"]:
+        """The loss of each of the images `[n, h, w, c]`, as the model is when it scores."""
+        return getattr(losses, self.recipe.loss)(images, self.reconstruct(variables, images).reconstruction)
 
     def reconstruct(self, variables: PyTree, images: Images, *, dtype: DTypeLike = "float32") -> AutoencoderOutput:
         """Reconstruction `[n, h, w, c]` and code of images; jit-safe."""

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PyTree
 
-from jaxad import losses, one_class_svm, training
+from jaxad import linear, one_class_svm, training
 from jaxad._check import InputError
 from jaxad._types import Images, PRNGKey, PRNGKeys
 from jaxad.checkpoints import Checkpoints
@@ -129,15 +129,11 @@ def _monitor(system: System, watched: Mapping[str, Watched]) -> Callable[[State]
         raise InputError(
             f"recipe {system.recipe.name!r} sees windows, so no whole images can be watched; leave watched out"
         )
-    loss = getattr(losses, system.recipe.loss)
     held = {name: jnp.asarray(images, jnp.float32) for name, images in watched.items()}
 
     def monitor(state: State) -> dict[str, Any]:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return {
-            name: jnp.mean(loss(images, system.reconstruct(variables, images).reconstruction))
-            for name, images in held.items()
-        }
+        return {name: jnp.mean(system.watch(variables, images)) for name, images in held.items()}
 
     return monitor
 
@@ -147,6 +143,11 @@ def _detector(system: System, state: State, images: Images) -> Detector:
     if state.batch_stats:
         variables["batch_stats"] = state.batch_stats
     detector = Detector(system.recipe, system.shape, variables)
+    if system.recipe.score == "nearest_code":
+        codes = detector.encode(images)
+        # Refuses more neighbours than images, and computes nothing.
+        jax.eval_shape(partial(linear.nearest, count=system.recipe.count), codes, codes[:1])
+        return dataclasses.replace(detector, variables={**variables, "codes": codes})
     if system.recipe.score != "one_class_svm":
         return detector
     return dataclasses.replace(detector, head=one_class_svm.fit(detector.encode(images)))

@@ -13,7 +13,7 @@ from jaxad._check import InputError, need_window
 from jaxad._types import Images, PRNGKey, Windows
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.heatmaps import heatmap
-from jaxad.models import PatchVAE, PatchVAEOutput, with_decoder_table
+from jaxad.models import DenseVAE, PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import random_crops
 from jaxad.recipes import PatchVAERecipe
@@ -65,20 +65,7 @@ class PatchVAESystem(System):
 
     def make_loss(self) -> LossFunction:
         """See `System`."""
-        model, function = self.make_model(), getattr(losses, self.recipe.loss)
-
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
-            output, updates = model.apply(
-                {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
-            )
-            terms = {
-                "divergence": losses.divergence(output.z_mean, output.z_log_variance),
-                "log_variance": losses.log_variance(output.variance),
-                "residual": losses.residual(batch, output.mean, output.variance),
-            }
-            return jnp.mean(function(batch, *output)), (updates["batch_stats"], jax.tree.map(jnp.mean, terms))
-
-        return loss
+        return make_elbo(self.make_model(), self.recipe.loss)
 
     def for_scoring(self, variables: PyTree) -> PyTree:
         """See `System`; on CPU the decoder becomes a table."""
@@ -120,6 +107,24 @@ class WindowScorer:
             "likelihood": likelihood,
             "squared_error": losses.squared_error(windows, output.mean),
         }
+
+
+def make_elbo(model: PatchVAE | DenseVAE, name: str) -> LossFunction:
+    """The mean of the loss of that name over the batch, with the terms of the negative ELBO beside it."""
+    function = getattr(losses, name)
+
+    def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+        output, updates = model.apply(
+            {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
+        )
+        terms = {
+            "divergence": losses.divergence(output.z_mean, output.z_log_variance),
+            "log_variance": losses.log_variance(output.variance),
+            "residual": losses.residual(batch, output.mean, output.variance),
+        }
+        return jnp.mean(function(batch, *output)), (updates.get("batch_stats", {}), jax.tree.map(jnp.mean, terms))
+
+    return loss
 
 
 def _pair(numbers: tuple[float, ...]) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from jaxad._types import Images
 from jaxad.calibration import Unit, in_unit
 from jaxad.detector.autoencoders import ConvAESystem, DenseAESystem
 from jaxad.detector.closed_form import ClosedFormSystem
+from jaxad.detector.dense_vae import DenseVAESystem
 from jaxad.detector.drawn_defects import DrawnDefectsSystem
 from jaxad.detector.patch_components import PatchComponentsSystem
 from jaxad.detector.patch_vae import PatchVAESystem
@@ -94,6 +95,7 @@ SYSTEMS: dict[str, type[System]] = {
     "patch_vae": PatchVAESystem,
     "conv_ae": ConvAESystem,
     "dense_ae": DenseAESystem,
+    "dense_vae": DenseVAESystem,
     "closed_form": ClosedFormSystem,
     "patch_components": PatchComponentsSystem,
     "drawn_defects": DrawnDefectsSystem,

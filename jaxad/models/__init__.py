@@ -2,6 +2,7 @@
 
 from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
 from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
+from jaxad.models.dense_vae import DenseVAE
 from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.models.segmenter import Segmenter
 
@@ -10,6 +11,7 @@ __all__ = [
     "AutoencoderOutput",
     "ConvAE",
     "DenseAE",
+    "DenseVAE",
     "PatchVAE",
     "PatchVAEOutput",
     "Segmenter",

@@ -5,6 +5,7 @@ from jaxad.recipes.kinds import (
     ClosedFormRecipe,
     ConvAERecipe,
     DenseAERecipe,
+    DenseVAERecipe,
     FusionRecipe,
     PatchComponentsRecipe,
     Recipe,
@@ -21,7 +22,7 @@ def compares_positions(recipe: Recipe) -> bool:
     if isinstance(recipe, ClosedFormRecipe):
         return not recipe.local
     calibrated = bool(recipe.holdout) and not isinstance(recipe, AutoRecipe)
-    return calibrated or isinstance(recipe, ConvAERecipe | DenseAERecipe)
+    return calibrated or isinstance(recipe, ConvAERecipe | DenseAERecipe | DenseVAERecipe)
 
 
 def window_of(recipe: Recipe) -> tuple[int, int]:

@@ -128,6 +128,23 @@ class DenseAERecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DenseVAERecipe(Recipe):
+    """A dense VAE of whole images; see `jaxad.models.DenseVAE`."""
+
+    model: str = "dense_vae"
+    loss: str = "negative_elbo"
+    score: str = "relative_error"
+    layers: tuple[int, ...] = (512, 256)
+    latent_dim: int = 16
+    variance: float
+    """Of every pixel, in squared units of the pixel."""
+    shift: int = 0
+    """Pixels that images are moved by while training, at most."""
+    count: int = 5
+    """Neighbours among the codes of normal images, for the score `nearest_code`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClosedFormRecipe(Recipe):
     """A transform of images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
 

@@ -8,6 +8,7 @@ from jaxad.recipes.kinds import (
     ClosedFormRecipe,
     ConvAERecipe,
     DenseAERecipe,
+    DenseVAERecipe,
     DrawnDefectsRecipe,
     FusionRecipe,
     PatchComponentsRecipe,
@@ -124,6 +125,36 @@ CALIBRATED_VAE = replace(
     holdout=0.2,
     score="likelihood",
     pool="top",
+)
+
+_IMAGE_ERROR = DenseVAERecipe(
+    name="error",
+    summary="what a dense VAE of whole images cannot redraw",
+    source="jaxad",
+    protocol=None,
+    variance=0.05,
+    epochs=15,
+    batch_size=128,
+    learning_rate=1e-3,
+    one_cycle=True,
+)
+_IMAGE_CODE = replace(
+    _IMAGE_ERROR,
+    name="code",
+    summary="how far the code of a dense VAE is from the nearest ones of normal images, which it has seen shifted",
+    score="nearest_code",
+    variance=0.02,
+    shift=1,
+    epochs=25,
+)
+IMAGE_VAE = FusionRecipe(
+    name="image-vae",
+    summary="dense VAEs of whole images: how far the codes of two are from normal ones, and what one cannot redraw",
+    source="jaxad",
+    protocol=None,
+    parts=(_IMAGE_CODE, replace(_IMAGE_CODE, name="wider-code", shift=2), _IMAGE_ERROR),
+    holdout=0.1,
+    epochs=_IMAGE_CODE.epochs,
 )
 
 TEXTURE_VAE = replace(
@@ -270,7 +301,7 @@ SURFACES = (SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS, SURFACE)
 
 _ALL = (
     *(CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE),
-    *(*VARIANTS, CALIBRATED_VAE, TEXTURE_VAE, *CLOSED_FORM, *SURFACES, AUTO),
+    *(*VARIANTS, CALIBRATED_VAE, IMAGE_VAE, TEXTURE_VAE, *CLOSED_FORM, *SURFACES, AUTO),
 )
 RECIPES = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 """Every recipe by name."""
