@@ -86,6 +86,7 @@ def relative_error(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     `sum (x - r)^2 / (sum x^2 + sum r^2)` over h, w and c: 1 - D of Milletari et al., arXiv:1606.04797, section 3, so 1
     where the two have no pixel in common. A faint image is judged as strictly as a bright one. Two black images give 0.
     """
+    _need_alike("n h w c", x=x, reconstruction=reconstruction)
     return _total((x - reconstruction) ** 2) / jnp.maximum(_total(x**2) + _total(reconstruction**2), TINY)
 
 

@@ -252,12 +252,12 @@ def test_few_programs_for_any_number_of_images(detector):
     """Sizes 1, 2, 3, 4, 6, 8, 12 and 16 serve every count to 16, and only the images asked for come back."""
     many = images_of(16, 9, 10, 1)
     whole = detector.score(many)
-    before = room._score_batch._cache_size()
+    before = room._run_batch._cache_size()
     for count in range(1, 17):
         scores = detector.score(many[:count])
         np.testing.assert_allclose(scores.image, whole.image[:count], rtol=ROUNDING)
         np.testing.assert_allclose(scores.map, whole.map[:count], rtol=ROUNDING)
-    assert room._score_batch._cache_size() - before == 7  # and that of 16, from before
+    assert room._run_batch._cache_size() - before == 7  # and that of 16, from before
 
 
 def test_bfloat16_is_near_and_returns_float32(detector):

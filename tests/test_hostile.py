@@ -139,6 +139,7 @@ DOORS = [
     Door("ssim.ssim", lambda x: ssim.ssim(IMAGES, x), IMAGES.shape, UNIT),
     Door("losses.ssim_loss", lambda x: losses.ssim_loss(x, IMAGES), IMAGES.shape, UNIT),
     Door("losses.squared_error", lambda x: losses.squared_error(x, IMAGES), IMAGES.shape, UNIT),
+    Door("losses.relative_error", lambda x: losses.relative_error(x, IMAGES), IMAGES.shape, UNIT),
     Door("losses.residual", lambda x: losses.residual(x, IMAGES, IMAGES + 0.1), IMAGES.shape, UNIT),
     Door(
         "losses.negative_elbo",
