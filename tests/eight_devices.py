@@ -1,11 +1,8 @@
 """Run by test_sharding.py in a process of its own, where eight devices are forced: prints what it found as JSON."""
 
 import json
-import os
 import sys
 from dataclasses import replace
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 
 import jax
 import numpy as np
@@ -17,15 +14,11 @@ from jaxad.detector.systems import make_system
 from jaxad.recipes import PATCH_VAE, RECIPES
 from jaxad.sharding import make_mesh
 
-# Most of the time goes into compiling.
-jax.config.update("jax_disable_most_optimizations", True)
-
 CONV = replace(RECIPES["conv-ae"], epochs=1, batch_size=12)
 DENSE = replace(RECIPES["latent-ocsvm"], epochs=1, batch_size=12)
 WINDOWS = replace(PATCH_VAE, window=(4, 4), filters=(4,), crops=64, epochs=2, batch_size=16)
 DRAWS = np.random.default_rng(0)
 GOOD, TEST = DRAWS.random((30, 12, 12, 1), np.float32), DRAWS.random((37, 12, 12, 1), np.float32)
-EIGHT, FIVE, SQUARE = make_mesh(), make_mesh(count=5), jax.make_mesh((2, 4), ("rows", "columns"))
 
 
 def apart(first, second):
@@ -40,42 +33,45 @@ def losses_apart(train, recipe, meshes, **more):
     return [apart(terms[0], other) for other in terms[1:]]
 
 
-def scores_apart(recipe):
+def scores_apart(recipe, meshes):
     detector = fit(jax.random.key(0), recipe, GOOD)[0]
     one = detector.score(TEST)
-    return [apart(one, detector.on_mesh(mesh).score(TEST)) for mesh in (EIGHT, FIVE, SQUARE)]
+    return [apart(one, detector.on_mesh(mesh).score(TEST)) for mesh in meshes]
 
 
-def collectives(recipe):
+def collectives(recipe, mesh):
     """The words by which the compiled epoch lets devices talk."""
     system = make_system(recipe, GOOD.shape[1:])
     optimizer = make_optimizer(recipe, updates=2)
     state = training.make_state(system.make_model().init(jax.random.key(0), system.example()), optimizer)
-    epoch = training.make_epoch(system.make_loss(), optimizer, steps=2, batch_size=8, mesh=EIGHT)
+    epoch = training.make_epoch(system.make_loss(), optimizer, steps=2, batch_size=8, mesh=mesh)
     examples = np.repeat(np.asarray(system.example()), 16, axis=0)
-    with jax.set_mesh(EIGHT):
+    with jax.set_mesh(mesh):
         text = jax.jit(epoch).lower(jax.random.key(0), state, examples).compile().as_text()
     return {word: f" {word}(" in text or f" {word}-start(" in text for word in ("all-reduce", "all-gather")}
 
 
-def devices_that_score():
-    detector = fit(jax.random.key(0), RECIPES["pixel-components"], GOOD)[0].on_mesh(EIGHT).for_scoring
+def devices_that_score(mesh):
+    detector = fit(jax.random.key(0), RECIPES["pixel-components"], GOOD)[0].on_mesh(mesh).for_scoring
     scored = room._run_batch(room._score_batch, (None, "float32"), detector, TEST[:16])
     return [len({shard.device for shard in leaf.addressable_shards}) for leaf in jax.tree.leaves(scored)]
 
 
 def main():
+    # Most of the time goes into compiling.
+    jax.config.update("jax_disable_most_optimizations", True)
+    eight, five, square = make_mesh(), make_mesh(count=5), jax.make_mesh((2, 4), ("rows", "columns"))
     dense_extras = {"extra_batch": GOOD[:5], "watched": {"test": TEST}}
     autoencoder = fit(jax.random.key(0), CONV, GOOD)[0]
     found = {
         "losses": {
-            "conv": losses_apart(fit, CONV, [FIVE]),
-            "windows": losses_apart(fit, WINDOWS, [EIGHT]),
-            "dense, watched, with an extra batch": losses_apart(fit, DENSE, [EIGHT, SQUARE], **dense_extras),
-            "members": losses_apart(fit_members, WINDOWS, [EIGHT], count=2),
+            "conv": losses_apart(fit, CONV, [five]),
+            "windows": losses_apart(fit, WINDOWS, [eight]),
+            "dense, watched, with an extra batch": losses_apart(fit, DENSE, [eight, square], **dense_extras),
+            "members": losses_apart(fit_members, WINDOWS, [eight], count=2),
         },
         "scores": {
-            name: scores_apart(recipe)
+            name: scores_apart(recipe, [eight, five, square])
             for name, recipe in {
                 "windows": WINDOWS,
                 "svm": DENSE,
@@ -83,11 +79,12 @@ def main():
                 "neighbours": RECIPES["pixel-neighbours"],
             }.items()
         },
-        "reconstructions": apart(autoencoder.reconstruct(TEST), autoencoder.on_mesh(EIGHT).reconstruct(TEST)),
-        "collectives": {"conv": collectives(CONV), "windows": collectives(WINDOWS)},
-        "devices that score": devices_that_score(),
+        "reconstructions": apart(autoencoder.reconstruct(TEST), autoencoder.on_mesh(eight).reconstruct(TEST)),
+        "collectives": {"conv": collectives(CONV, eight), "windows": collectives(WINDOWS, eight)},
+        "devices that score": devices_that_score(eight),
     }
     json.dump(found, sys.stdout)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -540,7 +540,6 @@ def test_a_stopped_run_leaves_what_was_done(
     made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
-    monkeypatch.setattr("jaxad.folders.scoring.AHEAD", 0)
 
     def stop(done: int, total: int, failed: int) -> None:
         if done == 3:

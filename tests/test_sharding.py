@@ -28,7 +28,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 def found():
     """What a process with eight devices finds."""
     command = [sys.executable, "-m", "tests.eight_devices"]
-    return json.loads(subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True).stdout)
+    environment = {**ENVIRONMENT, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True).stdout)
 
 
 @pytest.mark.slow
