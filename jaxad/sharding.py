@@ -58,6 +58,11 @@ def own_copy(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
+def is_first(mesh: Mesh | None) -> bool:
+    """Whether this process is the one that writes for all of the mesh."""
+    return mesh is None or not mesh.is_multi_process or jax.process_index() == 0
+
+
 def wait_for_all(mesh: Mesh | None) -> None:
     """Return when every process of the mesh has come here; at once where there is one."""
     if mesh is not None and mesh.is_multi_process:

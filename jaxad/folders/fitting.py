@@ -24,7 +24,7 @@ from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
 from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
 from jaxad.recipes import AUTO, Recipe, compares_positions
-from jaxad.sharding import wait_for_all
+from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
 LOOKED_AT = 64
@@ -152,7 +152,7 @@ def fit_folder(
         roi=inside,
         usual=held.usual,
     )
-    if jax.process_index() == 0:
+    if is_first(mesh):
         made.save(out)
     wait_for_all(mesh)
     left_out = [*plan.left_out, *training.unreadable, *held.unreadable]
