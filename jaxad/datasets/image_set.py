@@ -1,6 +1,7 @@
 """The one form in which every data set of this room arrives. Images are float32 in [0, 1]."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -42,9 +43,8 @@ class ImageSet:
         return len(self.images)
 
 
-def _misfits(values: object, shape: tuple[int, ...], kinds: str, *, what: str, wanted: str) -> list[str]:
+def _misfits(values: Any, shape: tuple[int, ...], kinds: str, *, what: str, wanted: str) -> list[str]:
     found = getattr(values, "shape", type(values).__name__)
     if found != shape:
         return [f"{what} must be an array of shape {shape}, got {found}"]
-    dtype = values.dtype  # type: ignore[attr-defined]
-    return [] if dtype.kind in kinds else [f"{what} must be {wanted}, got {dtype}"]
+    return [] if values.dtype.kind in kinds else [f"{what} must be {wanted}, got {values.dtype}"]

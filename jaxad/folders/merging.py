@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jaxad._check import InputError, name_changes, raise_problems
 from jaxad.folders.output import STARTED, Output, Result
 from jaxad.folders.regions import Region
-from jaxad.report.folder import Results, read_results
+from jaxad.report.folder import Results, map_path, picture_path, read_results
 
 AnyPath = str | os.PathLike[str]
 
@@ -105,6 +105,6 @@ def _result(image: dict[str, Any], place: int, share: Share) -> Result:
         anomalous=image["decision"] == "anomalous",
         milliseconds=image["milliseconds"],
         regions=[Region(**region) for region in image["regions"]],
-        picture=(folder / "pictures" / f"{place:06d}.jpg").read_bytes(),
-        map=None if suffix is None else (folder / "maps" / f"{place:06d}.{suffix}").read_bytes(),
+        picture=picture_path(folder, place).read_bytes(),
+        map=None if suffix is None else map_path(folder, place, suffix).read_bytes(),
     )

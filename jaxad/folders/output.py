@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TextIO
 from jaxad._check import InputError, name_changes, need_output_folder
 from jaxad._files import replacing
 from jaxad.folders.regions import Region
-from jaxad.report.folder import COLUMNS
+from jaxad.report.folder import COLUMNS, map_path, picture_path
 
 ERROR_COLUMNS = ("file", "reason")
 STARTED = "started.json"
@@ -78,9 +78,9 @@ class Output:
         """Write photographs that were scored."""
         rows, regions = [], []
         for number, result in enumerate(results, start=len(self.rows)):
-            (self.folder / "pictures" / f"{number:06d}.jpg").write_bytes(result.picture)
-            if result.map is not None:
-                (self.folder / "maps" / f"{number:06d}.{self.map_suffix}").write_bytes(result.map)
+            picture_path(self.folder, number).write_bytes(result.picture)
+            if result.map is not None and self.map_suffix is not None:
+                map_path(self.folder, number, self.map_suffix).write_bytes(result.map)
             regions += [json.dumps({"file": result.file, **region._asdict()}) + "\n" for region in result.regions]
             decision = "anomalous" if result.anomalous else "normal"
             numbers = [repr(result.score), repr(result.calibrated), decision, f"{result.milliseconds:.3f}"]
@@ -154,9 +154,9 @@ def _whole_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
 def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:
     """The rows up to the first whose picture or map is missing; that one and those behind it are scored again."""
     for number in range(len(rows)):
-        wanted = [folder / "pictures" / f"{number:06d}.jpg"]
+        wanted = [picture_path(folder, number)]
         if map_suffix:
-            wanted.append(folder / "maps" / f"{number:06d}.{map_suffix}")
+            wanted.append(map_path(folder, number, map_suffix))
         if not all(path.is_file() for path in wanted):
             return rows[:number]
     return rows

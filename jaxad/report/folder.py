@@ -71,6 +71,16 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     )
 
 
+def picture_path(folder: Path, row: int) -> Path:
+    """The picture of a row of results.csv, counted from 0."""
+    return folder / "pictures" / f"{row:06d}.jpg"
+
+
+def map_path(folder: Path, row: int, suffix: str) -> Path:
+    """The map of a row of results.csv, counted from 0; its suffix is npy or png."""
+    return folder / "maps" / f"{row:06d}.{suffix}"
+
+
 def _read_run(path: Path) -> Record:
     run = _parsed(_text(path), path)
     if run.get("judged_by") not in JUDGES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxad import metrics
 from jaxad._files import replacing
-from jaxad.report.folder import Results, read_results
+from jaxad.report.folder import Results, picture_path, read_results
 
 CURVE_STEP = 0.002
 """Points of a curve closer than this to the last one, along both axes, are left out: less than half a pixel."""
@@ -84,7 +84,7 @@ def _write_pictures(results: Results, out: TextIO) -> None:
     """Write one element an image, empty where its picture is missing: a template's content is neither run nor shown."""
     out.write('<template id="pictures">')
     for row in range(len(results.images)):
-        picture = results.folder / "pictures" / f"{row:06d}.jpg"
+        picture = picture_path(results.folder, row)
         text = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
         out.write(f"<i>{text}</i>")
     out.write("</template>")
