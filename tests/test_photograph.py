@@ -466,7 +466,7 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("jaxad-read")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("jaxad_")]
 
 
 @pytest.mark.parametrize("workers", [1, 3, 50])

@@ -3,10 +3,9 @@
 import contextlib
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxad._check import InputError, need_at_least
+from jaxad._threads import in_order
 
 MAX_PIXELS = 100_000_000
 """Height times width beyond which a file is refused: 1.2 GB as float32 in colour."""
@@ -134,25 +134,7 @@ def read_photographs(
     Raises InputError where `workers` is below 1.
     """
     need_at_least(workers, 1, what="workers")
-    return _stream(map(Path, paths), workers, max_pixels)
-
-
-def _stream(
-    paths: Iterator[Path], workers: int, max_pixels: int
-) -> Iterator[tuple[Path, Photograph | UnreadableError]]:
-    ahead: deque[tuple[Path, Future[Photograph | UnreadableError]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-read")
-    try:
-        for path in paths:
-            ahead.append((path, pool.submit(_attempt, path, max_pixels)))
-            if len(ahead) == 2 * workers:
-                first, decoded = ahead.popleft()
-                yield first, decoded.result()
-        while ahead:
-            first, decoded = ahead.popleft()
-            yield first, decoded.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return in_order(partial(_attempt, max_pixels=max_pixels), map(Path, paths), workers=workers, ahead=2 * workers)
 
 
 def _attempt(path: Path, max_pixels: int) -> Photograph | UnreadableError:

@@ -5,10 +5,10 @@ import importlib.metadata
 import io
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from jaxad import part, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
+from jaxad._threads import in_order
 from jaxad.datasets import UnreadableError, read_photographs, same_size_batches
 from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
@@ -165,23 +166,17 @@ def _score_all(
         report()
 
     report()
-    ahead: deque[tuple[Batch, Future[list[Result] | InputError]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="jaxad-score")
-    try:
-        for number, batch in enumerate(same_size_batches(readable(), shares=made.detector.shares)):
-            ahead.append((batch, pool.submit(_results, made, batch, limit, maps)))
-            # The first one compiles; beside it others would compile the same once more.
-            if len(ahead) > workers or not number:
-                first, found = ahead.popleft()
-                keep(first, found.result())
-        while ahead:
-            first, found = ahead.popleft()
-            keep(first, found.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    batches = same_size_batches(readable(), shares=made.detector.shares)
+    # The first one compiles; beside it others would compile the same once more.
+    results = in_order(
+        partial(_results, made, limit=limit, maps=maps), batches, workers=workers, ahead=workers + 1, first_alone=True
+    )
+    with closing(results):
+        for batch, found in results:
+            keep(batch, found)
 
 
-def _results(made: part.Part, batch: Batch, limit: float, maps: Maps | None) -> list[Result] | InputError:
+def _results(made: part.Part, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result] | InputError:
     """What is written of photographs of one size; while one batch is on the device, others are drawn."""
     began = time.perf_counter()
     try:
