@@ -111,10 +111,11 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
+    need_at_least(recipe.restarts, 1, what="restarts")
     system = make_system(recipe, images.shape[1:])
     closed = system.fitted_at_once
-    if closed and (extras.watched or extras.extra_batch is not None):
-        raise InputError(f"recipe {recipe.name!r} is not trained as one; leave watched and extra_batch out")
+    if closed and (extras.watched or extras.extra_batch is not None or recipe.restarts > 1):
+        raise InputError(f"recipe {recipe.name!r} is not trained as one; leave watched, extra_batch and restarts out")
     images, held = _hold_out(keys, images, recipe.holdout)
     if isinstance(system, FusionSystem):
         return _fit_parts(keys, system, images, held, extras)

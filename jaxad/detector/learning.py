@@ -47,8 +47,13 @@ class FitDivergedError(DivergedError):
 
 
 def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tuple[list[Detector], History]:
-    """Detectors for normal images `[n, h, w, c]`, one a key, and the history of all."""
+    """Detectors for normal images `[n, h, w, c]`, one a key, and the history of all.
+
+    Where the recipe restarts, a key stands for several trainings; the detector and the history are those of the best.
+    """
     recipe = system.recipe
+    if recipe.restarts > 1:
+        keys = jax.vmap(partial(jax.random.split, num=recipe.restarts))(keys).reshape(-1)
     pixels = jnp.asarray(images, jnp.float32)
     init_keys, crop_keys, fit_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     examples = _examples(system, crop_keys, pixels)
@@ -67,9 +72,10 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
         state, fit_keys = jax.tree.map(lambda leaf: leaf[0], (state, fit_keys))
         examples = examples[0] if examples.ndim == 5 else examples
 
-    def detectors(state: State) -> list[Detector]:
+    def detectors(state: State, history: History) -> list[Detector]:
         stacked = jax.tree.map(lambda leaf: leaf[None], state) if single else state
-        return [_detector(system, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in range(len(keys))]
+        chosen = _best(history, recipe.restarts, len(keys))
+        return [_detector(system, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in chosen]
 
     journal = _journal(keys, system, images, extras)
     resumed = journal and journal.newest(state)
@@ -77,7 +83,7 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
 
     def on_state(done: int, now: State, history: History) -> None:
         if extras.on_detectors is not None:
-            extras.on_detectors(done, detectors(now))
+            extras.on_detectors(done, detectors(now, history))
         # Last: an epoch that is kept is not told of again when training goes on.
         if journal is not None:
             journal.save(done, now, history)
@@ -100,10 +106,20 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
         )
     except DivergedError as error:
         message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
-        raise FitDivergedError(message, error.state, error.history, detectors(error.state)) from None
+        raise FitDivergedError(message, error.state, error.history, detectors(error.state, error.history)) from None
     if single:
         history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
-    return detectors(state), history
+    chosen = _best(history, recipe.restarts, len(keys))
+    kept = history._replace(terms={name: values[:, chosen] for name, values in history.terms.items()})
+    return detectors(state, history), kept
+
+
+def _best(history: History, restarts: int, count: int) -> list[int]:
+    """Which of `count` trainings are kept: of each `restarts` neighbours the one with the lowest last loss."""
+    if restarts == 1 or not history.terms:
+        return list(range(0, count, restarts))
+    last = history.terms["loss"][-1].reshape(-1, restarts)
+    return [i * restarts + int(best) for i, best in enumerate(last.argmin(axis=1))]
 
 
 def _journal(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> Journal | None:

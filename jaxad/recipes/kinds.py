@@ -51,6 +51,8 @@ class Recipe:
     weight_decay: float = 0.0
     """Times the weights, added to the gradient: PyTorch's L2 form."""
     adam_epsilon: float = 1e-7
+    restarts: int = 1
+    """Trainings from different random choices, in one compiled program; the one whose last loss is lowest is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
