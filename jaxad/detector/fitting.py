@@ -114,8 +114,10 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     need_at_least(recipe.restarts, 1, what="restarts")
     system = make_system(recipe, images.shape[1:])
     closed = system.fitted_at_once
-    if closed and (extras.watched or extras.extra_batch is not None or recipe.restarts > 1):
-        raise InputError(f"recipe {recipe.name!r} is not trained as one; leave watched, extra_batch and restarts out")
+    asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None, "restarts": recipe.restarts > 1}
+    if closed and any(asked.values()):
+        given = " and ".join(name for name, there in asked.items() if there)
+        raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")
     images, held = _hold_out(keys, images, recipe.holdout)
     if isinstance(system, FusionSystem):
         return _fit_parts(keys, system, images, held, extras)
