@@ -17,6 +17,7 @@ from jaxad.detector.learning import make_optimizer
 from jaxad.detector.systems import make_system
 
 UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "dense-ae": 100}
+"""Of one round, which is an epoch over as many examples: jaxad shuffles them all, its peers draw as they go."""
 
 
 def jaxad_epoch(name: str) -> Callable[[], float]:
@@ -24,7 +25,7 @@ def jaxad_epoch(name: str) -> Callable[[], float]:
     recipe = jaxad.RECIPES[name]
     system = make_system(recipe, (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
-    examples = system.make_examples(jax.random.key(1), images)
+    examples = system.make_examples(jax.random.key(1), images)[: UPDATES[name] * recipe.batch_size]
     optimizer = make_optimizer(recipe, updates=UPDATES[name])
     variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())
     state = training.make_state(variables, optimizer)
