@@ -94,6 +94,19 @@ def test_a_detector_scores_by_the_table_and_keeps_it_to_itself(detector, tmp_pat
     assert set(jaxad.load(tmp_path / "detector.jaxad").variables) == {"params", "batch_stats"}
 
 
+def test_a_part_of_a_sum_has_its_table_too(detector):
+    """The sum with the table is the sum without it."""
+    images = np.random.default_rng(0).uniform(size=(3, 12, 13, 1)).astype(np.float32)
+    recipe = dataclasses.replace(jaxad.RECIPES["surface"], parts=(detector.recipe,))
+    unit = {"mean": np.float32(2), "deviation": np.float32(3)}
+    fused = Detector(
+        recipe, detector.shape, {"patch-vae": {"variables": detector.variables, "image": unit, "map": unit}}
+    )
+    assert "tables" in fused.for_scoring.variables["patch-vae"]["variables"]
+    np.testing.assert_allclose(fused.score(images).map, fused.apply(images)["fused"].map, rtol=2e-5, atol=1e-5)
+    np.testing.assert_allclose(fused.score(images).map, (detector.score(images).map - 2) / 3, rtol=2e-5, atol=1e-5)
+
+
 def test_a_table_is_not_rounded_to_sixteen_bits(detector, monkeypatch):
     monkeypatch.setattr(Detector, "for_scoring", property(lambda self: pytest.fail("looked up in bfloat16")))
     detector.score(np.zeros((1, 12, 13, 1), np.float32), dtype="bfloat16")

@@ -75,6 +75,13 @@ class FusionSystem(System):
             for name, system in self.systems.items()
         }
 
+    def for_scoring(self, variables: PyTree) -> PyTree:
+        """See `System`; of every part."""
+        return {
+            name: {**variables[name], "variables": system.for_scoring(variables[name]["variables"])}
+            for name, system in self.systems.items()
+        }
+
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """The sum, `fused`, and what each part adds to it, by its name; images `[n, h, w, c]`, no unit."""
         added = {}
