@@ -72,9 +72,10 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
         state, fit_keys = jax.tree.map(lambda leaf: leaf[0], (state, fit_keys))
         examples = examples[0] if examples.ndim == 5 else examples
 
-    def detectors(state: State, history: History) -> list[Detector]:
+    best = partial(_best, restarts=recipe.restarts, count=len(keys))
+
+    def detectors(state: State, chosen: list[int]) -> list[Detector]:
         stacked = jax.tree.map(lambda leaf: leaf[None], state) if single else state
-        chosen = _best(history, recipe.restarts, len(keys))
         return [_detector(system, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in chosen]
 
     journal = _journal(keys, system, images, extras)
@@ -83,7 +84,7 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
 
     def on_state(done: int, now: State, history: History) -> None:
         if extras.on_detectors is not None:
-            extras.on_detectors(done, detectors(now, history))
+            extras.on_detectors(done, detectors(now, best(history)))
         # Last: an epoch that is kept is not told of again when training goes on.
         if journal is not None:
             journal.save(done, now, history)
@@ -106,17 +107,18 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
         )
     except DivergedError as error:
         message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
-        raise FitDivergedError(message, error.state, error.history, detectors(error.state, error.history)) from None
+        good = detectors(error.state, best(error.history))
+        raise FitDivergedError(message, error.state, error.history, good) from None
     if single:
         history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
-    chosen = _best(history, recipe.restarts, len(keys))
+    chosen = best(history)
     kept = history._replace(terms={name: values[:, chosen] for name, values in history.terms.items()})
-    return detectors(state, history), kept
+    return detectors(state, chosen), kept
 
 
-def _best(history: History, restarts: int, count: int) -> list[int]:
+def _best(history: History, *, restarts: int, count: int) -> list[int]:
     """Which of `count` trainings are kept: of each `restarts` neighbours the one with the lowest last loss."""
-    if restarts == 1 or not history.terms:
+    if not history.terms:
         return list(range(0, count, restarts))
     last = history.terms["loss"][-1].reshape(-1, restarts)
     return [i * restarts + int(best) for i, best in enumerate(last.argmin(axis=1))]
