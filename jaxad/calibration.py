@@ -127,10 +127,10 @@ def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
     return (jnp.asarray(maps) - usual.mean[None]) / usual.deviation[None]
 
 
-def pool(maps: Maps, *, share: float) -> Float[Array, " n"]:
+def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
     """Mean of the highest `share` of the pixels of each map `[n, h, w]`, at least one: `[n]`.
 
-    A share of 1 is the mean, and a share near 0 the maximum.
+    A share of 1 is the mean, and a share near 0 the maximum. Pixels count `where` that is True, by default everywhere.
 
     Raises:
         InputError: a share outside (0, 1], or no float maps.
@@ -142,8 +142,30 @@ def pool(maps: Maps, *, share: float) -> Float[Array, " n"]:
         raise InputError(f"share must lie in (0, 1], got {share}")
     _need_maps(maps)
     flat = jnp.asarray(maps).reshape(maps.shape[0], -1)
+    if where is not None:
+        return _pool_where(flat, jnp.asarray(where).reshape(flat.shape), share)
     count = max(1, round(share * flat.shape[1]))
     return jnp.mean(flat if count == flat.shape[1] else jax.lax.top_k(flat, count)[0], axis=1)
+
+
+def _pool_where(flat: Float[Array, "n k"], where: Bool[Array, "n k"], share: float) -> Float[Array, " n"]:
+    """The same where the count of pixels is known on the device alone: the least that counts is found bit by bit."""
+    bits = jax.lax.bitcast_convert_type(flat.astype(jnp.float32), jnp.uint32)
+    # Whole numbers in the order of the floats: those of negative floats fall where the others rise.
+    order = jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(2**31))
+    count = jnp.maximum(1, jnp.round(share * jnp.sum(where, axis=1)).astype(jnp.int32))
+
+    def add_bit(i: Array, least: Array) -> Array:
+        tried = least | (jnp.uint32(2**31) >> i.astype(jnp.uint32))
+        reached = jnp.sum(where & (order >= tried[:, None]), axis=1)
+        return jnp.where(reached >= count, tried, least)
+
+    least = jax.lax.fori_loop(0, 32, add_bit, jnp.zeros(len(flat), jnp.uint32))
+    above = where & (order > least[:, None])
+    # Pixels that are equal to the least one share what is left of the count.
+    lowest = jnp.min(flat, axis=1, where=where & (order >= least[:, None]), initial=jnp.inf)
+    some = count - jnp.sum(above, axis=1)
+    return (jnp.sum(flat, axis=1, where=above) + some * lowest) / count
 
 
 class Unit(NamedTuple):

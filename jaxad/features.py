@@ -5,14 +5,15 @@ Images are float32 `[n, h, w, c]` in [0, 1]; lengths are in pixels. Every functi
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad._check import InputError, need_at_least, need_images, raise_problems
+from jaxad._check import need_at_least, need_images, raise_problems
 from jaxad._types import Images
+from jaxad.extents import Axis, Extent, axes_of
 from jaxad.patches import map_tiles
 
 TINY = 1e-8
@@ -21,6 +22,8 @@ REACH = 6
 """Deviations beyond which a Gaussian is nothing: what lies there weighs less than float32 resolves."""
 TILE = 64
 """Points of the grid, down and across, whose surroundings are looked at together."""
+ENERGIES_REACH = 48
+"""Pixels to the furthest that counts in a cell of `gradient_energies`, or in a pixel that it is spread over."""
 MARGIN = 1.0
 """Deviations of the Gaussian around a point between it and the border, at least, where surfaces are looked at."""
 ARCTANGENT = (
@@ -94,6 +97,7 @@ def gradient_energies(
     spread: float = 4.0,
     step: int = 4,
     floor: float = 0.003,
+    extent: Extent | None = None,
 ) -> Float[Array, "n rows columns o"]:
     """What a surface is like around each point of a coarse grid: its brightness, and how rough it is at several scales.
 
@@ -108,6 +112,8 @@ def gradient_energies(
         step: pixels between the points; the grid is centred, and points within one `spread` of the border move inwards
             to there: else their means would be of half as many pixels as others, and vary more.
         floor: added to the strengths, in units of the pixel, so that noise below it does not count.
+        extent: where all of the images lie in photographs of another size, as scalars; see `jaxad.extents`. The grid is
+            that of the photographs, and `[n, rows, columns, ...]` are its points on and next to the canvas.
 
     Returns:
         `[n, rows, columns, c (1 + scales x orientations)]`, brightness first, with `rows = ceil(h / step)`.
@@ -133,50 +139,55 @@ def gradient_energies(
         step=step,
         margin=MARGIN * spread,
         tile=TILE,
+        extent=extent,
     )
     return jnp.concatenate([brightness, jnp.log(means + floor)], axis=-1)
 
 
-def logarithm(images: Images, *, offset: float = 0.03) -> Float[Array, "n h w c"]:
-    """`log(x + offset)`, shifted and scaled back to [0, 1]: light that falls unevenly becomes a sum, not a product.
+def spread_cells(
+    cells: Float[Array, "n rows columns"], shape: tuple[int, int], *, step: int = 4, extent: Extent | None = None
+) -> Float[Array, "n h w"]:
+    """Numbers of the grid's cells spread over the pixels, linearly between the middles of cells: `[n, h, w]`.
 
-    `images` and the result are `[n, h, w, c]`; `offset`, above zero, is in units of the pixel.
-
-    Raises:
-        InputError: wrong images, or an offset that is not positive.
+    `cells` are `[n, rows, columns]` of images of height and width `shape`, as `gradient_energies` lays them; `step`
+    and `extent` are as there.
     """
-    need_images(images)
-    if not offset > 0:
-        raise InputError(f"offset must be positive, got {offset}")
-    low, high = math.log(offset), math.log(1 + offset)
-    return (jnp.log(jnp.asarray(images) + offset) - low) / (high - low)
+    if extent is None:
+        return jax.image.resize(cells, (cells.shape[0], *shape), "linear")
+    down, across = (_between_cells(axis, step) for axis in axes_of(shape, extent))
+    return jnp.einsum("hr,nrc,wc->nhw", down, cells, across, precision=jax.lax.Precision.HIGHEST)
 
 
-def remove_median(images: Images, *, size: int | None = None) -> Float[Array, "n h w c"]:
-    """Take the median off every pixel, channel by channel: the image's own, or that of the pixels around.
+def _between_cells(axis: Axis, step: int) -> Float[Array, "h rows"]:
+    """How much each cell of the grid counts at each pixel of a canvas; rows sum to 1."""
+    grid = _grid_along(axis, step)
+    pixels = _cell_of(axis, axis.first + jnp.arange(axis.canvas), grid)
+    numbers = grid.first + jnp.arange(grid.most)
+    weights = jnp.maximum(0.0, 1.0 - jnp.abs(pixels[:, None] - numbers[None])) * (numbers < grid.count)[None]
+    return weights / jnp.maximum(weights.sum(axis=1, keepdims=True), TINY)
 
-    Args:
-        images: `[n, h, w, c]`.
-        size: height and width of the square around a pixel, odd, with the border repeated outwards; None takes the
-            median of the whole image.
 
-    Returns:
-        `[n, h, w, c]` in [-1, 1], zero where a pixel is its own median.
+class _Grid(NamedTuple):
+    """The points along one axis of a photograph, `count` in all, and which of them a canvas shows."""
 
-    Raises:
-        InputError: wrong images, or a size that is even or below 1.
-    """
-    need_images(images)
-    x = jnp.asarray(images)
-    if size is None:
-        return x - jnp.median(x, axis=(1, 2), keepdims=True)
-    if size < 1 or size % 2 == 0:
-        raise InputError(f"size must be odd and at least 1, so that a pixel is in the middle; got {size}")
-    reach = size // 2
-    padded = jnp.pad(x, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode="edge")
-    _, h, w, _ = x.shape
-    around = [padded[:, a : a + h, b : b + w] for a in range(size) for b in range(size)]
-    return x - jnp.median(jnp.stack(around), axis=0)
+    count: int | Array
+    first: int | Array
+    most: int
+
+
+def _grid_along(axis: Axis, step: int) -> _Grid:
+    count = -(-axis.length // step)
+    if isinstance(axis.length, int):
+        return _Grid(count, 0, count)
+    # One more at either end than the canvas is long, for the pixels between its own points and their neighbours.
+    most = -(-axis.canvas // step) + 2
+    first = jnp.floor(_cell_of(axis, axis.first, _Grid(count, 0, most))).astype(int)
+    return _Grid(count, jnp.clip(first, 0, jnp.maximum(count - most, 0)), most)
+
+
+def _cell_of(axis: Axis, pixels: Any, grid: _Grid) -> Array:
+    """Where pixels of the photograph lie among the middles of its cells, which share its length evenly."""
+    return (pixels + 0.5) * grid.count / axis.length - 0.5
 
 
 class _Line(NamedTuple):
@@ -185,8 +196,7 @@ class _Line(NamedTuple):
     points: Float[Array, " m"]
     begin: Array
     size: int
-    length: int
-    """Of the whole image."""
+    axis: Axis
 
 
 @partial(jax.jit, static_argnames=("blurs", "orientations", "signed", "spread", "step", "margin", "tile"))
@@ -200,6 +210,7 @@ def _cells(
     step: int,
     margin: float,
     tile: int,
+    extent: Extent | None = None,
 ) -> tuple[Float[Array, "n rows columns c"], Float[Array, "n rows columns k"]]:
     """Gaussian means around the points of the grid: of brightness, and of the strengths of edges at every scale.
 
@@ -208,16 +219,17 @@ def _cells(
     """
     # Rows first and columns last, so that every mean is a plain product of matrices.
     x = jnp.asarray(images).transpose(1, 0, 3, 2)
-    lengths = images.shape[1:3]
-    counts = (-(-lengths[0] // step), -(-lengths[1] // step))
+    axes = axes_of(images.shape[1:3], extent)
+    grids = [_grid_along(axis, step) for axis in axes]
 
     def make_tile(row: Array, column: Array, p: int, q: int) -> tuple[Array, Array]:
         lines = []
-        for length, count, first, some in zip(lengths, counts, (row, column), (p, q), strict=True):
-            points = (length - 1) / 2 + step * (first + jnp.arange(some) - (count - 1) / 2)
-            border = min(margin, (length - 1) / 2)
-            points = jnp.clip(points, border, length - 1 - border)
-            lines.append(_line(points, length, span=step * (some - 1) + 2, deviation=spread))
+        for axis, grid, first, some in zip(axes, grids, (row, column), (p, q), strict=True):
+            numbers = grid.first + first + jnp.arange(some)
+            points = (axis.length - 1) / 2 + step * (numbers - (grid.count - 1) / 2)
+            border = jnp.minimum(margin, (axis.length - 1) / 2)
+            points = jnp.clip(points, border, axis.length - 1 - border) - axis.first
+            lines.append(_line(points, axis, span=step * (some - 1) + 2, deviation=spread))
         brightness = _means(_cut(x, lines)[None], lines, spread)[0]
         strengths = [
             _means(_strengths(x, lines, blur=blur, orientations=orientations, signed=signed), lines, spread)
@@ -227,7 +239,7 @@ def _cells(
         together = jnp.stack(strengths).transpose(3, 2, 5, 0, 4, 1)
         return brightness.transpose(1, 0, 3, 2), together.reshape(*together.shape[:3], -1)
 
-    return map_tiles(make_tile, shape=counts, most=tile)
+    return map_tiles(make_tile, shape=(grids[0].most, grids[1].most), most=tile)
 
 
 def _strengths(
@@ -237,8 +249,9 @@ def _strengths(
     wide = []
     for line in lines:
         # One more on each side, to take differences; the last pixel goes on beyond the border.
-        points = jnp.clip(line.begin - 1.0 + jnp.arange(line.size + 2), 0, line.length - 1)
-        wide.append(_line(points, line.length, span=line.size + 2, deviation=blur))
+        points = line.begin - 1.0 + jnp.arange(line.size + 2)
+        points = jnp.clip(points, -line.axis.first, line.axis.rest - 1)
+        wide.append(_line(points, line.axis, span=line.size + 2, deviation=blur))
     soft = _means(_cut(x, wide)[None], wide, blur)[0]
     down, across = (soft[2:] - soft[:-2])[..., 1:-1] / 2, (soft[..., 2:] - soft[..., :-2])[1:-1] / 2
     # The small number moves the angle of a flat spot off the point where it has no gradient.
@@ -255,11 +268,12 @@ def _strengths(
     return (magnitude[None] * jnp.maximum(0.0, 1.0 - apart)).reshape(orientations, *shape)
 
 
-def _line(points: Float[Array, " m"], length: int, *, span: int, deviation: float) -> _Line:
-    """The pixels around points that lie within `span` pixels of an axis with `length` of them."""
+def _line(points: Float[Array, " m"], axis: Axis, *, span: int, deviation: float) -> _Line:
+    """The pixels around points that lie within `span` pixels of an axis; both are counted from the canvas's first."""
     reach = math.ceil(REACH * deviation)
-    size = min(length, span + 2 * reach)
-    return _Line(points, jnp.clip(jnp.floor(points[0]).astype(int) - reach, 0, length - size), size, length)
+    size = min(axis.canvas, span + 2 * reach)
+    begin = jnp.clip(jnp.floor(points[0]).astype(int) - reach, 0, axis.canvas - size)
+    return _Line(points, begin, size, axis)
 
 
 def _cut(x: Float[Array, "h n c w"], lines: list[_Line]) -> Float[Array, "p n c q"]:
@@ -280,6 +294,8 @@ def _means(x: Float[Array, "o p n c q"], lines: list[_Line], deviation: float) -
 
 def _bells(line: _Line, deviation: float) -> Float[Array, "m size"]:
     """Rows that weigh the pixels of a line by a Gaussian around each point; each sums to 1."""
-    offsets = (line.begin + jnp.arange(line.size))[None, :] - line.points[:, None]
-    bells = jnp.exp(-0.5 * (offsets / deviation) ** 2)
+    pixels = line.begin + jnp.arange(line.size)
+    bells = jnp.exp(-0.5 * ((pixels[None, :] - line.points[:, None]) / deviation) ** 2)
+    if not isinstance(line.axis.rest, int):
+        bells = bells * (pixels < line.axis.rest)[None]
     return bells / bells.sum(axis=1, keepdims=True)

@@ -12,11 +12,10 @@ from jaxtyping import Float
 from PIL import Image
 
 from jaxad._check import InputError, need_floats, raise_problems
+from jaxad._options import GREY_WEIGHTS
 
 Mode = Literal["native", "scale", "resize", "letterbox"]
 MODES = ("native", "scale", "resize", "letterbox")
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
-"""What red, green and blue count in grey: ITU-R 601-2, as Pillow does it."""
 
 
 class Geometry(NamedTuple):

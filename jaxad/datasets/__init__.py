@@ -15,7 +15,7 @@ from jaxad.datasets.photograph import (
     read_photograph,
     read_photographs,
 )
-from jaxad.datasets.reading import photographs, same_size_batches, unit_pixels
+from jaxad.datasets.reading import batches, photographs, unit_pixels
 from jaxad.datasets.textures import textures
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Photograph",
     "Survey",
     "UnreadableError",
+    "batches",
     "contaminate",
     "count_held_out",
     "from_pillow",
@@ -35,7 +36,6 @@ __all__ = [
     "read_mask",
     "read_photograph",
     "read_photographs",
-    "same_size_batches",
     "survey",
     "textures",
     "tfds",

@@ -1,28 +1,28 @@
 """Photographs from whatever holds them: arrays, files, Pillow images, or many of these.
 
-One photograph comes as float32 `[h, w, c]` in [0, 1], c = 1 or 3.
+One photograph comes as `[h, w, c]`, c = 1 or 3: whole numbers as they are, or float32 in [0, 1].
 """
 
-import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 from PIL import Image
 
 from jaxad._check import InputError, need_images, need_numbers, need_unit_range
 from jaxad.datasets.photograph import from_pillow, read_photograph
 
-BATCH_PIXELS = 2**18
-"""Pixels of the photographs that are scored at once; one photograph where it alone has more."""
+BATCH_PIXELS = 2**20
+"""Pixels of the photographs that are handled at once; one photograph where it alone has more."""
 BATCH_IMAGES = 64
 WHOLE = (np.uint8, np.uint16)
 """Kinds of whole numbers whose largest is white."""
 
 Tag = TypeVar("Tag")
-Pixels = Float32[np.ndarray, "h w c"]
+Pixels = Shaped[np.ndarray, "h w c"]
+"""uint8, uint16, or float32 in [0, 1]."""
 
 
 def photographs(source: Any, *, any_range: bool = False) -> Iterator[Pixels]:
@@ -30,16 +30,16 @@ def photographs(source: Any, *, any_range: bool = False) -> Iterator[Pixels]:
 
     Args:
         source: an array `[h, w]`, `[h, w, c]` or `[n, h, w, c]`, a path, a Pillow image, or an iterable of these.
-            Arrays are scaled as by `unit_pixels`.
+            uint8 and uint16 come as they are, float must lie in [0, 1].
         any_range: as in `unit_pixels`.
 
     Raises:
         InputError: another dtype or shape, values outside [0, 1], or a file that cannot be read.
     """
     if isinstance(source, str | os.PathLike):
-        yield read_photograph(source).pixels
+        yield read_photograph(source).samples
     elif isinstance(source, Image.Image):
-        yield from_pillow(source).pixels
+        yield from_pillow(source).samples
     elif hasattr(source, "dtype") and np.ndim(source) != 4:
         yield _from_array(np.asarray(source), any_range)
     elif isinstance(source, Iterable):
@@ -52,15 +52,22 @@ def photographs(source: Any, *, any_range: bool = False) -> Iterator[Pixels]:
         )
 
 
-def same_size_batches(items: Iterable[tuple[Tag, Pixels]], *, shares: int = 1) -> Iterator[list[tuple[Tag, Pixels]]]:
-    """Neighbours of one shape together, in order; few at a time, so that memory stays flat.
+def batches(items: Iterable[tuple[Tag, Pixels]], *, shares: int = 1) -> Iterator[list[tuple[Tag, Pixels]]]:
+    """Neighbours together, in order; few at a time, so that memory stays flat.
 
     `items` are photographs `[h, w, c]`, each with a tag that stays beside it; `shares` devices take so many times more.
     """
-    for shape, run in itertools.groupby(items, key=lambda item: item[1].shape):
-        most = shares * max(1, min(BATCH_IMAGES, BATCH_PIXELS // (shape[0] * shape[1])))
-        while batch := list(itertools.islice(run, most)):
+    batch: list[tuple[Tag, Pixels]] = []
+    pixels = 0
+    for tag, photograph in items:
+        size = photograph.shape[0] * photograph.shape[1]
+        if batch and (pixels + size > shares * BATCH_PIXELS or len(batch) == shares * BATCH_IMAGES):
             yield batch
+            batch, pixels = [], 0
+        batch.append((tag, photograph))
+        pixels += size
+    if batch:
+        yield batch
 
 
 def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -> Float32[np.ndarray, "n h w c"]:
@@ -98,4 +105,6 @@ def _from_array(array: np.ndarray, any_range: bool) -> Pixels:
             f"a photograph must be [h, w], [h, w, 1] or [h, w, 3], or many of them [n, h, w, c], got shape "
             f"{array.shape}; put the channels last"
         )
+    if array.dtype in WHOLE:
+        return array
     return unit_pixels(array[None], any_range=any_range, what="photographs")[0]

@@ -1,100 +1,212 @@
-"""Images of whatever holds them through a compiled program, in batches of few sizes."""
+"""Photographs of any sizes through few compiled programs, in batches of few sizes."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Bool, Float, PyTree, Shaped
 
-from jaxad._check import InputError, need_images
-from jaxad._types import Images, Pixels
-from jaxad.datasets import photographs, same_size_batches, unit_pixels
-from jaxad.detector.system import times
+from jaxad.canvases import Canvases, View
+from jaxad.detector.system import Scored, System
+from jaxad.extents import Batch, Extent
 
 BATCH_PIXELS = 2**18
 """Pixels given to one call of the compiled program; small images are batched up to it."""
+BATCH_CANVASES = 256
+AHEAD = 2
+"""Batches that are on the device while the host handles their neighbours."""
 
-Run = Callable[[Images], PyTree]
+Names = tuple[str, ...] | None
+"""Which scores are wanted; None for all."""
+Item = TypeVar("Item")
 
 
-def in_batches(
-    run: Run, source: Any, *, need_shape: Callable[[tuple[int, ...]], None], any_range: bool = False, shares: int = 1
+class Shot(NamedTuple):
+    """One photograph, prepared for the model, and where it may look and what counts; see `jaxad.extents.Batch`."""
+
+    pixels: Shaped[np.ndarray, "h w c"]
+    shown: Bool[np.ndarray, "h w"] | None = None
+    counted: Bool[np.ndarray, "h w"] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+class Found(NamedTuple):
+    """One score of one photograph, on the host."""
+
+    image: float
+    map: Float[np.ndarray, "h w"]
+
+
+def run_uniform(
+    run: Callable[[Batch], PyTree], images: Shaped[np.ndarray, "n h w c"], *, shares: int = 1
 ) -> PyTree[np.ndarray]:
-    """What `run` makes of images: a pytree of arrays `[n, ...]`.
+    """What `run` makes of images of one size, a pytree of arrays `[n, ...]`; `shares` devices share a batch.
 
-    Args:
-        run: float32 images `[b, h, w, c]` to a pytree of `[b, ...]`, compiled for each `b`.
-        source: see `Detector.score`.
-        need_shape: refuses a height, width and channels that the model cannot read.
-        any_range: see `Detector.score`.
-        shares: devices that share a batch, which are then so many times as large.
-
-    Raises:
-        InputError: see `Detector.score`.
+    `run` is compiled for each of few batch sizes; the last batch is filled up with copies of its last image.
     """
-    if len(getattr(source, "shape", ())) == 4:
-        return _array(run, source, need_shape, any_range, shares)
-    shape: tuple[int, ...] = ()
-    parts: list[Any] = []
-    items = ((None, pixels) for pixels in photographs(source, any_range=any_range))
-    for batch in same_size_batches(items, shares=shares):
-        images = np.stack([pixels for _, pixels in batch])
-        if shape and images.shape[1:] != shape:
-            raise InputError(
-                "images must have one size and be all grey or all in colour, got one that is "
-                f"{times(images.shape[1:])} (height x width x channels) after {times(shape)}; score each "
-                "alone, or fit a part with `jaxad fit`: Part.score takes mixed ones"
-            )
-        shape = images.shape[1:]
-        parts.append(_array(run, images, need_shape, any_range, shares))
-    if not parts:
-        raise InputError("images must be at least one, got none")
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _array(
-    run: Run, images: Pixels, need_shape: Callable[[tuple[int, ...]], None], any_range: bool, shares: int
-) -> Any:
-    """The device works on one batch while the host handles its neighbours."""
-    need_images(images, any_dtype=True)
-    need_shape(images.shape[1:])
-    pixels = np.asarray(images)
-    if not np.issubdtype(pixels.dtype, np.integer):
-        pixels = unit_pixels(pixels, any_range=any_range)
     wholes: Any = None
-
-    def keep(part: Any, begin: int) -> None:
-        nonlocal wholes
-        part = jax.device_get(part)
+    for (begin, _), part in _ahead(lambda item: run(item[1]), _padded_batches(images, shares)):
         if wholes is None:
-            wholes = jax.tree.map(lambda x: np.empty((len(pixels), *x.shape[1:]), x.dtype), part)
+            wholes = jax.tree.map(lambda x: np.empty((len(images), *x.shape[1:]), x.dtype), part)
         for whole, x in zip(jax.tree.leaves(wholes), jax.tree.leaves(part), strict=True):
-            whole[begin : begin + len(x)] = x[: len(pixels) - begin]
-
-    pending: tuple[Any, int] | None = None
-    for batch, begin in _padded_batches(pixels, shares):
-        # The call returns at once.
-        running = run(batch), begin
-        if pending is not None:
-            keep(*pending)
-        pending = running
-    assert pending is not None
-    keep(*pending)
+            whole[begin : begin + len(x)] = x[: len(images) - begin]
     return wholes
 
 
-def _padded_batches(images: np.ndarray, shares: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches with the places where they begin; the last is filled up to a usual size with copies of the last image."""
+def score_shots(
+    score: Callable[[Names, Batch], dict[str, Scored]],
+    names: Names,
+    shots: Sequence[Shot],
+    system: System,
+    canvases: Canvases | None,
+    *,
+    shares: int = 1,
+) -> list[dict[str, Found]]:
+    """Scores and maps of photographs of any sizes, by name, in their order.
+
+    Args:
+        score: names and a batch to scores `[b]` and maps `[b, h, w]` by name; compiled for each kind of batch.
+        names: the scores that are wanted.
+        shots: the photographs.
+        system: puts the scores of parts together.
+        canvases: what they are laid on; None where the model reads images of one size, which all have.
+        shares: devices that share a batch.
+    """
+    if canvases is not None:
+        canvases.admit(shot.size for shot in shots)
+    of_parts = names and tuple(dict.fromkeys((*names, *system.ingredients)))
+    found: list[dict[str, Found]] = [{} for _ in shots]
+    parts: dict[int, list[tuple[dict[str, float], int]]] = {}
+
+    def run(laid: _Laid) -> PyTree:
+        return score(of_parts if laid.kind.part else names, laid.batch)
+
+    for laid, scored in _ahead(run, _batches(shots, canvases, shares)):
+        for row, (index, view, count) in enumerate(laid.places):
+            for name in names or scored:
+                one = Found(float(scored[name].image[row]), scored[name].map[row])
+                found[index][name] = _joined(found[index].get(name), one, view, shots[index].size)
+            if laid.kind.part:
+                images = {name: float(one.image[row]) for name, one in scored.items()}
+                parts.setdefault(index, []).append((images, count))
+    for index, pieces in parts.items():
+        scores, counts = zip(*pieces, strict=True)
+        for name, one in found[index].items():
+            image = system.whole(name, scores, counts, one.map, shots[index].counted)
+            found[index][name] = one._replace(image=image)
+    return found
+
+
+def _joined(before: Found | None, one: Found, view: View, size: tuple[int, int]) -> Found:
+    """What one canvas says beside what others said of the same photograph."""
+    top, left, bottom, right = view.core
+    part = one.map[top - view.top : bottom - view.top, left - view.left : right - view.left]
+    if part.shape == size:
+        # A copy, or the whole batch would stay in memory.
+        return Found(one.image, part.copy())
+    whole = np.empty(size, part.dtype) if before is None else before.map
+    whole[top:bottom, left:right] = part
+    return Found(one.image, whole)
+
+
+class _Kind(NamedTuple):
+    """What the canvases of one batch have in common: each kind is another program."""
+
+    canvas: tuple[int, int]
+    exact: bool
+    """Whether photographs fill their canvases."""
+    part: bool
+    """Whether canvases show parts of photographs."""
+    channels: int
+    dtype: np.dtype[Any]
+    shown: bool
+    counted: bool
+
+
+class _Laid(NamedTuple):
+    """Canvases with photographs on them: of each which photograph, what of it, and how many of its pixels count."""
+
+    kind: _Kind
+    places: list[tuple[int, View, int]]
+    batch: Batch
+
+
+def _batches(shots: Sequence[Shot], canvases: Canvases | None, shares: int) -> Iterator[_Laid]:
+    groups: dict[_Kind, list[tuple[int, View]]] = {}
+    for index, shot in enumerate(shots):
+        views = [View(shot.size, 0, 0, (0, 0, *shot.size))] if canvases is None else canvases.views(shot.size)
+        exact, part = canvases is None or canvases.is_exact(shot.size), len(views) > 1
+        counted = part or shot.counted is not None
+        for view in views:
+            kind = _Kind(
+                view.canvas, exact, part, shot.pixels.shape[2], shot.pixels.dtype, shot.shown is not None, counted
+            )
+            groups.setdefault(kind, []).append((index, view))
+    for kind, places in groups.items():
+        most = min(BATCH_CANVASES, max(1, BATCH_PIXELS // math.prod(kind.canvas))) * shares
+        for begin in range(0, len(places), most):
+            some = places[begin : begin + most]
+            size = min(most, shares * _usual_size(-(-len(some) // shares))) if kind.exact else most
+            yield _laid_out(shots, some, size, kind)
+
+
+def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: int, kind: _Kind) -> _Laid:
+    """So many canvases; those behind the last photograph are copies of it where they are exact, else empty."""
+    images = np.zeros((size, *kind.canvas, kind.channels), kind.dtype)
+    shown = np.zeros((size, *kind.canvas), bool) if kind.shown else None
+    counted = np.zeros((size, *kind.canvas), bool) if kind.counted else None
+    extent = np.zeros((4, size), np.int32)
+    kept = []
+    for row, (index, view) in enumerate(places):
+        shot, count = shots[index], math.prod(shots[index].size)
+        window = np.s_[view.top : view.top + kind.canvas[0], view.left : view.left + kind.canvas[1]]
+        pixels = shot.pixels[window]
+        here = np.s_[row, : pixels.shape[0], : pixels.shape[1]]
+        images[here] = pixels
+        if shown is not None and shot.shown is not None:
+            shown[here] = shot.shown[window]
+        if counted is not None:
+            top, left, bottom, right = view.core
+            core = np.s_[row, top - view.top : bottom - view.top, left - view.left : right - view.left]
+            counted[core] = True if shot.counted is None else shot.counted[top:bottom, left:right]
+            count = int(np.count_nonzero(counted[row]))
+        extent[:, row] = view.top, view.left, *shot.size
+        kept.append((index, view, count))
+    if not kind.exact:
+        return _Laid(kind, kept, Batch(images, Extent(*extent), shown, counted))
+    for array in (images, shown, counted):
+        if array is not None:
+            array[len(places) :] = array[len(places) - 1]
+    return _Laid(kind, kept, Batch(images, None, shown, counted))
+
+
+def _ahead(run: Callable[[Item], PyTree], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
+    """Each item with what `run` makes of it, on the host, in order, while the device works on the next one."""
+    pending: deque[tuple[Item, PyTree]] = deque()
+    for item in items:
+        # The call returns at once.
+        pending.append((item, run(item)))
+        if len(pending) == AHEAD:
+            first, running = pending.popleft()
+            yield first, jax.device_get(running)
+    for first, running in pending:
+        yield first, jax.device_get(running)
+
+
+def _padded_batches(images: np.ndarray, shares: int) -> Iterator[tuple[int, Batch]]:
+    """Batches with the places where they begin."""
     share = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
-    most = share * shares
-    for begin in range(0, len(images), most):
-        batch = images[begin : begin + most]
-        if batch.dtype != np.float32:
-            # Whole numbers become float32 here, a batch at a time: all at once they would take four times the memory.
-            batch = unit_pixels(batch)
+    for begin in range(0, len(images), share * shares):
+        batch = images[begin : begin + share * shares]
         missing = shares * min(share, _usual_size(-(-len(batch) // shares))) - len(batch)
-        yield np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch, begin
+        yield begin, Batch(np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch)
 
 
 def _usual_size(count: int) -> int:

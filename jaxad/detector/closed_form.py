@@ -7,22 +7,23 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad import features, linear
 from jaxad._check import need_at_least, need_one_of
-from jaxad._types import Images
-from jaxad.detector.system import POOLS, Scored, System
+from jaxad._types import AnyArray, Images
+from jaxad.detector.system import Scored, System
+from jaxad.extents import Extent, map_canvases
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import ClosedFormRecipe
 
-TRANSFORMS: dict[str, Callable[[Images], Array]] = {
-    "none": jnp.asarray,
+TRANSFORMS: dict[str, Callable[..., Array]] = {
+    "none": lambda images, **_: jnp.asarray(images),
     "oriented_gradients": features.oriented_gradients,
     "gradient_energies": features.gradient_energies,
-    "logarithm": features.logarithm,
-    "remove_median": features.remove_median,
 }
+REACHES = {"none": 0, "gradient_energies": features.ENERGIES_REACH}
+"""Pixels to the furthest that count in a cell, of the transforms in which few do."""
 BLOCK_PIXELS = 2**19
 """Pixels transformed at once when fitting."""
 MOST_CELLS = 2**17
@@ -50,9 +51,15 @@ class ClosedFormSystem(System):
         else:
             super().need_shape(shape)
 
-    def cells(self, images: Images) -> Float[Array, "n rows columns o"]:
+    @property
+    def reach(self) -> int | None:
+        """See `System`."""
+        return REACHES.get(self.recipe.transform) if self.recipe.local else None
+
+    def cells(self, images: Images, extent: Extent | None = None) -> Float[Array, "n rows columns o"]:
         """Transformed images, `[n, rows, columns, o]`: so many numbers a cell of a grid."""
-        return TRANSFORMS[self.recipe.transform](images)
+        transform = TRANSFORMS[self.recipe.transform]
+        return transform(images) if extent is None else transform(images, extent=extent)
 
     def rows(self, cells: Float[Array, "n rows columns o"]) -> Float[Array, "m d"]:
         """What is judged as one: the cells of an image `[n, rows, columns, o]` together, or each by itself."""
@@ -96,27 +103,50 @@ class ClosedFormSystem(System):
         normal image, or to what the components make of the image, summed over the numbers of a cell; where cells are
         judged by themselves it shows their scores, and the image's is the pool of it.
         """
-        del dtype  # Sums and distances stay in float32.
+        if self.recipe.local:
+            return self.score_canvases(variables, images, dtype, None, None)
         images = jnp.asarray(images)
         cells = self.cells(images)
-        rows = self.rows(cells)
+        judged, differences = self._judged(variables, self.rows(cells))
+        squares = jnp.sum(differences.reshape(cells.shape) ** 2, axis=-1)
+        painted = jax.image.resize(squares, images.shape[:3], method="linear")
+        return {name: Scored(values, painted) for name, values in judged.items()}
+
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
+        """The scores of every cell, spread over its pixels, and the pool of them; see `score` and `System`."""
+        del dtype  # Sums and distances stay in float32.
+
+        def judge(images: Array, place: Extent | None) -> dict[str, Array]:
+            cells = self.cells(images, place)
+            judged, _ = self._judged(variables, self.rows(cells))
+            maps = {name: values.reshape(cells.shape[:3]) for name, values in judged.items()}
+            if self.recipe.transform == "none":
+                return maps
+            shape = images.shape[1], images.shape[2]
+            return {name: features.spread_cells(cells, shape, extent=place) for name, cells in maps.items()}
+
+        images = jnp.asarray(images)
+        maps = judge(images, None) if extent is None else map_canvases(judge, images, extent)
+        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in maps.items()}
+
+    def _judged(self, variables: PyTree, rows: Float[Array, "m d"]) -> tuple[dict[str, Array], Array]:
+        """Every score of rows `[m]`, and their differences `[m, d]` to what is normal."""
         if "bank" in variables:
             distances, places = linear.nearest(variables["bank"], rows, count=self.recipe.count)
-            differences = rows - jnp.asarray(variables["bank"])[places[:, 0]]
-            judged = {"nearest": jnp.mean(distances, axis=1)}
-        else:
-            components = linear.Components(**variables)
-            differences = rows - linear.project(components, rows)
-            judged = {
-                "residual": linear.residual(components, rows),
-                "mahalanobis": linear.mahalanobis(components, rows),
-            }
-        spread = partial(jax.image.resize, shape=images.shape[:3], method="linear")
-        if self.recipe.local:
-            maps = {name: spread(values.reshape(cells.shape[:3])) for name, values in judged.items()}
-            return {name: Scored(POOLS[self.recipe.pool](score_map), score_map) for name, score_map in maps.items()}
-        painted = spread(jnp.sum(differences.reshape(cells.shape) ** 2, axis=-1))
-        return {name: Scored(values, painted) for name, values in judged.items()}
+            return {"nearest": jnp.mean(distances, axis=1)}, rows - jnp.asarray(variables["bank"])[places[:, 0]]
+        components = linear.Components(**variables)
+        judged = {
+            "residual": linear.residual(components, rows),
+            "mahalanobis": linear.mahalanobis(components, rows),
+        }
+        return judged, rows - linear.project(components, rows)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -13,16 +13,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.typing import DTypeLike
-from jaxtyping import Float, PyTree
+from jaxtyping import Bool, Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_one_of, raise_problems
-from jaxad._types import Images
+from jaxad._check import InputError, need_images, need_one_of, raise_problems
+from jaxad._types import AnyArray, Images
 from jaxad.calibration import Usual, unusualness
+from jaxad.canvases import Canvases
+from jaxad.datasets import batches, photographs, unit_pixels
 from jaxad.detector.autoencoders import AutoencoderSystem
-from jaxad.detector.batches import in_batches
+from jaxad.detector.batches import Found, Names, Shot, run_uniform, score_shots
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.detector.systems import make_system
+from jaxad.extents import Batch, Extent, model_input, on_photograph
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe, Recipe
 from jaxad.sharding import automatic, shares, whole
@@ -54,8 +57,8 @@ class Scores(NamedTuple):
 
     image: np.ndarray
     """One score an image, float32 `[n]`."""
-    map: np.ndarray
-    """One score a pixel, float32 `[n, h, w]`."""
+    map: Any
+    """One score a pixel, float32 `[n, h, w]`; where images have several sizes, a list of `[h, w]`."""
 
 
 @flax.struct.dataclass
@@ -91,26 +94,25 @@ class Detector:
         return dataclasses.replace(self, mesh=mesh and automatic(mesh))
 
     def score(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> Scores:
-        """Score images of one size by the score that the recipe names.
+        """Score images by the score that the recipe names.
 
-        Patch recipes take any height and width that the window fits, the others those they were fitted on.
-        Images are scored in batches of few sizes, so any number of them compiles few programs. Those of an iterable
-        are read when their turn comes, so that memory holds one batch, and the results.
+        Patch recipes take images of any sizes that the window fits, the others those of the size they were fitted on.
+        Images are scored in batches of few sizes, so any number of them, and of sizes, compiles few programs. Those of
+        an iterable are read when their turn comes, so that memory holds few of them, and the results.
 
         Args:
             source: an array `[n, h, w, c]`, `[h, w, c]` or `[h, w]`, a path, a Pillow image, or an iterable of these.
-                uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1]. All have one size and are all grey
-                or all in colour, as the images fitted on; `jaxad.Part` takes mixed ones.
+                uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1]. All are grey or all in colour, as
+                the images fitted on; `jaxad.Part` takes mixed ones.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
             dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores
                 slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
 
         Raises:
-            InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN; mixed sizes; a file
-                that cannot be read; no image at all; a score that is not finite.
+            InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN; a file that cannot be
+                read; no image at all; a score that is not finite.
         """
-        name = self.recipe.score if self.usual is None else CALIBRATED
-        return self._scored(source, (name,), any_range, dtype)[name]
+        return self._scored(source, (self.score_name,), any_range, dtype)[self.score_name]
 
     def score_all(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
         """Every score of the model by name, from one pass; else as `score`.
@@ -131,13 +133,40 @@ class Detector:
         """The model's code of whole images: `[n, ...]`; arguments and errors as in `reconstruct`."""
         return self._autoencoded(source, any_range).code
 
-    def apply(self, images: Images, *, dtype: DTypeLike = "float32") -> dict[str, Scored]:
-        """The pure function under `score_all`, for images `[n, h, w, c]`; jit-safe, values unchecked."""
-        scored = self.system.score(self.variables, self.head, images, dtype)
+    def apply(
+        self,
+        images: Images,
+        *,
+        dtype: DTypeLike = "float32",
+        extent: Extent | None = None,
+        counted: Bool[AnyArray, "n h w"] | None = None,
+    ) -> dict[str, Scored]:
+        """The pure function under `score_all`, for images `[n, h, w, c]`; jit-safe, values unchecked.
+
+        Recipes of any size take canvases too, with their `extent`, and pool maps where pixels are `counted`; see
+        `jaxad.extents`.
+        """
+        if self.system.reach is None:
+            scored = self.system.score(self.variables, self.head, images, dtype)
+        else:
+            if extent is not None and counted is None:
+                counted = on_photograph((images.shape[1], images.shape[2]), extent)
+            scored = self.system.score_canvases(self.variables, images, dtype, extent, counted)
         if self.usual is None:
             return scored
         score_map = unusualness(scored[self.recipe.score].map, self.usual)
         return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map), score_map)}
+
+    @property
+    def score_name(self) -> str:
+        """Which of the scores of `apply` judges an image."""
+        return self.recipe.score if self.usual is None else CALIBRATED
+
+    @cached_property
+    def canvases(self) -> Canvases | None:
+        """What photographs of any sizes are laid on; None where all must have the size fitted on."""
+        reach = self.system.reach
+        return None if reach is None else Canvases(reach=reach, step=self.system.step)
 
     @property
     def system(self) -> System:
@@ -178,51 +207,104 @@ class Detector:
     def _scored(
         self, source: Any, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
     ) -> dict[str, Scores]:
-        name = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
-        need_one_of(name, DTYPES, what="dtype")
-        detector = self.for_scoring if name == "float32" else self
-        scored = detector._in_batches(_score_batch, (names, name), source, any_range)
-        for score, parts in scored.items():
-            bad = np.flatnonzero(~np.isfinite(parts[0]))
+        kind = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
+        need_one_of(kind, DTYPES, what="dtype")
+        detector = self.for_scoring if kind == "float32" else self
+        scored = self._gathered(source, names, partial(_score_batch, detector, kind), any_range)
+        for name, scores in scored.items():
+            bad = np.flatnonzero(~np.isfinite(scores.image))
             if bad.size:
                 raise InputError(
-                    f"scores {score!r} must be finite, got NaN or infinity for {bad.size} of {len(parts[0])} images, "
+                    f"scores {name!r} must be finite, got NaN or infinity for {bad.size} of {len(scores.image)} images, "
                     f"first for image {bad[0]}; scale pixels far outside [0, 1], or fit again: weights may be broken"
                 )
-        return {name: Scores(*parts) for name, parts in scored.items()}
+        return scored
+
+    def _gathered(
+        self, source: Any, names: Names, score: Callable[[Names, Batch], dict[str, Scored]], any_range: bool
+    ) -> dict[str, Scores]:
+        """Scores of images by name: of an array of a size that has a program at once, else few images at a time."""
+        if len(getattr(source, "shape", ())) == 4:
+            source = self._need_array(source, any_range)
+            size = (source.shape[1], source.shape[2])
+            if self.canvases is None or self.canvases.admit([size] * len(source)).is_exact(size):
+                wholes = run_uniform(partial(score, names), source, shares=self.shares)
+                return {name: Scores(*parts) for name, parts in wholes.items()}
+        found: list[dict[str, Found]] = []
+        for batch in self._read(source, any_range):
+            shots = [Shot(pixels) for pixels in batch]
+            found += score_shots(score, names, shots, self.system, self.canvases, shares=self.shares)
+        return {name: gathered([scored[name] for scored in found]) for name in found[0]}
+
+    def _read(self, source: Any, any_range: bool) -> Iterator[list[np.ndarray]]:
+        """Images that the model can read, few at a time."""
+        empty = True
+        for batch in batches(((None, one) for one in photographs(source, any_range=any_range)), shares=self.shares):
+            for _, pixels in batch:
+                self.system.need_shape(pixels.shape)
+            yield [pixels for _, pixels in batch]
+            empty = False
+        if empty:
+            raise InputError("images must be at least one, got none")
+
+    def _need_array(self, images: Any, any_range: bool) -> np.ndarray:
+        """Images of one array `[n, h, w, c]`: whole numbers as they are, float as float32."""
+        need_images(images, any_dtype=True)
+        self.system.need_shape(images.shape[1:])
+        pixels = np.asarray(images)
+        return (
+            pixels
+            if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
+            else unit_pixels(pixels, any_range=any_range)
+        )
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):
             raise InputError(
                 f"recipe {self.recipe.name!r} is no autoencoder of whole images, so it reconstructs none; score them"
             )
-        return self._in_batches(_reconstruct_batch, (), source, any_range)
-
-    def _in_batches(self, function: Any, options: tuple[Any, ...], source: Any, any_range: bool) -> Any:
-        # Outside jit the recipe and the shape are static, so each compiles once.
-        run = partial(_run_batch, function, options, self)
-        return in_batches(run, source, need_shape=self.system.need_shape, any_range=any_range, shares=self.shares)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _run_batch(function: Any, options: tuple[Any, ...], detector: Detector, images: Images) -> Any:
-    """`function` of a batch, on a mesh every device with its share."""
-    run = partial(function, *options)
-    if detector.mesh is not None:
-        detectors, batches = whole(detector.mesh).spec, shares(detector.mesh).spec
-        run = jax.shard_map(run, mesh=detector.mesh, in_specs=(detectors, batches), out_specs=batches, check_vma=False)
-    return run(detector, images)
+        run = partial(_reconstruct_batch, self)
+        if len(getattr(source, "shape", ())) == 4:
+            return run_uniform(run, self._need_array(source, any_range), shares=self.shares)
+        parts = [run_uniform(run, np.stack(batch), shares=self.shares) for batch in self._read(source, any_range)]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def _score_batch(names: tuple[str, ...] | None, dtype: str, detector: Detector, images: Images) -> dict[str, Scored]:
-    scored = detector.apply(images, dtype=dtype)
-    return scored if names is None else {name: scored[name] for name in names}
+def gathered(found: Sequence[Found]) -> Scores:
+    """Scores of single images `[h, w]` together."""
+    maps = [one.map for one in found]
+    one_size = len({score_map.shape for score_map in maps}) == 1
+    return Scores(np.array([one.image for one in found], np.float32), np.stack(maps) if one_size else maps)
 
 
-def _reconstruct_batch(detector: Detector, images: Images) -> Any:
-    system = detector.system
-    assert isinstance(system, AutoencoderSystem)
-    return system.reconstruct(detector.variables, images)
+def on_devices(function: Callable[..., PyTree], detector: Detector, batch: Batch) -> PyTree:
+    """`function` of a detector and a batch; on a mesh every device has the detector and its share of the batch."""
+    if detector.mesh is None:
+        return function(detector, batch)
+    specs = whole(detector.mesh).spec, shares(detector.mesh).spec
+    run = jax.shard_map(function, mesh=detector.mesh, in_specs=specs, out_specs=specs[1], check_vma=False)
+    return run(detector, batch)
+
+
+# Outside jit the recipe and the shape are static, so each compiles once.
+@partial(jax.jit, static_argnums=(1, 2))
+def _score_batch(detector: Detector, dtype: str, names: Names, batch: Batch) -> dict[str, Scored]:
+    def score(detector: Detector, batch: Batch) -> dict[str, Scored]:
+        images = model_input(batch, detector.shape[-1])
+        scored = detector.apply(images, dtype=dtype, extent=batch.extent, counted=batch.counted)
+        return scored if names is None else {name: scored[name] for name in names}
+
+    return on_devices(score, detector, batch)
+
+
+@jax.jit
+def _reconstruct_batch(detector: Detector, batch: Batch) -> Any:
+    def reconstruct(detector: Detector, batch: Batch) -> Any:
+        system = detector.system
+        assert isinstance(system, AutoencoderSystem)
+        return system.reconstruct(detector.variables, model_input(batch, detector.shape[-1]))
+
+    return on_devices(reconstruct, detector, batch)
 
 
 def load(path: str | os.PathLike[str]) -> Detector:

@@ -5,23 +5,25 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from jaxad import losses
-from jaxad._types import Images, PRNGKey
+from jaxad._types import AnyArray, Images, PRNGKey
 from jaxad.defects import draw_defects
-from jaxad.detector.system import POOLS, Scored, System
+from jaxad.detector.system import AnySizeSystem, Scored
+from jaxad.extents import Extent, axes_of, map_canvases
 from jaxad.models import Segmenter
-from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import map_tiles, random_crops
 from jaxad.recipes import DrawnDefectsRecipe
 from jaxad.training import LossFunction, Terms
 
 TILE = 512
 """Height and width, at most, of what the network judges at once; it sees the surroundings too."""
+SURROUNDINGS = 6
+"""Pixels of the coarsest level: up to three convolutions a level look one to each side, and the way between levels."""
 
 
-class DrawnDefectsSystem(System):
+class DrawnDefectsSystem(AnySizeSystem):
     """A U-Net on images of any height and width, trained on crops with new defects in every batch."""
 
     recipe: DrawnDefectsRecipe
@@ -31,10 +33,6 @@ class DrawnDefectsSystem(System):
     def make_model(self) -> Segmenter:
         """See `System`."""
         return Segmenter(self.recipe.filters)
-
-    def need_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse images `[h, w, c]` with another channel count."""
-        self.need_channels(shape)
 
     def make_examples(self, key: PRNGKey, images: Images) -> Array:
         """Random crops of normal images, `[crops, p, q, c]`."""
@@ -54,26 +52,49 @@ class DrawnDefectsSystem(System):
 
         return loss
 
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+    @property
+    def reach(self) -> int:
+        """See `System`: what the network sees around a pixel."""
+        return SURROUNDINGS * self.step
+
+    @property
+    def step(self) -> int:
+        """See `System`: the pixels that one of the coarsest level stands for."""
+        return 2 ** (len(self.recipe.filters) - 1)
+
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
         """Log-odds that a pixel is part of a defect, in nats, for images `[n, h, w, c]`: `[n]` and `[n, h, w]`.
 
         Large images are judged tile by tile, each with all of its surroundings that the network sees, so that memory
         does not grow with them and the map is that of the whole image.
         """
+
+        def judge(pixels: Array, place: Extent | None) -> Array:
+            n, height, width, channels = pixels.shape
+            axes = axes_of((height, width), place)
+
+            def make_tile(row: Array, column: Array, p: int, q: int) -> Array:
+                (top, tall), (left, wide) = (
+                    _with_surroundings(row, p, height, self.step),
+                    _with_surroundings(column, q, width, self.step),
+                )
+                seen = jax.lax.dynamic_slice(pixels, (0, top, left, 0), (n, tall, wide, channels))
+                rest = None if place is None else (axes[0].rest - top, axes[1].rest - left)
+                log_odds = self.run(variables, seen, dtype, rest)
+                return jax.lax.dynamic_slice(log_odds, (0, row - top, column - left), (n, p, q))
+
+            return map_tiles(make_tile, shape=(height, width), most=TILE)
+
         pixels = jnp.asarray(images)
-        n, height, width, channels = pixels.shape
-        step = 2 ** (len(self.recipe.filters) - 1)
-
-        def make_tile(row: Array, column: Array, p: int, q: int) -> Array:
-            (top, tall), (left, wide) = (
-                _with_surroundings(row, p, height, step),
-                _with_surroundings(column, q, width, step),
-            )
-            seen = jax.lax.dynamic_slice(pixels, (0, top, left, 0), (n, tall, wide, channels))
-            return jax.lax.dynamic_slice(self.run(variables, seen, dtype), (0, row - top, column - left), (n, p, q))
-
-        score_map: Any = map_tiles(make_tile, shape=(height, width), most=TILE)
-        return {"log_odds": Scored(POOLS[self.recipe.pool](score_map), score_map)}
+        score_map: Any = judge(pixels, None) if extent is None else map_canvases(judge, pixels, extent)
+        return {"log_odds": Scored(self.pool(score_map, counted), score_map)}
 
 
 def _with_surroundings(first: Array, count: int, length: int, step: int) -> tuple[Array, int]:
@@ -82,8 +103,7 @@ def _with_surroundings(first: Array, count: int, length: int, step: int) -> tupl
     Strides halve the axis until a pixel stands for `step`. Where they begin depends on the length, so a run begins at
     a multiple of `step` and lacks one of the whole length.
     """
-    # Up to three convolutions a level, which look one of its pixels to each side, and the way between levels.
-    reach = 6 * step
+    reach = SURROUNDINGS * step
     size = count + 2 * reach + step
     size = min(length, size + (length - size) % step)
     return jnp.clip((first - reach) // step * step, 0, length - size), size

@@ -1,5 +1,6 @@
 """Principal components of windows at several scales."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -7,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad import linear
 from jaxad._check import InputError, need_window
 from jaxad._types import AnyArray, Images, Windows
 from jaxad.calibration import Unit, fit_unit, in_unit
-from jaxad.detector.system import POOLS, Scored, System
+from jaxad.detector.system import AnySizeSystem, Scored
+from jaxad.extents import Extent
 from jaxad.heatmaps import heatmap
-from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import random_crops
 from jaxad.recipes import PatchComponentsRecipe
 
@@ -24,7 +25,7 @@ FLOOR = 1e-5
 """Added to what is judged before its logarithm, so that a perfectly flat window has one."""
 
 
-class PatchComponentsSystem(System):
+class PatchComponentsSystem(AnySizeSystem):
     """Linear autoencoders of windows, one a scale, for images of any height and width."""
 
     recipe: PatchComponentsRecipe
@@ -67,7 +68,24 @@ class PatchComponentsSystem(System):
         example = jax.ShapeDtypeStruct((1, *self.shape), np.float32)
         return jax.eval_shape(self.solve, example)
 
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+    @property
+    def reach(self) -> int:
+        """See `System`: the windows around a pixel."""
+        return max(side for side, _, _ in self.recipe.scales) - 1
+
+    @property
+    def step(self) -> int:
+        """See `System`."""
+        return math.lcm(*(stride for _, stride, _ in self.recipe.scales))
+
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
         """How unusual that is which the components leave of every window, averaged over the scales.
 
         Its logarithm, in deviations from that of normal windows, up or down: a spot that is smoother than the surface
@@ -82,11 +100,12 @@ class PatchComponentsSystem(System):
                 size=(side, side),
                 stride=(stride, stride),
                 cover=self.recipe.cover,
+                extent=extent,
             )
             for i, (side, stride, _) in enumerate(self.recipe.scales)
         ]
         means = jax.tree.map(lambda *scales: sum(scales) / len(scales), *maps)
-        return {name: Scored(POOLS[self.recipe.pool](score_map), score_map) for name, score_map in means.items()}
+        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in means.items()}
 
 
 def _judge(scale: PyTree, windows: Windows) -> dict[str, Float[Array, " k"]]:

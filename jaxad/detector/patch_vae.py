@@ -6,21 +6,21 @@ import flax
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad import losses
 from jaxad._check import InputError, need_window
-from jaxad._types import Images, PRNGKey, Windows
-from jaxad.detector.system import POOLS, Scored, System
+from jaxad._types import AnyArray, Images, PRNGKey, Windows
+from jaxad.detector.system import AnySizeSystem, Scored
+from jaxad.extents import Extent
 from jaxad.heatmaps import heatmap
 from jaxad.models import DenseVAE, PatchVAE, PatchVAEOutput, with_decoder_table
-from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import random_crops
 from jaxad.recipes import PatchVAERecipe
 from jaxad.training import LossFunction, Terms
 
 
-class PatchVAESystem(System):
+class PatchVAESystem(AnySizeSystem):
     """A VAE on windows, for images of any height and width."""
 
     recipe: PatchVAERecipe
@@ -71,7 +71,24 @@ class PatchVAESystem(System):
         """See `System`; on CPU the decoder becomes a table."""
         return with_decoder_table(self.make_model(), variables) if jax.default_backend() == "cpu" else variables
 
-    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+    @property
+    def reach(self) -> int:
+        """See `System`: the windows around a pixel."""
+        return max(self.recipe.window) - 1
+
+    @property
+    def step(self) -> int:
+        """See `System`."""
+        return math.lcm(*self.recipe.stride)
+
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
         """Scores of images `[n, h, w, c]`; see `System` and `WindowScorer`."""
         recipe = self.recipe
         maps = heatmap(
@@ -81,8 +98,9 @@ class PatchVAESystem(System):
             stride=recipe.stride,
             cover=recipe.cover,
             reduce=recipe.reduce,
+            extent=extent,
         )
-        return {name: Scored(POOLS[recipe.pool](score_map), score_map) for name, score_map in maps.items()}
+        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in maps.items()}
 
 
 @flax.struct.dataclass

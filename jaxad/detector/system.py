@@ -1,7 +1,7 @@
 """What a recipe for images of one shape can do, whatever its model: the interface, and what all have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -10,22 +10,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad._check import InputError, need_one_of
-from jaxad._types import Images, Maps, PRNGKey
+from jaxad._types import AnyArray, Images, Maps, PRNGKey
 from jaxad.calibration import pool
+from jaxad.extents import Extent
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.training import LossFunction
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
+TOP = 0.1
 POOLS: dict[str, Callable[..., Array]] = {
     "mean": partial(jnp.mean, axis=(1, 2)),
-    "max": partial(jnp.max, axis=(1, 2)),
-    "top": partial(pool, share=0.1),
+    "max": partial(jnp.max, axis=(1, 2), initial=-jnp.inf),
+    "top": partial(pool, share=TOP),
 }
+"""How maps `[n, h, w]` become scores `[n]`, with `where` of the pixels that count, `[n, h, w]`."""
 
 
 class Scored(NamedTuple):
@@ -104,14 +107,88 @@ class System(ABC):
         """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""
         raise InputError(f"recipe {self.recipe.name!r} has no loss: it is fitted in closed form")
 
+    @property
+    def reach(self) -> int | None:
+        """Pixels from one whose score is asked for to the furthest that count in it, where canvases are scored.
+
+        None where the model scores whole images alone; see `score_canvases`.
+        """
+        return None
+
+    @property
+    def step(self) -> int:
+        """Canvases begin at multiples of so many pixels of their photographs."""
+        return 1
+
     @abstractmethod
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """Every score of images `[n, h, w, c]`, by name, from a model that computes in `dtype`; jit-safe."""
 
-    def run(self, variables: PyTree, inputs: Images, dtype: DTypeLike) -> Any:
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
+        """As `score`, for canvases `[n, h, w, c]` that show photographs of any sizes; see `jaxad.extents`.
+
+        Where a photograph goes on beyond its canvas, maps are right from `reach` pixels inside on. Image scores that
+        are pooled from maps are pooled where pixels are `counted`, by default on all the photograph.
+        """
+        raise InputError(f"recipe {self.recipe.name!r} scores whole images of one size")
+
+    def pool(self, score_map: Maps, counted: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
+        """What the recipe's pool makes of maps `[n, h, w]`, where they are counted: `[n]`."""
+        return POOLS[self.recipe.pool](score_map, where=counted)
+
+    @property
+    def ingredients(self) -> tuple[str, ...]:
+        """Names of further scores that `whole` needs of every part."""
+        return ()
+
+    def whole(
+        self,
+        name: str,
+        parts: Sequence[Mapping[str, Any]],
+        counts: Sequence[int],
+        score_map: Float[np.ndarray, "h w"],
+        counted: Bool[np.ndarray, "h w"] | None,
+    ) -> float:
+        """The score of that name of a photograph that was scored part by part; on the host.
+
+        Args:
+            name: which score.
+            parts: scores by name, one entry a part, each of the pixels that counted there.
+            counts: how many those were.
+            score_map: the map of that score, put together.
+            counted: where its pixels count; by default everywhere.
+        """
+        if self.recipe.pool == "top":
+            values = score_map.ravel() if counted is None else score_map[counted]
+            most = max(1, round(TOP * values.size))
+            return float(np.mean(np.partition(values, -most)[-most:]))
+        seen = [(part[name], count) for part, count in zip(parts, counts, strict=True) if count]
+        values, weights = np.array(seen).T
+        return float(values.max() if self.recipe.pool == "max" else np.average(values, weights=weights))
+
+    def run(self, variables: PyTree, inputs: Images, dtype: DTypeLike, *more: Any) -> Any:
         """What the model makes of inputs `[n, h, w, c]`, computed in `dtype`, given in float32; jit-safe."""
         variables, inputs = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (variables, inputs))
-        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self.make_model().apply(variables, inputs))
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self.make_model().apply(variables, inputs, *more))
+
+
+class AnySizeSystem(System):
+    """A system whose model sees windows or spots, so that images may have any size that holds one of them."""
+
+    def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
+        """See `System`."""
+        return self.score_canvases(variables, images, dtype, None, None)
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images `[h, w, c]` with another channel count."""
+        self.need_channels(shape)
 
 
 def times(shape: tuple[int, ...]) -> str:

@@ -1,15 +1,17 @@
 """What each recipe's model is: one system a kind of model, and the one that adds others."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import PyTree
+from jaxtyping import Bool, Float, PyTree
 
-from jaxad._check import need_one_of, raise_problems
-from jaxad._types import Images
+from jaxad._check import InputError, need_one_of, raise_problems
+from jaxad._types import AnyArray, Images
 from jaxad.calibration import Unit, in_unit
 from jaxad.detector.autoencoders import ConvAESystem, DenseAESystem
 from jaxad.detector.closed_form import ClosedFormSystem
@@ -18,6 +20,7 @@ from jaxad.detector.drawn_defects import DrawnDefectsSystem
 from jaxad.detector.patch_components import PatchComponentsSystem
 from jaxad.detector.patch_vae import PatchVAESystem
 from jaxad.detector.system import Scored, System
+from jaxad.extents import Extent
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import FusionRecipe, Recipe
 
@@ -82,12 +85,61 @@ class FusionSystem(System):
             for name, system in self.systems.items()
         }
 
+    @property
+    def reach(self) -> int | None:
+        """See `System`: the furthest of any part."""
+        reaches = [system.reach for system in self.systems.values()]
+        return max(reach or 0 for reach in reaches) if None not in reaches else None
+
+    @property
+    def step(self) -> int:
+        """See `System`: one that suits all parts."""
+        return math.lcm(*(system.step for system in self.systems.values()))
+
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """The sum, `fused`, and what each part adds to it, by its name; images `[n, h, w, c]`, no unit."""
+        return self._added(variables, lambda system, part: system.score(part, None, images, dtype))
+
+    def score_canvases(
+        self,
+        variables: PyTree,
+        images: Images,
+        dtype: DTypeLike,
+        extent: Extent | None,
+        counted: Bool[AnyArray, "n h w"] | None,
+    ) -> dict[str, Scored]:
+        """See `score` and `System`."""
+        return self._added(variables, lambda system, part: system.score_canvases(part, images, dtype, extent, counted))
+
+    @property
+    def ingredients(self) -> tuple[str, ...]:
+        """See `System`: the scores of the parts."""
+        return tuple(self.systems)
+
+    def whole(
+        self,
+        name: str,
+        parts: Sequence[Mapping[str, Any]],
+        counts: Sequence[int],
+        score_map: Float[np.ndarray, "h w"],
+        counted: Bool[np.ndarray, "h w"] | None,
+    ) -> float:
+        """See `System`: the sum of what the parts of the recipe say of the whole photograph."""
+        if name != "fused":
+            return self.systems[name].whole(name, parts, counts, score_map, counted)
+        tops = [one for one, system in self.systems.items() if system.recipe.pool == "top"]
+        if tops:
+            raise InputError(
+                f"photographs that are scored part by part need scores that are pooled by mean or max, and {tops[0]!r} "
+                'pools by "top"; scale them down, or leave it out'
+            )
+        return sum(system.whole(one, parts, counts, score_map, counted) for one, system in self.systems.items())
+
+    def _added(self, variables: PyTree, score: Callable[[System, PyTree], dict[str, Scored]]) -> dict[str, Scored]:
         added = {}
         for name, system in self.systems.items():
             part = variables[name]
-            scored = system.score(part["variables"], None, images, dtype)[system.recipe.score]
+            scored = score(system, part["variables"])[system.recipe.score]
             added[name] = Scored(in_unit(scored.image, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
         return {"fused": jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
 
