@@ -46,6 +46,24 @@ def test_no_more_is_begun_than_allowed(first_alone, taken):
             assert len(given_out) == min(item + 3, 10)
 
 
+def test_what_is_heavy_is_begun_alone():
+    given_out = []
+
+    def items():
+        for item in range(10):
+            given_out.append(item)
+            yield item
+
+    weights = [1, 1, 1, 9, 9, 1, 1, 1, 1, 1]
+    begun = []
+    results = in_order(begun.append, items(), workers=1, ahead=4, weigh=weights.__getitem__, most=4)
+    with closing(results):
+        for item, _ in results:
+            ahead = [other for other in begun if other > item]
+            assert len(ahead) <= 1 or sum(weights[other] for other in ahead) <= 4
+    assert begun == list(range(10))
+
+
 def test_closed_early_it_waits_for_what_runs_and_begins_nothing_more():
     begun, go_on = [], threading.Event()
 

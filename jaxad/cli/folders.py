@@ -17,6 +17,7 @@ from jaxad.cli.terminal import (
     Every,
     Json,
     Kept,
+    MaxPixels,
     Resume,
     Seed,
     Settings,
@@ -38,12 +39,13 @@ SHOWN = 20
 @app.command("inspect")
 def inspect_folder(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of photographs of one set.")],
+    max_pixels: MaxPixels = 2**30,
     as_json: Json = False,
 ) -> None:
     """Say what is in a folder and what fitting would do with it; nothing is fitted and nothing written."""
     from jaxad import folders
 
-    found = folders.inspect_folder(folder)
+    found = folders.inspect_folder(folder, max_pixels=max_pixels)
     warn(found["warnings"])
     if as_json:
         print(json.dumps(found))
@@ -69,13 +71,14 @@ def fit(
     grey: Annotated[bool, typer.Option("--grey", help="Turn colour into grey.")] = False,
     holdout: Annotated[float, typer.Option(help="Share of the normal images to set the threshold by.")] = 0.2,
     fpr: Annotated[float, typer.Option(help="False-positive rate to aim at.")] = 0.01,
-    roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is above zero.")] = None,
+    roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is white.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
     checkpoints: Kept = None,
     every: Every = 1,
     resume: Resume = False,
     devices: Devices = 1,
     settings: Settings = None,
+    max_pixels: MaxPixels = 2**30,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -101,6 +104,7 @@ def fit(
             holdout=holdout,
             rate=fpr,
             roi=roi,
+            max_pixels=max_pixels,
             seed=seed,
             checkpoints=checkpoints,
             every=every,
@@ -148,6 +152,7 @@ def score(
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that score.")] = 2,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     share: Annotated[str, typer.Option(metavar="I/N", help="Score the I-th of N shares; `merge` joins them.")] = "1/1",
+    max_pixels: MaxPixels = 2**30,
     devices: Devices = 1,
     as_json: Json = False,
 ) -> None:
@@ -175,6 +180,7 @@ def score(
             rate=fpr,
             maps=MAPS.get(maps or ""),
             workers=workers,
+            max_pixels=max_pixels,
             resume=resume,
             share=(int(index), int(count)),
             on_image=on_image,
@@ -196,6 +202,7 @@ def score(
 def evaluate(
     path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A labelled folder, as `inspect` finds it.")],
+    max_pixels: MaxPixels = 2**30,
     as_json: Json = False,
 ) -> None:
     """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks."""
@@ -203,7 +210,7 @@ def evaluate(
 
     made = part.load_part(path)
     with counting("judging") as on_image:
-        found = folders.evaluate_folder(made, folder, on_image=on_image)
+        found = folders.evaluate_folder(made, folder, max_pixels=max_pixels, on_image=on_image)
     warn(found["warnings"])
     warn(f"{row['file']!r} was left out: {row['reason']}" for row in found["errors"])
     if as_json:

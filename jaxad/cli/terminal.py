@@ -40,6 +40,9 @@ Kept = Annotated[
     Path | None, typer.Option("--checkpoints", metavar="DIR", help="Folder to keep what training has reached in.")
 ]
 Every = Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.")]
+MaxPixels = Annotated[
+    int, typer.Option(min=1, help="Refuse files of more pixels, height times width, before they are decoded.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
 
 

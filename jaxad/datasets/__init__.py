@@ -4,6 +4,7 @@ from jaxad.datasets._tfds import tfds
 from jaxad.datasets.folder import Item, Survey, survey
 from jaxad.datasets.holdout import FEWEST, count_held_out
 from jaxad.datasets.image_set import ImageSet
+from jaxad.datasets.masks import mask_problem, read_mask
 from jaxad.datasets.mixtures import contaminate, noise
 from jaxad.datasets.photograph import (
     Header,
@@ -11,7 +12,6 @@ from jaxad.datasets.photograph import (
     UnreadableError,
     from_pillow,
     read_header,
-    read_mask,
     read_photograph,
     read_photographs,
 )
@@ -30,6 +30,7 @@ __all__ = [
     "contaminate",
     "count_held_out",
     "from_pillow",
+    "mask_problem",
     "noise",
     "photographs",
     "read_header",

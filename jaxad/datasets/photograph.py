@@ -1,49 +1,43 @@
-"""Image files, decoded by Pillow whatever their bytes. Pixels are float32 [h, w, c] in [0, 1]."""
+"""Image files, decoded by Pillow whatever their bytes, into the file's own numbers."""
 
-import contextlib
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from jaxtyping import Float32
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxad._check import InputError, need_at_least
 from jaxad._threads import in_order
+from jaxad.datasets.kinds import EXTENSIONS, FORMATS, UNREAD_EXTENSIONS
+from jaxad.datasets.opening import UnreadableError, count_bits, opened, why_out_of_range, why_refused
+from jaxad.datasets.samples import Numbers, take_samples, unit
+from jaxad.datasets.tiff import Tiff
 
-MAX_PIXELS = 100_000_000
-"""Height times width beyond which a file is refused: 1.2 GB as float32 in colour."""
+__all__ = [
+    "EXTENSIONS",
+    "FORMATS",
+    "MAX_PIXELS",
+    "UNREAD_EXTENSIONS",
+    "Header",
+    "Photograph",
+    "UnreadableError",
+    "from_pillow",
+    "read_header",
+    "read_photograph",
+    "read_photographs",
+]
+
+MAX_PIXELS = 2**30
+"""Height times width beyond which a file is refused: 3 GB in colour of 8 bits, ten line scans of 8,200 x 12,288."""
 
 WORKERS = 4
-
-# Named one by one: Pillow knows further kinds, some of which start other programs.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
-EXTENSIONS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
-    | {".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k"}
-)
-
-_DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
-_GREY = _DEEP | {"1", "L", "LA", "La", "F"}
-_COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"})
-_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
-
-
-class UnreadableError(InputError):
-    """A file that cannot be read as one image; `path` is the file and `reason` says why."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        """One sentence, printable whatever bytes the name holds."""
-        return f"{str(self.path)!r} cannot be read: {self.reason}"
+AHEAD_SAMPLES = 2**26
+"""Samples that are decoded ahead at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +45,21 @@ class Photograph:
     """One decoded image.
 
     Attributes:
-      pixels: float32 [h, w, c] in [0, 1]; c is 1 for grey and 3 for colour.
+      samples: the file's own numbers [h, w, c]; c is 1 for grey and 3 for colour. uint8 with white at 255 where the
+        file has 8 bits or fewer, uint16 with white at 65535 where it has 16, else float32 in [0, 1]: of float files,
+        of 12 bits, and where something half transparent shows what lies behind it.
       mode: Pillow's name for what the file holds: "L", "RGB", "I;16" and so on.
       bits: bits a sample has in the file, as far as Pillow tells: 1, 8 (or fewer), 12, 16, or 32 for float.
     """
 
-    pixels: Float32[np.ndarray, "h w c"]
+    samples: Numbers
     mode: str
     bits: int
+
+    @property
+    def pixels(self) -> Float32[np.ndarray, "h w c"]:
+        """The samples as float32 [h, w, c] in [0, 1], made anew each time."""
+        return unit(self.samples)
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,13 @@ class Header:
 
 
 def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Photograph:
-    """Decode one image file to float32 [h, w, c] in [0, 1], c = 1 (grey) or 3 (colour).
+    """Decode one image file to its own numbers [h, w, c], c = 1 (grey) or 3 (colour), and to float32 in [0, 1].
 
-    Whole numbers are divided by their white: 255, 4095 (12-bit TIFF) or 65535 (16-bit grey, at full precision; of
-    16-bit colour Pillow keeps the upper 8 bits). Float files must hold [0, 1] already. Palettes and CMYK become RGB,
-    what is transparent shows white behind it, and the EXIF orientation is applied. Read are the kinds in `FORMATS`,
-    recognised by content, never by name. A JPEG with a preview behind it (MPO) is its first picture.
+    Whole numbers are divided by their white: 255, 4095 (12-bit TIFF) or 65535 (16 bits, grey and colour at full
+    precision; the upper 8 bits alone of CMYK, of JPEG 2000 and PPM in colour, and of grey with transparency). Float
+    files must hold [0, 1] already. Palettes and CMYK become RGB, what is transparent shows white behind it, grey whose
+    white is zero is turned, and the EXIF orientation is applied. Read are the kinds in `FORMATS`, recognised by content
+    and not by name. A JPEG with a preview behind it (MPO) is its first picture.
 
     Args:
       path: the file.
@@ -89,29 +91,28 @@ def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXEL
       UnreadableError: no such file, empty, truncated, damaged, not an image, too large, several frames, whole numbers
         of unknown white, or float values that are not finite or outside [0, 1].
     """
-    return _decode(Path(path), max_pixels, behind=1.0)
+    with opened(Path(path), max_pixels) as image:
+        return Photograph(image.samples().over(1.0), image.mode, image.bits)
 
 
-def from_pillow(image: Image.Image) -> Photograph:
-    """An image that Pillow holds already, as `read_photograph` would read its file.
+def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photograph:
+    """An image that Pillow holds already, as `read_photograph` would read its file; of deep colour the upper 8 bits.
 
-    Raises InputError where `read_photograph` would refuse a file of this mode, size or range.
+    Raises InputError where `read_photograph` would refuse a file of this mode, size or range, and for the TIFFs that
+    Pillow itself reads wrong.
     """
-    problem = _problem(image, MAX_PIXELS)
+    problem = why_refused(image, max_pixels)
+    if isinstance(image, TiffImageFile):
+        tiff = Tiff.of_pillow(image.tag_v2)
+        wrong = "Pillow itself reads such a TIFF wrong; give its path instead" if tiff.planes else None
+        problem = problem or tiff.problem() or wrong
     if problem is None:
-        photograph = _developed(image, behind=1.0)
-        problem = _range_problem(photograph)
+        mode, bits = image.mode, count_bits(image)
+        samples = take_samples(image, bits)
+        problem = why_out_of_range(samples)
         if problem is None:
-            return photograph
+            return Photograph(samples.over(1.0), mode, bits)
     raise InputError(f"the Pillow image cannot be taken: {problem}")
-
-
-def read_mask(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Bool[np.ndarray, "h w"]:
-    """Decode a mask to bool [h, w]: True where any channel is above zero. What is transparent is False.
-
-    Read and refused is what `read_photograph` reads and refuses. Masks kept as JPEG come out ragged: use PNG.
-    """
-    return _decode(Path(path), max_pixels, behind=0.0).pixels.max(axis=-1) > 0
 
 
 def read_header(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Header:
@@ -119,9 +120,8 @@ def read_header(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -
 
     Raises UnreadableError where `read_photograph` would, except for damage that shows only among the pixels.
     """
-    with _opened(Path(path), max_pixels) as image:
-        height, width = _upright_size(image)
-        return Header(height, width, 1 if image.mode in _GREY else 3, image.mode, _bits(image))
+    with opened(Path(path), max_pixels) as image:
+        return Header(*image.size, image.channels, image.mode, image.bits)
 
 
 def read_photographs(
@@ -129,12 +129,20 @@ def read_photographs(
 ) -> Iterator[tuple[Path, Photograph | UnreadableError]]:
     """Decode files in the background, in the order of `paths`; a file that cannot be read yields its error.
 
-    At most `2 * workers` files are decoded ahead, so memory stays flat. Decoding starts with the first `next`; the
-    threads end with the iterator, also when it is dropped half way. For `max_pixels` see `read_photograph`.
+    At most `2 * workers` files are decoded ahead, and of large ones no more than `AHEAD_SAMPLES` samples together
+    besides the one in hand, so memory stays flat. Decoding starts with the first `next`; the threads end with the
+    iterator, also when it is dropped half way. For `max_pixels` see `read_photograph`.
     Raises InputError where `workers` is below 1.
     """
     need_at_least(workers, 1, what="workers")
-    return in_order(partial(_attempt, max_pixels=max_pixels), map(Path, paths), workers=workers, ahead=2 * workers)
+    return in_order(
+        partial(_attempt, max_pixels=max_pixels),
+        map(Path, paths),
+        workers=workers,
+        ahead=2 * workers,
+        weigh=partial(_count_samples, max_pixels=max_pixels),
+        most=AHEAD_SAMPLES,
+    )
 
 
 def _attempt(path: Path, max_pixels: int) -> Photograph | UnreadableError:
@@ -145,133 +153,9 @@ def _attempt(path: Path, max_pixels: int) -> Photograph | UnreadableError:
         return UnreadableError(error.path, error.reason)
 
 
-class _PillowAside:
-    """Sets aside Pillow's own limit and its leniency towards truncated files while any thread reads one.
-
-    Both are variables of Pillow that hold for the whole process, so the first thread to come saves them and the last
-    one to go puts them back.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.readers = threading.Lock(), 0
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.readers == 0:
-                self.theirs = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, False
-            self.readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.readers -= 1
-            if self.readers == 0:
-                Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = self.theirs
-
-
-_PILLOW_ASIDE = _PillowAside()
-
-
-@contextlib.contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """The file as Pillow opens it, pixels not yet decoded; whatever goes wrong in the block is an UnreadableError."""
+def _count_samples(path: Path, max_pixels: int) -> int:
     try:
-        if not path.exists():
-            raise UnreadableError(path, "there is no such file")
-        if not path.is_file():
-            raise UnreadableError(path, "it is not a file")
-        if path.stat().st_size == 0:
-            raise UnreadableError(path, "the file is empty")
-        # An open file, not its path: Pillow maps a path into memory and so garbles plain TIFFs that lie on their side.
-        with path.open("rb") as file, _PILLOW_ASIDE, Image.open(file, formats=FORMATS) as image:
-            problem = _problem(image, max_pixels)
-            if problem:
-                raise UnreadableError(path, problem)
-            yield image
+        header = read_header(path, max_pixels=max_pixels)
     except UnreadableError:
-        raise
-    except Exception as error:  # garbage makes Pillow's plugins raise nearly everything
-        raise UnreadableError(path, _reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return f"it is no image, or its first bytes are damaged; read are {', '.join(FORMATS)}"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    words = repr(str(error))[1:-1]  # may quote the file's own bytes
-    return f"it is damaged ({type(error).__name__}: {words[:200]})"
-
-
-def _problem(image: Image.Image, max_pixels: int) -> str | None:
-    """Why the image is refused, as its header tells, or None."""
-    width, height = image.size
-    if width * height > max_pixels:
-        return f"its {height} x {width} pixels are more than the {max_pixels} that max_pixels allows"
-    if image.mode not in _GREY | _COLOUR:
-        return f"its colours are of the kind {image.mode}; save it as grey or RGB"
-    if image.mode == "I" and image.format not in {"PNG", "PPM"}:
-        return "its numbers are 32-bit or signed, so white is unknown; save it as 16-bit grey, or as float in [0, 1]"
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if frames != 1:
-        return f"it holds {frames} frames; save each as a file of its own"
-    return None
-
-
-def _upright_size(image: ImageFile.ImageFile) -> tuple[int, int]:
-    width, height = image.size
-    if isinstance(image, TiffImageFile):
-        # Newer versions of Pillow have turned the size already, older ones have not; the tags say how it lies.
-        width, height = image.tag_v2[ExifTags.Base.ImageWidth], image.tag_v2[ExifTags.Base.ImageLength]
-    # PNG's own getexif would decode the pixels first.
-    turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
-    return (width, height) if turned else (height, width)
-
-
-def _bits(image: Image.Image) -> int:
-    if image.mode in {"1", "F"}:
-        return 1 if image.mode == "1" else 32
-    if image.mode in _DEEP:
-        twelve = isinstance(image, TiffImageFile) and image.tag_v2.get(ExifTags.Base.BitsPerSample) == (12,)
-        return 12 if twelve else 16
-    # Pillow has no mode for deep colour; only the way it will unpack the samples names their depth.
-    return 16 if ";16" in str(getattr(image, "tile", "")) else 8
-
-
-def _decode(path: Path, max_pixels: int, *, behind: float) -> Photograph:
-    with _opened(path, max_pixels) as image:
-        photograph = _developed(image, behind=behind)
-        problem = _range_problem(photograph)
-        if problem:
-            raise UnreadableError(path, problem)
-        return photograph
-
-
-def _developed(image: Image.Image, *, behind: float) -> Photograph:
-    """The pixels the right way up, with one value behind what is transparent."""
-    mode, bits = image.mode, _bits(image)
-    upright = ImageOps.exif_transpose(image)
-    pixels = _samples(upright, bits)
-    if pixels.shape[-1] in {2, 4}:
-        pixels, opacity = pixels[..., :-1], pixels[..., -1:]
-        pixels = pixels * opacity + np.float32(behind) * (1 - opacity)
-    return Photograph(pixels, mode, bits)
-
-
-def _range_problem(photograph: Photograph) -> str | None:
-    if photograph.mode != "F":
-        return None
-    low, high = float(photograph.pixels.min()), float(photograph.pixels.max())
-    if low >= 0 and high <= 1:
-        return None
-    return f"its values go from {low:g} to {high:g}; float values must be finite and lie in [0, 1]"
-
-
-def _samples(image: Image.Image, bits: int) -> Float32[np.ndarray, "h w c"]:
-    """Grey or colour, with the opacity as a last channel where there is one: 1, 2, 3 or 4 channels."""
-    if image.mode == "F":
-        return np.array(image, np.float32)[..., None]
-    if image.mode in _DEEP:
-        return np.divide(np.asarray(image), np.float32(2**bits - 1), dtype=np.float32)[..., None]
-    kind = ("L" if image.mode in _GREY else "RGB") + ("A" if image.has_transparency_data else "")
-    return np.atleast_3d(np.divide(np.asarray(image.convert(kind)), np.float32(255), dtype=np.float32))
+        return 0
+    return header.height * header.width * header.channels

@@ -17,6 +17,7 @@ from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
 from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, same_size_batches, survey
 from jaxad.datasets.folder import GOOD
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.sources import file_sum
 
 MOST_PIXELS = 2**27
@@ -42,6 +43,7 @@ def evaluate_folder(
     root: str | os.PathLike[str],
     *,
     workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure a part on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
@@ -55,6 +57,7 @@ def evaluate_folder(
         made: the part.
         root: the folder.
         workers: threads that decode.
+        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
@@ -70,14 +73,14 @@ def evaluate_folder(
     Raises:
         InputError: the folder cannot be surveyed, or has no labelled image that can be scored.
     """
-    found = survey(root)
+    found = survey(root, max_pixels=max_pixels)
     items, warnings = _labelled(made, found.train, found.test, layout=found.layout)
     if found.layout == "flat" or not items:
         raise InputError(
             f"folder {str(root)!r} must be labelled, with 'train/good' and 'test' or with 'good' and 'bad', and hold "
             f"images to test on; it is {found.layout} and has {len(items)} of them"
         )
-    judged = _judge(made, items, workers=workers, on_image=on_image)
+    judged = _judge(made, items, workers=workers, max_pixels=max_pixels, on_image=on_image)
     if not judged.scores:
         raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
     labels, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
@@ -114,7 +117,12 @@ def _labelled(
 
 
 def _judge(
-    made: part.Part, items: Sequence[Item], *, workers: int, on_image: Callable[[int, int, int], None] | None
+    made: part.Part,
+    items: Sequence[Item],
+    *,
+    workers: int,
+    max_pixels: int,
+    on_image: Callable[[int, int, int], None] | None,
 ) -> Judged:
     judged = Judged([], [], [], None, [])
     kept, too_many = 0, False
@@ -123,7 +131,7 @@ def _judge(
         judged.errors.append((item.path, " ".join(reason.split())))
 
     def readable() -> Iterator[tuple[Item, np.ndarray]]:
-        found = read_photographs((item.path for item in items), workers=workers)
+        found = read_photographs((item.path for item in items), workers=workers, max_pixels=max_pixels)
         for done, (item, (_, photograph)) in enumerate(zip(items, found, strict=True), start=1):
             if isinstance(photograph, UnreadableError):
                 fail(item, photograph.reason)
@@ -142,7 +150,7 @@ def _judge(
         judged.scores.extend(found.image.tolist())
         judged.defects.extend(item.defect for item, _ in batch)
         for (item, _), score_map in zip(batch, found.map, strict=True):
-            mask = _mask(item, score_map.shape)
+            mask = _mask(item, score_map.shape, max_pixels)
             if mask is None or too_many:
                 continue
             kept += mask.size
@@ -154,14 +162,14 @@ def _judge(
     return judged._replace(why_no_pixels=why)
 
 
-def _mask(item: Item, shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"] | None:
+def _mask(item: Item, shape: tuple[int, ...], max_pixels: int) -> Bool[np.ndarray, "h w"] | None:
     """The mask [h, w] of an image: empty where it is good, None where there is none of its size."""
     if item.defect == GOOD:
         return np.zeros(shape, bool)
     if item.mask is None:
         return None
     try:
-        mask = read_mask(item.mask)
+        mask = read_mask(item.mask, max_pixels=max_pixels)
     except UnreadableError:
         return None
     return mask if mask.shape == shape else None

@@ -18,6 +18,7 @@ from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import Header, read_mask, survey
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
@@ -47,6 +48,7 @@ def fit_folder(
     holdout: float = SHARE,
     rate: float = 0.01,
     roi: str | os.PathLike[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
     seed: int = 0,
     epochs: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
@@ -74,7 +76,8 @@ def fit_folder(
         grey: turn colour into grey. Otherwise grey is repeated where any photograph is in colour.
         holdout: share of the normal images to hold out.
         rate: false-positive rate to aim at.
-        roi: a mask file: only where it is above zero are images looked at.
+        roi: a mask file, see `jaxad.datasets.read_mask`: only where it is white are images looked at.
+        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
         seed: of the held-out images, weights and crops; the same one gives the same bits.
         epochs: instead of the recipe's own.
         checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
@@ -97,10 +100,10 @@ def fit_folder(
     began = time.perf_counter()
     _need_options(holdout, rate, seed)
     open_checkpoints(checkpoints, every=every, resume=resume)
-    inside = _read_roi(roi)
+    inside = _read_roi(roi, max_pixels)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
-    headers = normal_headers(survey(root))
+    headers = normal_headers(survey(root, max_pixels=max_pixels))
     plan = plan_fit(
         headers,
         recipe=recipe,
@@ -116,7 +119,7 @@ def fit_folder(
     _need_place(out)
 
     tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=preparation, roi=inside, seed=seed, values=VALUES)
-    training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
+    training = read_tiles(tiles, preparation=preparation, roi=inside, max_pixels=max_pixels, on_step=step)
     seconds = {"read": time.perf_counter() - began}
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
@@ -136,7 +139,7 @@ def fit_folder(
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
-    held = judge_held_out(detector, preparation, inside, plan.held_out, on_step=step)
+    held = judge_held_out(detector, preparation, inside, plan.held_out, max_pixels=max_pixels, on_step=step)
     seconds["judge"] = time.perf_counter() - began
     made = part.Part(
         detector=detector,
@@ -178,17 +181,19 @@ def fit_folder(
             *(str(doubt.message) for doubt in doubts),
             *_warnings(made, headers.values(), left_out=len(left_out)),
             *find_faults(detector, training.images[:LOOKED_AT]),
-            *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed),
+            *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed, max_pixels),
         ],
     }
 
 
-def _blindness(made: part.Part, held_out: Mapping[Path, tuple[int, int]], seed: int) -> list[str]:
+def _blindness(made: part.Part, held_out: Mapping[Path, tuple[int, int]], seed: int, max_pixels: int) -> list[str]:
     recipe, preparation = made.detector.recipe, made.preparation
     tiles = plan_tiles(
         held_out, recipe=recipe, preparation=preparation, roi=made.roi, seed=seed, values=LOOKED_AT * TILE**2
     )[:LOOKED_AT]
-    images = read_tiles(tiles, preparation=preparation, roi=made.roi, on_step=lambda *_: None).images
+    images = read_tiles(
+        tiles, preparation=preparation, roi=made.roi, max_pixels=max_pixels, on_step=lambda *_: None
+    ).images
     found = tell_drawn_defects(jax.random.key(seed), made.detector, images)
     if found >= BLIND:
         return []
@@ -204,12 +209,12 @@ def _need_options(holdout: float, rate: float, seed: int) -> None:
     raise_problems([*problems, *([f"seed must be at least 0, got {seed}"] if seed < 0 else [])])
 
 
-def _read_roi(path: str | os.PathLike[str] | None) -> Roi:
+def _read_roi(path: str | os.PathLike[str] | None, max_pixels: int) -> Roi:
     if path is None:
         return None
-    inside = read_mask(path)
+    inside = read_mask(path, max_pixels=max_pixels)
     if not inside.any():
-        raise InputError(f"region of interest {str(path)!r} must be above zero somewhere, and is zero everywhere")
+        raise InputError(f"region of interest {str(path)!r} must be white somewhere, and is black everywhere")
     return inside
 
 

@@ -16,6 +16,7 @@ from jaxad import part
 from jaxad._check import InputError
 from jaxad.calibration import Usual, fit_trust, fit_usual, unusualness_by_others
 from jaxad.datasets import FEWEST, Photograph, UnreadableError, photographs, read_photographs, same_size_batches
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
@@ -50,9 +51,12 @@ def judge_held_out(
     roi: Roi,
     sizes: Mapping[Path, tuple[int, int]],
     *,
+    max_pixels: int = MAX_PIXELS,
     on_step: Callable[[str, int, int], None],
 ) -> HeldOut:
     """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
+
+    For `max_pixels` see `jaxad.datasets.read_photograph`.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -65,7 +69,7 @@ def judge_held_out(
     judged: list[Path] = []
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for done, (path, found) in enumerate(read_photographs(sizes), start=1):
+        for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels), start=1):
             on_step("judging", done, len(sizes))
             if isinstance(found, UnreadableError):
                 unreadable.append(found)

@@ -108,8 +108,6 @@ def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     if len(found.channels) > 1:
         taken = f"; all would be taken as {KINDS[plan['preparation']['channels']]}" if plan else ""
         sentences.append(f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}){taken}")
-    if set(found.channels) == {3} and 16 in found.bits:
-        sentences.append("of 16-bit colour the upper 8 bits are read; 16-bit grey is read in full")
     return sentences
 
 

@@ -18,6 +18,7 @@ from jaxad import part, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad._threads import in_order
 from jaxad.datasets import UnreadableError, read_photographs, same_size_batches
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
@@ -41,6 +42,7 @@ def score_folder(
     rate: float | None = None,
     maps: Maps | None = None,
     workers: int = 2,
+    max_pixels: int = MAX_PIXELS,
     resume: bool = False,
     share: tuple[int, int] = (1, 1),
     on_image: Callable[[int, int, int], None] | None = None,
@@ -60,6 +62,7 @@ def score_folder(
         rate: instead of a threshold, the false-positive rate to aim at.
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
         workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
+        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
         resume: go on with a run that was stopped; no photograph is scored twice.
         share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
             one share each, to folders of their own, which `merge_folders` joins.
@@ -76,14 +79,23 @@ def score_folder(
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
     limit = _threshold(made, threshold, rate)
-    found = find_sources(source)
+    found = find_sources(source, max_pixels=max_pixels)
     sources, shared = _share(found, *share)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
     output = Output(out, started, resume=resume)
     try:
         began, before = time.perf_counter(), len(output.rows)
-        _score_all(made, sources, output, limit=limit["value"], maps=maps, workers=workers, on_image=on_image)
+        _score_all(
+            made,
+            sources,
+            output,
+            limit=limit["value"],
+            maps=maps,
+            workers=workers,
+            max_pixels=max_pixels,
+            on_image=on_image,
+        )
         seconds = time.perf_counter() - began
         run = {
             "jaxad": importlib.metadata.version("jaxad"),
@@ -138,6 +150,7 @@ def _score_all(
     limit: float,
     maps: Maps | None,
     workers: int,
+    max_pixels: int,
     on_image: Callable[[int, int, int], None] | None,
 ) -> None:
     done = output.done()
@@ -149,7 +162,7 @@ def _score_all(
             on_image(len(output.rows) + len(output.failed), total, len(output.failed))
 
     def readable() -> Iterator[tuple[Source, Pixels]]:
-        found = read_photographs((one.path for one in waiting), workers=workers)
+        found = read_photographs((one.path for one in waiting), workers=workers, max_pixels=max_pixels)
         for one, (_, photograph) in zip(waiting, found, strict=True):
             if isinstance(photograph, UnreadableError):
                 output.fail(one.name, photograph.reason)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from jaxad._check import InputError, raise_problems
 from jaxad.datasets import Survey, survey
+from jaxad.datasets.photograph import MAX_PIXELS
 
 AnyPath = str | os.PathLike[str]
 
@@ -20,7 +21,7 @@ class Source(NamedTuple):
     defect: str
 
 
-def find_sources(source: AnyPath | Sequence[AnyPath]) -> list[Source]:
+def find_sources(source: AnyPath | Sequence[AnyPath], *, max_pixels: int = MAX_PIXELS) -> list[Source]:
     """The photographs of a folder, or the given files, each once.
 
     Of a folder in the layout mvtec these are the test images, in the layout good-bad good and bad ones, else all,
@@ -36,7 +37,7 @@ def find_sources(source: AnyPath | Sequence[AnyPath]) -> list[Source]:
         else list(dict.fromkeys(os.fspath(path) for path in source))
     )
     if len(given) == 1 and Path(given[0]).is_dir():
-        return _in_folder(survey(given[0]))
+        return _in_folder(survey(given[0], max_pixels=max_pixels))
     raise_problems(f"{path!r} is a folder; score one folder, or several files" for path in given if Path(path).is_dir())
     if not given:
         raise InputError("images to score must be a folder or at least one file, got none")

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from jaxad import part
 from jaxad._check import InputError
 from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.plan import why_not_whole
 from jaxad.patches import grid
 from jaxad.preparation import Preparation
@@ -89,9 +90,14 @@ def plan_tiles(
 
 
 def read_tiles(
-    tiles: Sequence[Tile], *, preparation: Preparation, roi: Roi, on_step: Callable[[str, int, int], None]
+    tiles: Sequence[Tile],
+    *,
+    preparation: Preparation,
+    roi: Roi,
+    max_pixels: int = MAX_PIXELS,
+    on_step: Callable[[str, int, int], None],
 ) -> TrainingImages:
-    """Read the photographs of the tiles one by one and cut them, `[m, h, w, c]`; see `fit_folder` for `on_step`.
+    """Read the photographs of the tiles one by one and cut them, `[m, h, w, c]`; see `fit_folder` for options.
 
     Raises:
         InputError: none can be read.
@@ -102,7 +108,7 @@ def read_tiles(
     shape = (tiles[0].area.height, tiles[0].area.width, preparation.channels)
     images = np.empty((len(tiles), *shape), np.float32)
     filled, paths, unreadable = 0, [], []
-    for done, (path, found) in enumerate(read_photographs(areas), start=1):
+    for done, (path, found) in enumerate(read_photographs(areas, max_pixels=max_pixels), start=1):
         on_step("reading", done, len(areas))
         if isinstance(found, UnreadableError):
             unreadable.append(found)
