@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
@@ -113,18 +114,25 @@ def unusualness_by_others(
 
 
 def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
-    """Deviations above the usual at every position of maps `[n, h, w]` of the size that `usual` was fitted on.
+    """Deviations above the usual of maps `[n, h, w]`: at every position of the size that `usual` was fitted on.
+
+    What is usual everywhere, see `everywhere`, judges maps of any size.
 
     Raises:
         InputError: no float maps, or maps of another size, whose positions are not those that were seen.
     """
     _need_maps(maps)
-    if tuple(maps.shape[1:]) != tuple(usual.mean.shape):
+    if tuple(usual.mean.shape) not in ((1, 1), tuple(maps.shape[1:])):
         raise InputError(
             f"calibrated maps must be {' x '.join(map(str, usual.mean.shape))} pixels, as those it was fitted on; "
             f"got {' x '.join(map(str, maps.shape[1:]))}: resize the images, or use a recipe without calibration"
         )
     return (jnp.asarray(maps) - usual.mean[None]) / usual.deviation[None]
+
+
+def everywhere(usual: Usual, *, inside: Bool[AnyArray, "h w"] | None = None) -> Usual:
+    """What is usual whatever the position: its mean over the positions `inside`, by default all, as `[1, 1]`."""
+    return Usual(*(jnp.mean(each, where=inside)[None, None] for each in usual))
 
 
 def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
@@ -142,6 +150,8 @@ def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = No
         raise InputError(f"share must lie in (0, 1], got {share}")
     _need_maps(maps)
     flat = jnp.asarray(maps).reshape(maps.shape[0], -1)
+    if isinstance(where, np.ndarray) and where.shape[0] == 1:
+        flat, where = flat[:, np.flatnonzero(where)], None
     if where is not None:
         return _pool_where(flat, jnp.asarray(where).reshape(flat.shape), share)
     count = max(1, round(share * flat.shape[1]))

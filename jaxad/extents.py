@@ -49,13 +49,13 @@ class Axis(NamedTuple):
 
     canvas: int
     """Pixels of the canvas."""
-    first: int | Int[Array, ""]
+    first: int | Int[AnyArray, ""]
     """The photograph's pixel that is the canvas's first."""
-    length: int | Int[Array, ""]
+    length: int | Int[AnyArray, ""]
     """Pixels of the photograph."""
 
     @property
-    def rest(self) -> int | Int[Array, ""]:
+    def rest(self) -> int | Int[AnyArray, ""]:
         """The photograph's pixels from the canvas's first on; those beyond it lie off the photograph."""
         return self.length - self.first
 

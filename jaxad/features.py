@@ -4,6 +4,7 @@ Images are float32 `[n, h, w, c]` in [0, 1]; lengths are in pixels. Every functi
 """
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -167,18 +168,19 @@ def _between_cells(axis: Axis, step: int) -> Float[Array, "h rows"]:
     return weights / jnp.maximum(weights.sum(axis=1, keepdims=True), TINY)
 
 
-class _Grid(NamedTuple):
+@dataclass(frozen=True)
+class _Grid:
     """The points along one axis of a photograph, `count` in all, and which of them a canvas shows."""
 
-    count: int | Array
-    first: int | Array
+    count: Any
+    first: Any
     most: int
 
 
 def _grid_along(axis: Axis, step: int) -> _Grid:
     count = -(-axis.length // step)
     if isinstance(axis.length, int):
-        return _Grid(count, 0, count)
+        return _Grid(count, 0, int(count))
     # One more at either end than the canvas is long, for the pixels between its own points and their neighbours.
     most = -(-axis.canvas // step) + 2
     first = jnp.floor(_cell_of(axis, axis.first, _Grid(count, 0, most))).astype(int)

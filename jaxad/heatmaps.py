@@ -6,8 +6,8 @@ windows and one number per window, whatever the size of the image.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of
 from jaxad._options import Cover, Reduce
-from jaxad._types import Images, Maps
+from jaxad._types import AnyArray, Images, Maps
 from jaxad.extents import Extent
 from jaxad.patches import cover_count, fold_axis, grid, take_windows
 
@@ -222,7 +222,8 @@ def _heatmap_on_canvases(
     return jax.tree.map(fold, scores)
 
 
-class _Windows(NamedTuple):
+@dataclass(frozen=True)
+class _Windows:
     """The windows along one axis of n canvases: places at even steps, and then that of the one flush with the border.
 
     Of these a canvas has the first `even`, and the last one where it is `flush`.
@@ -232,7 +233,7 @@ class _Windows(NamedTuple):
     size: int
     stride: int
     even: Int[Array, " n"]
-    flush: Bool[Array, " n"]
+    flush: Bool[AnyArray, " n"]
     last: Int[Array, " n"]
     """First pixel of the window flush with the border."""
 
@@ -249,7 +250,7 @@ class _Windows(NamedTuple):
         return jnp.where(number < self.even[index], number * self.stride, self.last[index])
 
 
-def _windows_along(canvas: int, first: Array, length: Array, size: int, stride: int, cover: Cover) -> _Windows:
+def _windows_along(canvas: int, first: AnyArray, length: AnyArray, size: int, stride: int, cover: Cover) -> _Windows:
     rest = length - first
     fitting = (jnp.minimum(rest, canvas) - size) // stride + 1
     if cover == "seed":

@@ -1,9 +1,21 @@
 """The detector: a recipe with its trained variables. The one place where a recipe's names meet code."""
 
-from jaxad.detector.detector import CALIBRATED, PART, POOLS, Candidate, Detector, Scores, from_contents, load
+from jaxad.detector.batches import Found, Names, Shot, score_shots
+from jaxad.detector.detector import (
+    CALIBRATED,
+    PART,
+    POOLS,
+    Candidate,
+    Detector,
+    Scores,
+    from_contents,
+    load,
+    on_devices,
+)
 from jaxad.detector.fitting import fit, fit_members
 from jaxad.detector.health import find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
+from jaxad.detector.system import Scored
 
 __all__ = [
     "CALIBRATED",
@@ -12,11 +24,17 @@ __all__ = [
     "Candidate",
     "Detector",
     "FitDivergedError",
+    "Found",
+    "Names",
+    "Scored",
     "Scores",
+    "Shot",
     "find_faults",
     "fit",
     "fit_members",
     "from_contents",
     "load",
+    "on_devices",
+    "score_shots",
     "tell_drawn_defects",
 ]

@@ -212,10 +212,10 @@ class Detector:
         detector = self.for_scoring if kind == "float32" else self
         scored = self._gathered(source, names, partial(_score_batch, detector, kind), any_range)
         for name, scores in scored.items():
-            bad = np.flatnonzero(~np.isfinite(scores.image))
+            bad, count = np.flatnonzero(~np.isfinite(scores.image)), len(scores.image)
             if bad.size:
                 raise InputError(
-                    f"scores {name!r} must be finite, got NaN or infinity for {bad.size} of {len(scores.image)} images, "
+                    f"scores {name!r} must be finite, got NaN or infinity for {bad.size} of {count} images, "
                     f"first for image {bad[0]}; scale pixels far outside [0, 1], or fit again: weights may be broken"
                 )
         return scored
@@ -277,13 +277,12 @@ def gathered(found: Sequence[Found]) -> Scores:
     return Scores(np.array([one.image for one in found], np.float32), np.stack(maps) if one_size else maps)
 
 
-def on_devices(function: Callable[..., PyTree], detector: Detector, batch: Batch) -> PyTree:
-    """`function` of a detector and a batch; on a mesh every device has the detector and its share of the batch."""
-    if detector.mesh is None:
-        return function(detector, batch)
-    specs = whole(detector.mesh).spec, shares(detector.mesh).spec
-    run = jax.shard_map(function, mesh=detector.mesh, in_specs=specs, out_specs=specs[1], check_vma=False)
-    return run(detector, batch)
+def on_devices(mesh: Mesh | None, function: Callable[[Any, Batch], PyTree], fitted: PyTree, batch: Batch) -> PyTree:
+    """`function` of what was fitted and of a batch; on a mesh every device has all of one and a share of the other."""
+    if mesh is None:
+        return function(fitted, batch)
+    specs = whole(mesh).spec, shares(mesh).spec
+    return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=specs[1], check_vma=False)(fitted, batch)
 
 
 # Outside jit the recipe and the shape are static, so each compiles once.
@@ -294,7 +293,7 @@ def _score_batch(detector: Detector, dtype: str, names: Names, batch: Batch) -> 
         scored = detector.apply(images, dtype=dtype, extent=batch.extent, counted=batch.counted)
         return scored if names is None else {name: scored[name] for name in names}
 
-    return on_devices(score, detector, batch)
+    return on_devices(detector.mesh, score, detector, batch)
 
 
 @jax.jit
@@ -304,7 +303,7 @@ def _reconstruct_batch(detector: Detector, batch: Batch) -> Any:
         assert isinstance(system, AutoencoderSystem)
         return system.reconstruct(detector.variables, model_input(batch, detector.shape[-1]))
 
-    return on_devices(reconstruct, detector, batch)
+    return on_devices(detector.mesh, reconstruct, detector, batch)
 
 
 def load(path: str | os.PathLike[str]) -> Detector:

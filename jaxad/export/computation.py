@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, UInt8
 
-from jaxad._check import InputError
-from jaxad.calibration import Usual, unusualness
+from jaxad._check import InputError, raise_problems
+from jaxad.calibration import Usual
 from jaxad.datasets import photographs
-from jaxad.detector import CALIBRATED, POOLS, Detector
-from jaxad.part import HIDDEN, Part, pools_maps, region_at, score_batch, sees_windows, usual_at
-from jaxad.preparation import GREY_WEIGHTS, Preparation
+from jaxad.detector import Detector
+from jaxad.extents import Batch
+from jaxad.part import Part, brought_back, judge, look, region_at, sees_windows
+from jaxad.preparation import Preparation
 
 WHITE = np.float32(255)
 
@@ -43,30 +44,24 @@ class Computation:
     @property
     def score_name(self) -> str:
         """Which of the detector's scores judges an image."""
-        return self.detector.recipe.score if self.detector.usual is None else CALIBRATED
+        return self.detector.score_name
 
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Part.score`."""
         pixels = image[None].astype(jnp.float32) / WHITE
+        counted = None if self.roi is None else self.roi[None]
+        found = judge(self.detector, self.usual, Batch(pixels, shown=counted, counted=counted))[self.score_name]
+        score_map = found.map[0]
         if self.roi is not None:
-            pixels = jnp.where(self.roi[None, ..., None], pixels, HIDDEN)
-        if self.channels != self.detector.shape[-1]:
-            pixels = (pixels @ jnp.array(GREY_WEIGHTS, jnp.float32))[..., None]
-        scored = self.detector.apply(pixels)[self.score_name]
-        found = scored.map if self.usual is None else unusualness(scored.map, self.usual)
-        inside = found if self.roi is None else found[:, self.roi][:, None]
-        recipe, image = self.detector.recipe, scored.image
-        if pools_maps(recipe, calibrated=self.usual is not None, within_region=self.roi is not None):
-            image = POOLS[recipe.pool](inside)
-        return image[0], found[0] if self.roi is None else jnp.where(self.roi, found[0], jnp.min(inside))
+            score_map = jnp.where(self.roi, score_map, jnp.min(score_map[self.roi]))
+        return found.image[0], score_map
 
     def expected(self, images: UInt8[np.ndarray, "n h w c"]) -> tuple[np.ndarray, np.ndarray]:
         """What jaxad itself scores images `[n, h, w, c]`: `[n]` and `[n, h, w]`."""
-        shares = np.divide(images, WHITE, dtype=np.float32)
-        if self.roi is None and self.usual is None and self.channels == self.detector.shape[-1]:
-            return self.detector.score(shares)
-        found = score_batch(self.detector, Preparation(self.detector.shape[-1]), self.roi, self.usual, list(shares))
-        return found.image, np.stack(found.map)
+        seen = look(self.detector, Preparation(self.detector.shape[-1]), self.roi, self.usual, list(images))
+        raise_problems(str(one) for one in seen if isinstance(one, InputError))
+        found = [brought_back(one) for one in seen if not isinstance(one, InputError)]
+        return np.array([one.image for one in found], np.float32), np.stack([one.map for one in found])
 
     def examples(self, golden: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w c"]:
         """Images `[n, h, w, c]` to compare by: golden ones `[h, w, c]` brought to the size, and random ones."""
@@ -86,9 +81,18 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
     """
     detector = source.detector if isinstance(source, Part) else source
     roi = source.roi if isinstance(source, Part) else None
-    # Detectors of windows are fitted on tiles; a region of interest tells how large the photographs are.
+    usual = source.usual if isinstance(source, Part) else None
+    placed = usual is not None and usual.mean.shape != (1, 1)
+    # Detectors of windows are fitted on tiles; positions, or a region of interest, tell how large photographs are.
     fitted = detector.shape[:2] if roi is None or not sees_windows(detector.recipe) else roi.shape
+    if usual is not None and placed:
+        fitted = usual.mean.shape
     chosen = size or (fitted[0], fitted[1])
+    if placed and chosen != fitted:
+        raise InputError(
+            f"the part judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; leave the "
+            "size out and bring images to the former"
+        )
     channels = detector.shape[-1]
     detector.system.need_shape((*chosen, channels))
     if not isinstance(source, Part):
@@ -100,5 +104,4 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
         )
     if source.golden and all(one.ndim == 3 and one.shape[-1] == 3 for one in source.golden):
         channels = 3
-    usual = None if source.usual is None else usual_at(source.usual, chosen)
     return Computation(detector, chosen, channels, region_at(roi, *chosen), usual)

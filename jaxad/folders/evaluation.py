@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Item, UnreadableError, read_mask, read_photographs, same_size_batches, survey
+from jaxad.datasets import Item, UnreadableError, batches, read_mask, read_photographs, survey
 from jaxad.datasets.folder import GOOD
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.sources import file_sum
@@ -136,26 +136,24 @@ def _judge(
             if isinstance(photograph, UnreadableError):
                 fail(item, photograph.reason)
             else:
-                yield item, photograph.pixels
+                yield item, photograph.samples
             if on_image:
                 on_image(done, len(items), len(judged.errors))
 
-    for batch in same_size_batches(readable(), shares=made.detector.shares):
-        try:
-            found = made.score_batch([pixels for _, pixels in batch])
-        except InputError as error:
-            for item, _ in batch:
-                fail(item, str(error))
-            continue
-        judged.scores.extend(found.image.tolist())
-        judged.defects.extend(item.defect for item, _ in batch)
-        for (item, _), score_map in zip(batch, found.map, strict=True):
-            mask = _mask(item, score_map.shape, max_pixels)
+    for batch in batches(readable(), shares=made.detector.shares):
+        found = made.score_batch([pixels for _, pixels in batch])
+        for (item, _), one in zip(batch, found, strict=True):
+            if isinstance(one, InputError):
+                fail(item, str(one))
+                continue
+            judged.scores.append(one.image)
+            judged.defects.append(item.defect)
+            mask = _mask(item, one.map.shape, max_pixels)
             if mask is None or too_many:
                 continue
             kept += mask.size
             too_many = kept > MOST_PIXELS
-            judged.pixels.append((mask, score_map))
+            judged.pixels.append((mask, one.map))
             if too_many:
                 judged.pixels.clear()
     why = f"their maps hold more than {MOST_PIXELS} pixels together" if too_many else None

@@ -143,7 +143,7 @@ def fit_folder(
     seconds["judge"] = time.perf_counter() - began
     made = part.Part(
         detector=detector,
-        preparation=preparation,
+        preparation=held.preparation,
         threshold=thresholds.for_false_positive_rate(held.scores, rate=rate),
         rate=rate,
         normal_scores=held.scores,
@@ -164,7 +164,7 @@ def fit_folder(
         "recipe": detector.recipe.name,
         "plan": describe(plan, root),
         "comparison": [candidate._asdict() for candidate in detector.comparison],
-        "preparation": asdict(preparation),
+        "preparation": asdict(held.preparation),
         "images": {
             "train": len(training.paths),
             "holdout": len(held.paths),

@@ -7,6 +7,7 @@ border or a busy region does not always glow; see `jaxad.calibration`. No image 
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +15,27 @@ import numpy as np
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.calibration import Usual, fit_trust, fit_usual, unusualness_by_others
-from jaxad.datasets import FEWEST, Photograph, UnreadableError, photographs, read_photographs, same_size_batches
+from jaxad.calibration import (
+    Trust,
+    Usual,
+    everywhere,
+    fit_trust,
+    fit_usual,
+    unusualness,
+    unusualness_by_others,
+)
+from jaxad.datasets import FEWEST, UnreadableError, batches, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
-from jaxad.recipes import Recipe, compares_positions, window_of
+from jaxad.recipes import window_of
 
 QUANTILE = 0.999
 FEWEST_MAPS = 10
 """Held-out maps to calibrate positions by: the deviation of ten normal numbers is off by a quarter."""
+TRUSTED = 0.5
+"""Trust in positions from which on they count; below, chance is the greater part of what they differ in."""
 MAP_PIXELS = 2**26
 """Pixels of the held-out maps that are kept to calibrate by, 268 MB; further maps are judged by those."""
 GOLDEN = 4
@@ -36,6 +47,8 @@ class HeldOut(NamedTuple):
     """What was found on held-out images; see the attributes of `jaxad.part.Part`."""
 
     paths: list[Path]
+    preparation: Preparation
+    """As it was given; where positions count, photographs of any size are brought to the one that these have."""
     scores: np.ndarray
     colour_limits: tuple[float, float]
     pixel_limit: float
@@ -66,7 +79,9 @@ def judge_held_out(
     """
     unreadable: list[UnreadableError] = []
     golden: list[np.ndarray] = []
-    judged: list[Path] = []
+    paths: list[Path] = []
+    levels: list[np.ndarray] = []
+    scores: list[float] = []
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
         for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels), start=1):
@@ -74,47 +89,53 @@ def judge_held_out(
             if isinstance(found, UnreadableError):
                 unreadable.append(found)
                 continue
-            if len(golden) < GOLDEN:
-                golden.append(_golden(found, preparation, detector.recipe))
-            judged.append(path)
-            yield path, found.pixels
+            yield path, found.samples
 
-    batches = same_size_batches(readable())
-    seen: Iterator[part.Seen] = (
-        part.look(detector, preparation, roi, [pixels for _, pixels in batch]) for batch in batches
-    )
+    def seen() -> Iterator[part.Seen]:
+        for batch in batches(readable()):
+            found = part.look(detector, preparation, roi, None, [pixels for _, pixels in batch])
+            for (path, samples), one in zip(batch, found, strict=True):
+                if isinstance(one, InputError):
+                    unreadable.append(UnreadableError(path, str(one)))
+                    continue
+                if len(golden) < GOLDEN:
+                    golden.append(_golden(samples, preparation, detector))
+                paths.append(path)
+                yield one
+
+    inputs = {preparation.geometry(*size).size for size in sizes.values()}
+    if detector.canvases is not None:
+        detector.canvases.admit(preparation.geometry(*size).size for size in sizes.values())
     usual: Usual | None = None
-    found: Iterator[part.PartScores] = (part.judge(detector.recipe, one, None) for one in seen)
-    if detector.usual is None and len({preparation.geometry(*size).size for size in sizes.values()}) == 1:
-        usual, found = _by_position(detector.recipe, preparation, seen)
-    scores: list[float] = []
-    levels: list[np.ndarray] = []
+    found = seen()
+    if detector.usual is None and len(inputs) == 1:
+        usual, found = _calibrated(detector, found)
     for one in found:
-        scores += one.image.tolist()
-        for score_map in one.map:
-            inside = part.region_at(roi, *score_map.shape)
-            levels.append(np.quantile(score_map if inside is None else score_map[inside], (0.5, QUANTILE)))
+        score, score_map = part.brought_back(one)
+        scores.append(score)
+        levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
     if len(scores) < FEWEST:
         raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(scores)}; {unreadable[0]}")
+    if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
+        # Positions count: photographs of another size are brought to this one.
+        preparation = replace(preparation, mode="letterbox", box=inputs.pop())
     medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
-    again = [part.score_batch(detector, preparation, None, usual, [next(photographs(one))]).image[0] for one in golden]
     return HeldOut(
-        judged,
+        paths,
+        preparation,
         np.array(scores, np.float32),
         (low, low + 2 * (top - low)),
         float(np.max(tops)),
         tuple(golden),
-        np.array(again, np.float32),
+        part.golden_scores(detector, preparation, usual, golden),
         usual,
         unreadable,
     )
 
 
-def _by_position(
-    recipe: Recipe, preparation: Preparation, seen: Iterator[part.Seen]
-) -> tuple[Usual | None, Iterator[part.PartScores]]:
-    """What is usual at each position, where that can be told, and the scores by it.
+def _calibrated(detector: Detector, seen: Iterator[part.Seen]) -> tuple[Usual | None, Iterator[part.Seen]]:
+    """What is usual, at each position or everywhere, where that can be told, and what was seen in its unit.
 
     Maps that it is fitted on are judged by the others of them.
     """
@@ -123,30 +144,33 @@ def _by_position(
         kept.append(one)
         if sum(each.map.size for each in kept) >= MAP_PIXELS:
             break
-    if sum(len(each.image) for each in kept) < FEWEST_MAPS:
-        return None, (part.judge(recipe, one, None) for one in itertools.chain(kept, seen))
-    maps = np.concatenate([one.map for one in kept])
-    insides = [
-        preparation.prepare(one.inside[..., None].astype(np.float32))[0] for one in kept if one.inside is not None
-    ]
-    inside = np.any([mask[..., 0] > 0.5 for mask in insides], axis=0) if insides else None
-    trust = fit_trust(maps, inside=inside)
-    usual = fit_usual(maps, trust=trust, inside=inside)
-    by_others = np.asarray(unusualness_by_others(maps, trust=trust, inside=inside))
-    ends = np.cumsum([len(one.image) for one in kept])[:-1]
-    pairs = itertools.chain(
-        zip(kept, np.split(by_others, ends), strict=True),
-        ((one, part.calibrated_maps(one.map, usual)) for one in seen),
-    )
-    return usual, (part.judge(recipe, one, calibrated) for one, calibrated in pairs)
+    if len(kept) < FEWEST_MAPS:
+        return None, itertools.chain(kept, seen)
+    maps = np.stack([one.map for one in kept])
+    masks = [one.counted for one in kept if one.counted is not None]
+    counted = np.any(masks, axis=0) if masks else None
+    trust = fit_trust(maps, inside=counted)
+    by_position = detector.system.reach is None or max(trust) >= TRUSTED
+    if not by_position:
+        trust = Trust(0.0, 0.0)
+    usual = fit_usual(maps, trust=trust, inside=counted)
+    if not by_position:
+        usual = everywhere(usual, inside=counted)
+    by_others = np.asarray(unusualness_by_others(maps, trust=trust, inside=counted))
+
+    def in_unit() -> Iterator[part.Seen]:
+        for one, score_map in zip(kept, by_others, strict=True):
+            yield part.judged_anew(detector, one, score_map)
+        for one in seen:
+            yield part.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0])
+
+    return usual, in_unit()
 
 
-def _golden(photograph: Photograph, preparation: Preparation, recipe: Recipe) -> np.ndarray:
+def _golden(samples: np.ndarray, preparation: Preparation, detector: Detector) -> np.ndarray:
     """The photograph [h, w, c], or its middle where the model takes any size, as whole numbers."""
-    pixels = photograph.pixels
-    if not compares_positions(recipe):
-        side = math.ceil(max(GOLDEN_SIDE, *window_of(recipe)) / min(1.0, preparation.scale))
-        top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
-        pixels = pixels[top : top + side, left : left + side]
-    kind = np.uint8 if photograph.bits <= 8 else np.uint16
-    return np.rint(pixels * np.iinfo(kind).max).astype(kind)
+    if detector.system.reach is not None:
+        side = math.ceil(max(GOLDEN_SIDE, *window_of(detector.recipe)) / min(1.0, preparation.scale))
+        top, left = (max(0, (length - side) // 2) for length in samples.shape[:2])
+        samples = samples[top : top + side, left : left + side].copy()
+    return samples if samples.dtype.kind == "u" else np.rint(samples * np.iinfo(np.uint16).max).astype(np.uint16)

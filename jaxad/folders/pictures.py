@@ -1,13 +1,13 @@
 """One small picture a scored photograph, [image | heatmap | overlay], all on the part's one colour scale.
 
-Photographs are float32 `[h, w, c]` in [0, 1], maps float32 `[h, w]`.
+Photographs are uint8, uint16 or float32 in [0, 1], `[h, w, c]`, maps float32 `[h, w]`.
 """
 
 import functools
 import io
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 SIDE = 256
@@ -17,14 +17,14 @@ OPACITY = 0.7
 
 
 def picture(
-    photograph: Float[np.ndarray, "h w c"], score_map: Float[np.ndarray, "h w"], limits: tuple[float, float]
+    photograph: Shaped[np.ndarray, "h w c"], score_map: Float[np.ndarray, "h w"], limits: tuple[float, float]
 ) -> bytes:
     """A photograph `[h, w, c]`, its map `[h, w]` and both together, side by side, as JPEG.
 
     `limits` are the scores of the lowest and the highest colour; beyond them colours stay the same.
     """
     size = _fitted(photograph.shape[0], photograph.shape[1])
-    panel = _small(np.rint(photograph * 255).astype(np.uint8), size)
+    panel = _small(_in_bytes(photograph), size)
     heat = np.asarray(Image.fromarray(score_map).resize(size[::-1], Image.Resampling.BOX))
     share = np.clip((heat - limits[0]) / ((limits[1] - limits[0]) or 1.0), 0, 1)
     colours = _colours()[np.rint(share * 255).astype(np.uint8)]
@@ -47,6 +47,13 @@ def deep_png(score_map: Float[np.ndarray, "h w"], limits: tuple[float, float]) -
 def _fitted(height: int, width: int) -> tuple[int, int]:
     factor = min(1.0, SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _in_bytes(photograph: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
+    if photograph.dtype == np.uint8:
+        return photograph
+    white = 65535 if photograph.dtype == np.uint16 else 1
+    return np.rint(photograph * np.float32(255 / white)).astype(np.uint8)
 
 
 def _small(pixels: UInt8[np.ndarray, "h w c"], size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:

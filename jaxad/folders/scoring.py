@@ -6,19 +6,20 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from jaxad import part, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad._threads import in_order
-from jaxad.datasets import UnreadableError, read_photographs, same_size_batches
+from jaxad.datasets import UnreadableError, batches, read_header, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.detector import Found
 from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
@@ -28,7 +29,7 @@ MAPS = ("npy", "png")
 
 Maps = Literal["npy", "png"]
 AnyPath = str | os.PathLike[str]
-Pixels = Float[np.ndarray, "h w c"]
+Pixels = Shaped[np.ndarray, "h w c"]
 Batch = list[tuple[Source, Pixels]]
 
 
@@ -168,39 +169,43 @@ def _score_all(
                 output.fail(one.name, photograph.reason)
                 report()
             else:
-                yield one, photograph.pixels
+                yield one, photograph.samples
 
-    def keep(batch: Batch, found: list[Result] | InputError) -> None:
-        if isinstance(found, InputError):
-            for one, _ in batch:
-                output.fail(one.name, " ".join(str(found).split()))
-        else:
-            output.add(found)
+    def keep(batch: Batch, found: list[Result | InputError]) -> None:
+        output.add([one for one in found if isinstance(one, Result)])
+        for (source, _), one in zip(batch, found, strict=True):
+            if isinstance(one, InputError):
+                output.fail(source.name, " ".join(str(one).split()))
         report()
 
     report()
-    batches = same_size_batches(readable(), shares=made.detector.shares)
+    made.admit(_sizes(waiting, max_pixels))
+    some = batches(readable(), shares=made.detector.shares)
     # The first one compiles; beside it others would compile the same once more.
     results = in_order(
-        partial(_results, made, limit=limit, maps=maps), batches, workers=workers, ahead=workers + 1, first_alone=True
+        partial(_results, made, limit=limit, maps=maps), some, workers=workers, ahead=workers + 1, first_alone=True
     )
     with closing(results):
         for batch, found in results:
             keep(batch, found)
 
 
-def _results(made: part.Part, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result] | InputError:
-    """What is written of photographs of one size; while one batch is on the device, others are drawn."""
+def _sizes(sources: Sequence[Source], max_pixels: int) -> Iterator[tuple[int, int]]:
+    """Heights and widths of photographs that can be read, as their headers tell."""
+    for one in sources:
+        with suppress(UnreadableError):
+            header = read_header(one.path, max_pixels=max_pixels)
+            yield header.height, header.width
+
+
+def _results(made: part.Part, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result | InputError]:
+    """What is written of some photographs; while they are on the device, others are drawn."""
     began = time.perf_counter()
-    try:
-        found = made.score_batch([pixels for _, pixels in batch])
-    except InputError as error:
-        return error
+    found = made.score_batch([pixels for _, pixels in batch])
     milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
-    pairs = zip(found.image.tolist(), made.calibrate(found.image).tolist(), strict=True)
     return [
-        _result(made, one, pixels, scores, score_map, milliseconds, limit, maps)
-        for (one, pixels), scores, score_map in zip(batch, pairs, found.map, strict=True)
+        one if isinstance(one, InputError) else _result(made, source, pixels, one, milliseconds, limit, maps)
+        for (source, pixels), one in zip(batch, found, strict=True)
     ]
 
 
@@ -208,19 +213,18 @@ def _result(
     made: part.Part,
     one: Source,
     pixels: Pixels,
-    scores: tuple[float, float],
-    score_map: Float[np.ndarray, "h w"],
+    found: Found,
     milliseconds: float,
     limit: float,
     maps: Maps | None,
 ) -> Result:
-    score, calibrated = scores
+    score, score_map = found
     anomalous = score > limit
     return Result(
         file=one.name,
         defect=one.defect,
         score=score,
-        calibrated=calibrated,
+        calibrated=float(made.calibrate(np.float32(score))),
         anomalous=anomalous,
         milliseconds=milliseconds,
         regions=find_regions(score_map, limit=made.pixel_limit) if anomalous else [],

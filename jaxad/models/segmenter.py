@@ -29,15 +29,15 @@ class Segmenter(nn.Module):
         images'.
         """
         x = _clear(jnp.asarray(images) - 0.5, rest)
-        levels, lengths = [], [rest]
+        levels, lengths = [], []
         for i, features in enumerate(self.filters):
             if i:
-                x = _halved(x, features, f"down_{i}_first", lengths[-1])
-                lengths.append(rest and (-(-lengths[-1][0] // 2), -(-lengths[-1][1] // 2)))
+                x = _halved(x, features, f"down_{i}_first", rest)
+                rest = rest and (-(-rest[0] // 2), -(-rest[1] // 2))
             else:
                 x = _layer(features, f"down_{i}_first")(x)
-            x = _layer(features, f"down_{i}_second")(_clear(x, lengths[-1]))
-            x = _clear(x, lengths[-1])
+            lengths.append(rest)
+            x = _clear(_layer(features, f"down_{i}_second")(_clear(x, rest)), rest)
             levels.append(x)
         for i, features in reversed(list(enumerate(self.filters[:-1]))):
             _, height, width, _ = levels[i].shape

@@ -1,35 +1,20 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
-from jaxad.part.part import Part, load_part, part_from_contents
-from jaxad.part.scoring import (
-    HIDDEN,
-    PartScores,
-    Seen,
-    calibrated_maps,
-    hide,
-    judge,
-    look,
-    pools_maps,
-    region_at,
-    score_batch,
-    sees_windows,
-    usual_at,
-)
+from jaxad.part.part import Part, golden_scores, load_part, part_from_contents
+from jaxad.part.scoring import PartScores, Seen, brought_back, hide, judge, judged_anew, look, region_at, sees_windows
 
 __all__ = [
-    "HIDDEN",
     "Part",
     "PartScores",
     "Seen",
-    "calibrated_maps",
+    "brought_back",
+    "golden_scores",
     "hide",
     "judge",
+    "judged_anew",
     "load_part",
     "look",
     "part_from_contents",
-    "pools_maps",
     "region_at",
-    "score_batch",
     "sees_windows",
-    "usual_at",
 ]

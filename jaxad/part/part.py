@@ -5,7 +5,7 @@ A score is one number an image, higher is more anomalous; a map has one a pixel 
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
 from jaxad._check import InputError, need_fields, raise_problems
-from jaxad.calibration import Usual
-from jaxad.datasets import photographs, same_size_batches
-from jaxad.detector import PART, Detector, from_contents
-from jaxad.part.scoring import PartScores, score_batch
+from jaxad.calibration import Usual, everywhere
+from jaxad.datasets import batches, photographs
+from jaxad.detector import PART, Detector, Found, from_contents
+from jaxad.part.scoring import PartScores, brought_back, look
 from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold
 
@@ -45,8 +45,9 @@ class Part:
         roi: the region of interest, bool [h, w]; for photographs of another size it is resized. Pixels outside are
             hidden from the model, count in no score and get the lowest score of the map.
         usual: mean and deviation of held-out normal maps at every position of the model's input, float32 [h, w]: maps
-            are in deviations above it, and so is the score of a model of windows, which is pooled from the map. Inputs
-            of another size are judged by its means over all positions. None where positions are not calibrated.
+            are in deviations above it, and so is the score of a model of windows, which is pooled from the map. All
+            inputs have that size; or it is `[1, 1]`, the same everywhere, for inputs of any. None where maps keep the
+            unit of the model.
     """
 
     detector: Detector
@@ -80,26 +81,33 @@ class Part:
         Raises:
             InputError: an array or a file that cannot be taken, or an image of a size that the model cannot score.
         """
+        scores: list[float] = []
+        maps: list[np.ndarray] = []
         items = ((None, pixels) for pixels in photographs(source))
-        parts = [
-            self.score_batch([pixels for _, pixels in batch])
-            for batch in same_size_batches(items, shares=self.detector.shares)
-        ]
-        scores = [part.image for part in parts]
-        return PartScores(
-            np.concatenate(scores) if scores else np.zeros(0, np.float32), [one for part in parts for one in part.map]
-        )
+        for batch in batches(items, shares=self.detector.shares):
+            for found in self.score_batch([pixels for _, pixels in batch]):
+                if isinstance(found, InputError):
+                    raise found
+                scores.append(found.image)
+                maps.append(found.map)
+        return PartScores(np.array(scores, np.float32), maps)
 
-    def score_batch(self, batch: Sequence[Float[np.ndarray, "h w c"]]) -> PartScores:
-        """Score photographs `[h, w, c]` of one size, float32 in [0, 1], at once: scores [n] and maps `[h, w]`.
+    def score_batch(self, batch: Sequence[Shaped[np.ndarray, "h w c"]]) -> list[Found | InputError]:
+        """Score photographs `[h, w, c]` of any sizes at once, uint8, uint16 or float32 in [0, 1].
 
-        Raises:
-            InputError: sizes differ, or the model cannot score this one.
+        Returns:
+            Score and map `[h, w]` of each, or why the model cannot score it, in their order.
         """
-        return score_batch(self.detector, self.preparation, self.roi, self.usual, batch)
+        seen = look(self.detector, self.preparation, self.roi, self.usual, batch)
+        return [one if isinstance(one, InputError) else brought_back(one) for one in seen]
 
-    def calibrate(self, scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """Scores [n] in standard deviations above the mean of the held-out normal ones; not clamped."""
+    def admit(self, sizes: Iterable[tuple[int, int]]) -> None:
+        """Prepare for photographs of these heights and widths, one entry each: the fewer programs are compiled."""
+        if self.detector.canvases is not None:
+            self.detector.canvases.admit(self.preparation.geometry(*size).size for size in sizes)
+
+    def calibrate(self, scores: Float[np.ndarray, "*n"] | np.float32) -> Float[np.ndarray, "*n"] | np.float32:
+        """Scores `[...]` in standard deviations above the mean of the held-out normal ones; not clamped."""
         spread = float(np.std(self.normal_scores, ddof=1))
         return (scores - np.mean(self.normal_scores)) / (spread or 1.0)
 
@@ -108,7 +116,7 @@ class Part:
 
         Empty where all agree to 1e-4 of their score, whatever machine and versions score them now.
         """
-        found = dataclasses.replace(self, roi=None).score(self.golden).image
+        found = golden_scores(self.detector, self.preparation, self.usual, self.golden)
         return [
             f"golden image {index} scores {now:.7g} here and scored {then:.7g} when the part was fitted"
             for index, (now, then) in enumerate(zip(found.tolist(), self.golden_scores.tolist(), strict=True))
@@ -145,6 +153,18 @@ class Part:
             "provenance": self.provenance,
         }
         return arrays, document
+
+
+def golden_scores(
+    detector: Detector, preparation: Preparation, usual: Usual | None, golden: Sequence[Shaped[np.ndarray, "..."]]
+) -> Float[np.ndarray, " g"]:
+    """What golden images `[h, w, c]` score, `[g]`: of a model of any size, by what is usual wherever they lie."""
+    if detector.system.reach is not None:
+        usual = usual and everywhere(usual)
+        if preparation.mode == "letterbox":
+            preparation = Preparation(preparation.channels)
+    found = look(detector, preparation, None, usual, list(photographs(golden)))
+    return np.array([np.nan if isinstance(one, InputError) else one.image for one in found], np.float32)
 
 
 def load_part(path: str | os.PathLike[str]) -> Part:
@@ -213,20 +233,24 @@ def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.ndarray]) -> Part:
-    golden_scores = arrays[f"{PART}golden_scores"]
+    scores, usual, preparation = arrays[f"{PART}golden_scores"], _usual(arrays), stored.preparation
+    if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
+        # Before 0.1 a part with positions left photographs of other sizes as they were.
+        height, width = usual.mean.shape
+        preparation = dataclasses.replace(preparation, mode="letterbox", box=(height, width))
     return Part(
         detector=detector,
-        preparation=stored.preparation,
+        preparation=preparation,
         threshold=stored.threshold,
         rate=stored.rate,
         normal_scores=arrays[f"{PART}normal_scores"],
         colour_limits=stored.colour_limits,
         pixel_limit=stored.pixel_limit,
-        golden=tuple(arrays[f"{PART}golden/{index}"] for index in range(len(golden_scores))),
-        golden_scores=golden_scores,
+        golden=tuple(arrays[f"{PART}golden/{index}"] for index in range(len(scores))),
+        golden_scores=scores,
         provenance=stored.provenance,
         roi=arrays.get(f"{PART}roi"),
-        usual=_usual(arrays),
+        usual=usual,
     )
 
 

@@ -1,24 +1,28 @@
-"""From photographs to scores and maps in their own pixels: prepare, score, restore, within a region of interest.
+"""From photographs to scores and maps in their own pixels, by one function on the device.
 
-Photographs are float32 `[h, w, c]` in [0, 1], maps float32 `[h, w]`, regions of interest bool `[h, w]`.
+Photographs are `[h, w, c]`, uint8, uint16 or float32 in [0, 1], maps float32 `[h, w]`, regions of interest bool
+`[h, w]`. Whole numbers go up to the device as they are; a score and a map come down.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from PIL import Image
 
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
-from jaxad.detector import POOLS, Detector
+from jaxad.datasets import unit_pixels
+from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
+from jaxad.extents import HIDDEN, Batch, model_input, on_photograph
 from jaxad.preparation import Geometry, Preparation, restore
 from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
-HIDDEN = np.float32(0.5)
-"""What every pixel outside the region of interest is set to before a model sees it."""
+Pixels = Shaped[np.ndarray, "h w c"]
+Region = Bool[np.ndarray, "h w"] | None
 
 
 class PartScores(NamedTuple):
@@ -31,93 +35,136 @@ class PartScores(NamedTuple):
     usual where the part is calibrated."""
 
 
+class Seen(NamedTuple):
+    """What was found of one photograph, before it is brought into its own pixels."""
+
+    image: float
+    map: Float[np.ndarray, "height width"]
+    """At the size of the model's input."""
+    geometry: Geometry
+    inside: Region
+    """The region of interest in the photograph's pixels."""
+    counted: Bool[np.ndarray, "height width"] | None
+    """Which pixels of the map count; by default all."""
+
+
 def sees_windows(recipe: Recipe) -> bool:
     """Whether the recipe's model sees windows or spots, so that an image's score is pooled from its map."""
     return recipe.model == "patch_vae" or not compares_positions(recipe)
 
 
-def pools_maps(recipe: Recipe, *, calibrated: bool, within_region: bool) -> bool:
-    """Whether an image's score is pooled from its map anew, after calibration or within a region of interest."""
+def pools_maps(recipe: Recipe) -> bool:
+    """Whether an image's score is pooled anew from a map that was calibrated."""
     # A fusion adds image scores; the pool of the added maps tells less.
-    return sees_windows(recipe) and (within_region or (calibrated and not isinstance(recipe, FusionRecipe)))
+    return sees_windows(recipe) and not isinstance(recipe, FusionRecipe)
 
 
-class Seen(NamedTuple):
-    """What a detector says of photographs of one size, before it is brought into their own pixels."""
+def judge(detector: Detector, usual: Usual | None, batch: Batch, names: Names = ()) -> dict[str, Scored]:
+    """The score that judges images, by its name, and others that are asked for; jit-safe.
 
-    image: Float[np.ndarray, " n"]
-    map: Float[np.ndarray, "n height width"]
-    geometries: list[Geometry]
-    inside: Bool[np.ndarray, "h w"] | None
-    """The region of interest in the photographs' pixels."""
+    Maps are in deviations above the `usual` where that is given, and so is the score of a model of windows, which is
+    then pooled from the map.
+    """
+    scored = detector.apply(model_input(batch, detector.shape[-1]), extent=batch.extent, counted=batch.counted)
+    name, recipe = detector.score_name, detector.recipe
+    image, score_map = scored[name]
+    if usual is not None:
+        score_map = unusualness(score_map, usual)
+        if pools_maps(recipe):
+            counted = batch.counted
+            if counted is None and batch.extent is not None:
+                counted = on_photograph((score_map.shape[1], score_map.shape[2]), batch.extent)
+            image = detector.system.pool(score_map, counted)
+    return {**{one: scored[one] for one in names or ()}, name: Scored(image, score_map)}
 
 
 def look(
     detector: Detector,
     preparation: Preparation,
     roi: Bool[np.ndarray, "rows columns"] | None,
-    batch: Sequence[Float[np.ndarray, "h w c"]],
-) -> Seen:
-    """Scores [n] and maps [n, height, width] of photographs [h, w, c] of one size, at the size of the model's input.
-
-    Raises:
-        InputError: sizes differ, or the model cannot score this one.
-    """
-    inside = region_at(roi, batch[0].shape[0], batch[0].shape[1])
-    prepared = [preparation.prepare(hide(pixels, inside)) for pixels in batch]
-    if len({image.shape for image, _ in prepared}) != 1:
-        raise InputError("photographs of one batch must have one size; Part.score takes mixed ones")
-    scores = detector.score(np.stack([image for image, _ in prepared]))
-    return Seen(scores.image, scores.map, [geometry for _, geometry in prepared], inside)
-
-
-def judge(recipe: Recipe, seen: Seen, calibrated: Float[np.ndarray, "n height width"] | None) -> PartScores:
-    """Scores [n] and maps [h, w] in the photographs' own pixels; `calibrated` maps, where given, in place of the raw.
-
-    Outside the region of interest nothing is seen and nothing counts; the map has its lowest score there. The score of
-    a model of windows is pooled from the calibrated map, or from what is inside the region.
-    """
-    inside, image = seen.inside, seen.image
-    found = seen.map if calibrated is None else calibrated
-    maps = [restore(one, geometry) for one, geometry in zip(found, seen.geometries, strict=True)]
-    if pools_maps(recipe, calibrated=calibrated is not None, within_region=inside is not None):
-        counted = found if inside is None else np.stack([one[inside][None] for one in maps])
-        image = np.array(POOLS[recipe.pool](counted), np.float32)
-    if inside is None:
-        return PartScores(image, maps)
-    return PartScores(image, [np.where(inside, one, one[inside].min()) for one in maps])
-
-
-def usual_at(usual: Usual, shape: tuple[int, ...]) -> Usual:
-    """What is usual in maps of height and width `shape`: at each position, or over all where the size is another."""
-    if tuple(shape) == usual.mean.shape:
-        return usual
-    return Usual(*(jnp.full(shape, jnp.mean(each)) for each in usual))
-
-
-def calibrated_maps(maps: Float[np.ndarray, "n h w"], usual: Usual) -> Float[np.ndarray, "n h w"]:
-    """Maps [n, h, w] in deviations above the usual; see `usual_at`."""
-    return np.asarray(unusualness(maps, usual_at(usual, maps.shape[1:])))
-
-
-def score_batch(
-    detector: Detector,
-    preparation: Preparation,
-    roi: Bool[np.ndarray, "rows columns"] | None,
     usual: Usual | None,
-    batch: Sequence[Float[np.ndarray, "h w c"]],
-) -> PartScores:
-    """Score photographs [h, w, c] of one size at once: `look`, then `judge`, by what is usual where that is given."""
-    seen = look(detector, preparation, roi, batch)
-    return judge(detector.recipe, seen, None if usual is None else calibrated_maps(seen.map, usual))
+    photographs: Sequence[Pixels],
+) -> list[Seen | InputError]:
+    """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order."""
+    shots: list[Shot] = []
+    found: list[Seen | InputError] = []
+    prepared: list[tuple[int, Geometry, Region]] = []
+    for place, pixels in enumerate(photographs):
+        try:
+            inside = region_at(roi, pixels.shape[0], pixels.shape[1])
+            shot, geometry = _prepared(detector, preparation, inside, pixels)
+            detector.system.need_shape((*shot.size, detector.shape[-1]))
+        except InputError as error:
+            found.append(error)
+            continue
+        shots.append(shot)
+        prepared.append((place, geometry, inside))
+        found.append(InputError("it was not scored"))
+    score = partial(_judge_batch, (detector.for_scoring, usual))
+    name = detector.score_name
+    scored = score_shots(score, (name,), shots, detector.system, detector.canvases, shares=detector.shares)
+    for (place, geometry, inside), shot, scores in zip(prepared, shots, scored, strict=True):
+        one = scores[name]
+        found[place] = Seen(one.image, one.map, geometry, inside, shot.counted)
+        if not np.isfinite(one.image):
+            found[place] = InputError(f"its score must be finite, got {one.image}; weights may be broken: fit again")
+    return found
 
 
-def hide(pixels: Float[np.ndarray, "h w c"], inside: Bool[np.ndarray, "h w"] | None) -> Float[np.ndarray, "h w c"]:
+def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "height width"]) -> Seen:
+    """What was seen, with another map, in another unit, and the score that follows from it; see `judge`."""
+    if not pools_maps(detector.recipe):
+        return seen._replace(map=score_map)
+    counted = None if seen.counted is None else seen.counted[None]
+    return seen._replace(map=score_map, image=float(detector.system.pool(score_map[None], counted)[0]))
+
+
+def brought_back(seen: Seen) -> Found:
+    """Score and map `[h, w]` in the photograph's own pixels; the map has its lowest score outside the region."""
+    score_map = restore(seen.map, seen.geometry)
+    if seen.inside is not None:
+        score_map = np.where(seen.inside, score_map, score_map[seen.inside].min())
+    return Found(seen.image, score_map)
+
+
+@partial(jax.jit, static_argnums=1)
+def _judge_batch(fitted: tuple[Detector, Usual | None], names: Names, batch: Batch) -> dict[str, Scored]:
+    def run(fitted: tuple[Detector, Usual | None], batch: Batch) -> dict[str, Scored]:
+        return judge(*fitted, batch, names)
+
+    return on_devices(fitted[0].mesh, run, fitted, batch)
+
+
+def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixels: Pixels) -> tuple[Shot, Geometry]:
+    """A photograph as the model takes it. Pixels that stay where they are stay as they are."""
+    geometry = preparation.geometry(pixels.shape[0], pixels.shape[1])
+    if geometry.size == geometry.source:
+        return Shot(pixels, inside, inside), geometry
+    image, _ = preparation.prepare(hide(unit_pixels(pixels[None])[0], inside))
+    counted = None
+    if inside is not None:
+        resized, _ = preparation.prepare(inside[..., None].astype(np.float32))
+        counted = resized[..., 0] > 0.5
+        if not counted.any():
+            raise InputError(
+                f"nothing of the region of interest is left at {geometry.size[0]} x {geometry.size[1]} pixels"
+            )
+    shown = counted
+    if geometry.inside != geometry.size and detector.system.reach is not None:
+        # What pads the photograph is no part of it.
+        (top, left), (height, width) = geometry.corner, geometry.inside
+        on_it = np.zeros(geometry.size, bool)
+        on_it[top : top + height, left : left + width] = True
+        counted = on_it if counted is None else counted & on_it
+    return Shot(image, shown, counted), geometry
+
+
+def hide(pixels: Float[np.ndarray, "h w c"], inside: Region) -> Float[np.ndarray, "h w c"]:
     """A photograph [h, w, c] with everything outside the region of interest in even grey."""
-    return pixels if inside is None else np.where(inside[..., None], pixels, HIDDEN)
+    return pixels if inside is None else np.where(inside[..., None], pixels, np.float32(HIDDEN))
 
 
-def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
+def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: int) -> Region:
     """The region of interest [h, w] of a photograph of this size, resized if need be; None where there is none.
 
     Raises:
