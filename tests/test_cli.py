@@ -159,6 +159,14 @@ def test_inspect_prints_json_and_nothing_else(tmp_path: Path, photographs: Path)
     assert "jaxad: warning" in done.stderr
 
 
+def test_a_limit_of_pixels_is_an_option_and_named_as_such(tmp_path: Path, photographs: Path) -> None:
+    done = jaxad("inspect", str(photographs), "--json", "--max-pixels", "3", cwd=tmp_path)
+    reasons = [row["reason"] for row in json.loads(done.stdout)["unreadable"]]
+    assert any("; raise max_pixels, or --max-pixels on the command line" in reason for reason in reasons)
+    for command in ("inspect", "fit", "score", "evaluate"):
+        assert "--max-pixels" in jaxad(command, "--help", cwd=tmp_path).stdout
+
+
 def test_inspect_loads_no_jax(tmp_path: Path, photographs: Path) -> None:
     code = "import sys, jaxad.folders as f; f.inspect_folder(sys.argv[1]); print('jax' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code, photographs], capture_output=True, text=True, check=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from jaxad._check import InputError
 from jaxad.datasets import Item, read_photograph, survey
 from jaxad.folders import inspect_folder
 from jaxad.recipes import AUTO, CLOSED_FORM
+from tests.test_tiff import tiff
 
 MVTEC = [
     *(f"train/good/{i:03}.png" for i in range(10)),
@@ -360,16 +360,16 @@ def test_depth_is_counted(fill: Fill) -> None:
     found = inspect_folder(root)
     assert found["bits"] == {"8": 2, "16": 1}
     assert found["modes"]["L"] == 2
-    assert not any("16-bit colour" in sentence for sentence in found["warnings"])
+    assert not any("16 bits" in sentence for sentence in found["warnings"])
 
 
-def test_deep_colour_is_warned_of(fill: Fill) -> None:
+def test_what_is_not_read_in_full_is_warned_of(fill: Fill) -> None:
     root = fill("a.png", size=(4, 6, 3))
-    assert not any("16-bit colour" in sentence for sentence in inspect_folder(root)["warnings"])
-    deep = (root / "a.png").read_bytes()
-    head = b"IHDR" + deep[16:24] + b"\x10" + deep[25:29]
-    (root / "a.png").write_bytes(deep[:12] + head + zlib.crc32(head).to_bytes(4, "big") + deep[33:])
-    assert any("16-bit colour" in sentence for sentence in inspect_folder(root)["warnings"])
+    for photometric, channels, told in ((2, 3, False), (5, 4, True)):
+        (root / "a.png").write_bytes(tiff(np.zeros((4, 6, channels), np.uint16), photometric=photometric))
+        found = inspect_folder(root)
+        assert found["bits"] == {"16": 1}
+        assert any("upper 8 of 16 bits" in sentence for sentence in found["warnings"]) == told
 
 
 def test_every_trouble_is_a_warning(fill: Fill) -> None:

@@ -114,7 +114,7 @@ def test_bad_options_are_refused_before_anything_is_written(
 
 
 def test_empty_region_of_interest_is_refused(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="zero everywhere"):
+    with pytest.raises(InputError, match="black everywhere"):
         fit_folder(root, tmp_path / "a", recipe=QUICK, roi=save(tmp_path / "roi.png", np.zeros((4, 4), np.uint8)))
 
 

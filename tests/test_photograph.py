@@ -166,11 +166,13 @@ def test_deep_colour_of_a_png_is_kept_exactly(tmp_path: Path, interlaced: bool) 
 
 
 def test_deep_transparency_of_a_png_is_applied(tmp_path: Path) -> None:
-    samples = random.integers(0, 65536, (3, 5, 4), np.uint16)
-    (tmp_path / "a.png").write_bytes(png(samples, 6))
-    share = samples[..., 3:] / 65535
-    expected = samples[..., :3] / 65535 * share + 1 - share
-    np.testing.assert_allclose(read_photograph(tmp_path / "a.png").pixels, expected, atol=1e-6)
+    for kind, channels in ((6, 3), (4, 1)):
+        samples = random.integers(0, 65536, (3, 5, channels + 1), np.uint16)
+        (tmp_path / "a.png").write_bytes(png(samples, kind))
+        share = samples[..., channels:] / 65535
+        expected = samples[..., :channels] / 65535 * share + 1 - share
+        np.testing.assert_allclose(read_photograph(tmp_path / "a.png").pixels, expected, atol=1e-6)
+        assert read_header(tmp_path / "a.png").channels == channels
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3)])

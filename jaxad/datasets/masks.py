@@ -35,7 +35,7 @@ def read_mask(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> 
 
 
 def mask_problem(mask: Bool[np.ndarray, "h w"]) -> str | None:
-    """What is wrong with the mask of a defect, as a sentence without a subject's name: None where nothing is.
+    """What is wrong with the mask [h, w] of a defect, as a sentence that calls it "it"; None where nothing is.
 
     Told are a mask that is black, and one that is probably inverted: most of it is white, and most of its border.
     """

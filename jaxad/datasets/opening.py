@@ -18,7 +18,9 @@ from jaxad.datasets.samples import (
     GREY,
     Samples,
     has_lower_bytes,
+    is_deep_grey,
     take_both_bytes,
+    take_deep_grey,
     take_samples,
     white_of,
 )
@@ -111,6 +113,8 @@ class OpenedImage(NamedTuple):
         """Decode the file; raises UnreadableError for floats outside [0, 1] and Pillow's errors for damage."""
         if self.tiff:
             found = self._by_planes(self.tiff)
+        elif is_deep_grey(self.image):
+            found = take_deep_grey(self.image)
         elif has_lower_bytes(self.image):
             with Image.open(self.file, formats=FORMATS) as again:
                 found = take_both_bytes(self.image, again)
@@ -155,7 +159,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[OpenedImage]:
                 problem = why_refused(image, max_pixels)
                 if problem:
                     raise UnreadableError(path, problem)
-                mode = _MODES[apart.planes] if apart else ""
+                mode = _MODES[apart.planes] if apart else "LA" if is_deep_grey(image) else ""
                 yield OpenedImage(file, image, apart, mode or image.mode, count_bits(image))
     except UnreadableError:
         raise

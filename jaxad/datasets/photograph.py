@@ -77,7 +77,7 @@ def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXEL
     """Decode one image file to its own numbers [h, w, c], c = 1 (grey) or 3 (colour), and to float32 in [0, 1].
 
     Whole numbers are divided by their white: 255, 4095 (12-bit TIFF) or 65535 (16 bits, grey and colour at full
-    precision; the upper 8 bits alone of CMYK, of JPEG 2000 and PPM in colour, and of grey with transparency). Float
+    precision; the upper 8 bits alone of CMYK, of multiplied transparency, and of JPEG 2000 and PPM in colour). Float
     files must hold [0, 1] already. Palettes and CMYK become RGB, what is transparent shows white behind it, grey whose
     white is zero is turned, and the EXIF orientation is applied. Read are the kinds in `FORMATS`, recognised by content
     and not by name. A JPEG with a preview behind it (MPO) is its first picture.

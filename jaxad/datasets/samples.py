@@ -98,6 +98,19 @@ def take_both_bytes(upper: ImageFile.ImageFile, lower: ImageFile.ImageFile) -> S
     return Samples(values, _all_but(values, transparent))
 
 
+def is_deep_grey(image: Image.Image) -> bool:
+    """Whether the file holds 16-bit grey with transparency, which Pillow would take for colour of 8 bits."""
+    return [raw for raw, _ in _tiles(image)] == ["LA;16B"]
+
+
+def take_deep_grey(image: ImageFile.ImageFile) -> Samples:
+    """16-bit grey and transparency in full: told that they are colour, Pillow gives each byte as a channel."""
+    image.tile = [tile._replace(args="RGBA") for tile in image.tile]
+    bytes_of, last = take_samples(image, 8)
+    assert last is not None
+    return Samples(_joined(bytes_of[..., :1], bytes_of[..., 1:2]), _joined(bytes_of[..., 2:], last))
+
+
 def _tiles(image: Image.Image) -> list[tuple[str, object]]:
     """How Pillow will unpack each piece of the file, and the piece."""
     pieces = getattr(image, "tile", None) or []

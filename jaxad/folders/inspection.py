@@ -108,6 +108,9 @@ def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     if len(found.channels) > 1:
         taken = f"; all would be taken as {KINDS[plan['preparation']['channels']]}" if plan else ""
         sentences.append(f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}){taken}")
+    shallow = sum((header.mode, header.bits) == ("CMYK", 16) for header in found.headers.values())
+    if shallow:
+        sentences.append(f"images in CMYK of which the upper 8 of 16 bits are read: {shallow}")
     return sentences
 
 
