@@ -8,14 +8,14 @@ says of the photograph alone, to rounding. Lengths are in pixels.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from jaxad._options import GREY_WEIGHTS
-from jaxad._types import AnyArray, Images
+from jaxad._types import AnyArray
 
 HIDDEN = 0.5
 """What every pixel is set to where a model may not look."""
@@ -93,7 +93,7 @@ def on_photograph(shape: tuple[int, int], extent: Extent) -> Bool[Array, "n h w"
     return rows[:, :, None] & columns[:, None, :]
 
 
-def map_canvases(function: Callable[[Images, Extent], PyTree[Array]], images: Images, extent: Extent) -> PyTree[Array]:
+def map_canvases(function: Callable[[Array, Any], PyTree[Array]], images: Array, extent: Extent) -> PyTree[Array]:
     """What `function` makes of canvases `[n, h, w, c]`, each alone: a pytree of `[n, ...]`.
 
     Args:

@@ -90,8 +90,8 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
     chosen = size or (fitted[0], fitted[1])
     if placed and chosen != fitted:
         raise InputError(
-            f"the part judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; leave the "
-            "size out and bring images to the former"
+            f"the part judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; leave "
+            "the size out and bring images to the former"
         )
     channels = detector.shape[-1]
     detector.system.need_shape((*chosen, channels))
