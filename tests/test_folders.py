@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -615,10 +617,8 @@ def test_what_cannot_be_measured_is_none_and_said(
     assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, maps), abs=1e-6)
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
     assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
-    monkeypatch.setattr("jaxad.folders.evaluation.MOST_PIXELS", 5000)
-    found = evaluate_folder(made, copy)
-    assert (found["pixels"]["auroc"], found["pixels"]["images"]) == (None, 0)
-    assert "more than 5000 pixels" in found["pixels"]["notes"][0]
+    monkeypatch.setattr(metrics, "PixelMetrics", functools.partial(metrics.PixelMetrics, block=500))
+    assert evaluate_folder(made, copy) == found
     shutil.rmtree(copy / "ground_truth")
     shutil.rmtree(copy / "test" / "good")
     found = evaluate_folder(made, copy)
@@ -628,6 +628,16 @@ def test_what_cannot_be_measured_is_none_and_said(
     shutil.rmtree(copy / "test")
     with pytest.raises(InputError, match="must be labelled"):
         evaluate_folder(made, copy)
+
+
+def test_a_disk_that_cannot_hold_the_scores_is_said_before_any_is_made(
+    made: Part, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "PixelMetrics", functools.partial(metrics.PixelMetrics, block=8 * 32 * 40 - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 8 * 32 * 40 - 1))
+    monkeypatch.setattr(Part, "score_batch", lambda *_: pytest.fail("a photograph was scored"))
+    with pytest.raises(InputError, match="set TMPDIR to a folder with more room"):
+        evaluate_folder(made, root)
 
 
 def test_images_that_were_trained_on_do_not_count(made: Part, root: Path, tmp_path: Path) -> None:

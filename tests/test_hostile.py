@@ -55,6 +55,13 @@ def brightness(windows):
     return windows.mean((1, 2, 3))
 
 
+def pixel_metrics(mask, score_map, **options):
+    """Of one photograph, spilled to disk row by row."""
+    with metrics.PixelMetrics(block=1) as pixels:
+        pixels.add(mask, score_map, **options)
+        return pixels.auroc(), pixels.aupro()
+
+
 def alternate(x):
     return np.arange(np.size(x)).reshape(np.shape(x)) % 2
 
@@ -103,6 +110,9 @@ DOORS = [
     Door("metrics.aupro", lambda x: metrics.aupro(alternate(x), x), MASK.shape, WIDE),
     Door("metrics.aupro", lambda x: metrics.aupro(x, MAPS), MASK.shape, LABELS),
     Door("metrics.aupro", lambda x: metrics.aupro(MASK, MAPS, inside=x), MASK.shape, LABELS),
+    Door("metrics.PixelMetrics.add", lambda x: pixel_metrics(alternate(x), x), MASK[0].shape, WIDE),
+    Door("metrics.PixelMetrics.add", lambda x: pixel_metrics(x, MAPS[0]), MASK[0].shape, LABELS),
+    Door("metrics.PixelMetrics.add", lambda x: pixel_metrics(MASK[0], MAPS[0], inside=x), MASK[0].shape, LABELS),
     Door("thresholds.quantile", lambda x: astuple(thresholds.quantile(x, q=0.7)), (8,), WIDE),
     Door("thresholds.for_false_positive_rate", lambda x: astuple(thresholds.for_false_positive_rate(x)), (8,), WIDE),
     Door("thresholds.best_f1", lambda x: astuple(thresholds.best_f1(alternate(x), x)), (8,), WIDE),
@@ -190,8 +200,15 @@ DOORS = [
     Door("losses.cross_entropy", lambda x: losses.cross_entropy(MASK, x), MAPS.shape, NUMBERS),
 ]
 
-INNER = {"patches.take_windows", "patches.fold_axis"}
-"""Steps of other functions in the table, inside jit."""
+INNER = {
+    "patches.take_windows",
+    "patches.fold_axis",
+    "metrics.label_regions",
+    "metrics.need_mapped",
+    "metrics.sorted_run",
+    "metrics.Scratch.store",
+}
+"""Steps of other functions in the table."""
 ROOMS = {name.partition(".")[0] for name in (door.name for door in DOORS)}
 
 

@@ -6,25 +6,19 @@ An image or pixel that is anomalous scores higher; labels are used to measure an
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Item, UnreadableError, batches, read_mask, read_photographs, survey
+from jaxad.datasets import Header, Item, UnreadableError, batches, read_mask, read_photographs, survey
 from jaxad.datasets.folder import GOOD
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.sources import file_sum
-
-MOST_PIXELS = 2**27
-"""Pixels that maps and masks are kept of, 0.7 GB; sorting them takes about 4 GB more. Beyond it only images count."""
-
-Mapped = tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"]]
-"""True mask and map of one photograph."""
 
 
 class Judged(NamedTuple):
@@ -32,9 +26,8 @@ class Judged(NamedTuple):
 
     defects: list[str]
     scores: list[float]
-    pixels: list[Mapped]
+    pixels: metrics.PixelMetrics
     """Of good images and of those with a mask."""
-    why_no_pixels: str | None
     errors: list[tuple[Path, str]]
 
 
@@ -49,9 +42,9 @@ def evaluate_folder(
     """Measure a part on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
 
     Of the layout mvtec the test images count, of good-bad all but those that the part was trained on, by SHA-256.
-    Images stream through; maps and masks are kept for the pixel metrics, 5 bytes a pixel and up to ten times that while
-    they are sorted, unless they hold more than 2^27 pixels together: then the result says so in their stead. Where the
-    part has a region of interest, only its pixels count.
+    Images stream through, and memory is bounded however many there are: what the pixel metrics need goes, beyond a few
+    million pixels, into a scratch file without a name in the system's folder for temporary files (TMPDIR), 4 bytes a
+    good pixel and 8 a defective one. Where the part has a region of interest, only its pixels count.
 
     Args:
         made: the part.
@@ -71,7 +64,8 @@ def evaluate_folder(
           errors: [{"file", "reason"}], files that cannot be read or scored; warnings: sentences.
 
     Raises:
-        InputError: the folder cannot be surveyed, or has no labelled image that can be scored.
+        InputError: the folder cannot be surveyed, has no labelled image that can be scored, or the disk has no room for
+            the scratch file.
     """
     found = survey(root, max_pixels=max_pixels)
     items, warnings = _labelled(made, found.train, found.test, layout=found.layout)
@@ -80,7 +74,10 @@ def evaluate_folder(
             f"folder {str(root)!r} must be labelled, with 'train/good' and 'test' or with 'good' and 'bad', and hold "
             f"images to test on; it is {found.layout} and has {len(items)} of them"
         )
-    judged = _judge(made, items, workers=workers, max_pixels=max_pixels, on_image=on_image)
+    made.admit((found.headers[item.path].height, found.headers[item.path].width) for item in items)
+    with metrics.PixelMetrics(expected=_pixels_to_come(items, found.headers, made.roi)) as pixels:
+        judged = _judge(made, items, pixels, workers=workers, max_pixels=max_pixels, on_image=on_image)
+        pixel_metrics = _pixel_metrics(judged, within_region=made.roi is not None)
     if not judged.scores:
         raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
     labels, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
@@ -90,7 +87,7 @@ def evaluate_folder(
         "images": dict(Counter(judged.defects).most_common()),
         **_image_metrics(labels, scores, limit=made.threshold.value),
         "defects": _by_defect(judged.defects, scores, limit=made.threshold.value),
-        "pixels": _pixel_metrics(judged, made.roi),
+        "pixels": pixel_metrics,
         "errors": [
             {"file": path.relative_to(found.root).as_posix(), "reason": reason}
             for path, reason in (*found.unreadable, *judged.errors)
@@ -116,16 +113,22 @@ def _labelled(
     return [*new, *test], warnings
 
 
+def _pixels_to_come(items: Sequence[Item], headers: Mapping[Path, Header], roi: np.ndarray | None) -> int:
+    """About how many pixels will count, by what the images say of themselves."""
+    seen = [headers[item.path] for item in items if item.defect == GOOD or item.mask is not None]
+    return round(sum(header.height * header.width for header in seen) * (1.0 if roi is None else roi.mean()))
+
+
 def _judge(
     made: part.Part,
     items: Sequence[Item],
+    pixels: metrics.PixelMetrics,
     *,
     workers: int,
     max_pixels: int,
     on_image: Callable[[int, int, int], None] | None,
 ) -> Judged:
-    judged = Judged([], [], [], None, [])
-    kept, too_many = 0, False
+    judged = Judged([], [], pixels, [])
 
     def fail(item: Item, reason: str) -> None:
         judged.errors.append((item.path, " ".join(reason.split())))
@@ -149,15 +152,9 @@ def _judge(
             judged.scores.append(one.image)
             judged.defects.append(item.defect)
             mask = _mask(item, one.map.shape, max_pixels)
-            if mask is None or too_many:
-                continue
-            kept += mask.size
-            too_many = kept > MOST_PIXELS
-            judged.pixels.append((mask, one.map))
-            if too_many:
-                judged.pixels.clear()
-    why = f"their maps hold more than {MOST_PIXELS} pixels together" if too_many else None
-    return judged._replace(why_no_pixels=why)
+            if mask is not None:
+                pixels.add(mask, one.map, inside=part.region_at(made.roi, *mask.shape))
+    return judged
 
 
 def _mask(item: Item, shape: tuple[int, ...], max_pixels: int) -> Bool[np.ndarray, "h w"] | None:
@@ -206,33 +203,24 @@ def _by_defect(defects: Sequence[str], scores: np.ndarray, *, limit: float) -> d
     return rows
 
 
-def _pixel_metrics(judged: Judged, roi: Bool[np.ndarray, "h w"] | None) -> dict[str, Any]:
+def _pixel_metrics(judged: Judged, *, within_region: bool) -> dict[str, Any]:
+    pixels = judged.pixels
     notes, where_seen = [], ""
-    if roi is not None:
+    if within_region:
         notes, where_seen = ["pixels outside the region of interest do not count"], " inside the region of interest"
-    masks, maps = [mask for mask, _ in judged.pixels], [found for _, found in judged.pixels]
-    inside = None if roi is None else [np.asarray(part.region_at(roi, *mask.shape)) for mask in masks]
-    seen = masks if inside is None else [mask[where] for mask, where in zip(masks, inside, strict=True)]
-    counts = {"images": len(masks), "pixels": sum(mask.size for mask in seen)}
+    counts = {"images": pixels.images, "pixels": pixels.pixels}
     nothing = {"auroc": None, "aupro": None, **counts}
-    if judged.why_no_pixels:
-        return {**nothing, "notes": [*notes, f"no pixel metrics: {judged.why_no_pixels}"]}
-    if not any(mask.any() for mask in seen):
+    if not pixels.defective:
         return {
             **nothing,
             "notes": [*notes, f"no pixel metrics: no defect{where_seen} has a readable mask of its image's size"],
         }
-    if all(mask.all() for mask in seen):
+    if pixels.defective == pixels.pixels:
         return {**nothing, "notes": [*notes, "no pixel metrics: all pixels are of defects"]}
-    without = len(judged.scores) - len(masks)
+    without = len(judged.scores) - pixels.images
     if without:
         notes.append(f"images of defects without a mask of their size do not count among the pixels: {without}")
-    return {
-        "auroc": metrics.pixel_auroc(masks, maps, inside=inside),
-        "aupro": metrics.aupro(masks, maps, inside=inside),
-        **counts,
-        "notes": notes,
-    }
+    return {"auroc": pixels.auroc(), "aupro": pixels.aupro(), **counts, "notes": notes}
 
 
 def _known(share: float) -> float | None:
