@@ -23,6 +23,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from jaxad._check import name_some
+
+SHOWN = 20
+"""Files of one kind that are named before the rest is counted."""
+
 app = typer.Typer(
     help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
     no_args_is_help=True,
@@ -100,6 +105,15 @@ def warn(sentences: Iterable[str]) -> None:
     """Print warnings on standard error."""
     for sentence in sentences:
         print(f"jaxad: warning: {sentence}", file=sys.stderr)
+
+
+def show_not_used(rows: Iterable[Mapping[str, str]]) -> None:
+    """Name files that were not used on standard error, the first of each reason, and how many there are."""
+    by_reason: dict[str, list[str]] = {}
+    for row in rows:
+        by_reason.setdefault(row["reason"], []).append(repr(row["path"]))
+    for reason, paths in by_reason.items():
+        print(f"jaxad: not used: {name_some(paths, most=SHOWN)} ({len(paths)}): {reason}", file=sys.stderr)
 
 
 def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, as_json: bool) -> None:

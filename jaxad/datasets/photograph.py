@@ -3,7 +3,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,12 @@ EXTENSIONS = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif"}
     | {".pgm", ".ppm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k"}
 )
+
+UNREAD_EXTENSIONS: Mapping[str, str] = {
+    suffix: f"{kind} is not read; save it as PNG or JPEG"
+    for suffix, kind in {".heic": "HEIC", ".heif": "HEIF", ".avif": "AVIF", ".jxl": "JPEG XL"}.items()
+}
+"""Extensions of images that cannot be read, each with the reason."""
 
 _DEEP = frozenset({"I", "I;16", "I;16L", "I;16B", "I;16N"})
 _GREY = _DEEP | {"1", "L", "LA", "La", "F"}

@@ -15,7 +15,7 @@ import numpy as np
 from jaxad import part
 from jaxad._check import InputError
 from jaxad.calibration import Usual, fit_trust, fit_usual, unusualness_by_others
-from jaxad.datasets import FEWEST, Photograph, UnreadableError, photographs, read_photographs, same_size_batches
+from jaxad.datasets import FEWEST, Once, Photograph, UnreadableError, photographs, read_photographs, same_size_batches
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
@@ -34,7 +34,8 @@ GOLDEN_SIDE = 128
 class HeldOut(NamedTuple):
     """What was found on held-out images; see the attributes of `jaxad.part.Part`."""
 
-    paths: list[Path]
+    sums: dict[Path, str]
+    """The files with what `jaxad.datasets.pixel_sum` gives of them; each photograph is there once."""
     scores: np.ndarray
     colour_limits: tuple[float, float]
     pixel_limit: float
@@ -43,6 +44,11 @@ class HeldOut(NamedTuple):
     usual: Usual | None
     unreadable: list[UnreadableError]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return list(self.sums)
+
 
 def judge_held_out(
     detector: Detector,
@@ -50,9 +56,13 @@ def judge_held_out(
     roi: Roi,
     sizes: Mapping[Path, tuple[int, int]],
     *,
+    known: Mapping[Path, str],
     on_step: Callable[[str, int, int], None],
 ) -> HeldOut:
     """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
+
+    Copies of one another and of the images that were learned from, `known` by what `jaxad.datasets.pixel_sum` gives of
+    them, do not count.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -62,7 +72,7 @@ def judge_held_out(
     """
     unreadable: list[UnreadableError] = []
     golden: list[np.ndarray] = []
-    judged: list[Path] = []
+    once = Once(known)
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
         for done, (path, found) in enumerate(read_photographs(sizes), start=1):
@@ -70,9 +80,12 @@ def judge_held_out(
             if isinstance(found, UnreadableError):
                 unreadable.append(found)
                 continue
+            copy = once.refuse(path, found.pixels)
+            if copy:
+                unreadable.append(copy)
+                continue
             if len(golden) < GOLDEN:
                 golden.append(_golden(found, preparation, detector.recipe))
-            judged.append(path)
             yield path, found.pixels
 
     batches = same_size_batches(readable())
@@ -96,7 +109,7 @@ def judge_held_out(
     low, top = float(np.median(medians)), float(np.median(tops))
     again = [part.score_batch(detector, preparation, None, usual, [next(photographs(one))]).image[0] for one in golden]
     return HeldOut(
-        judged,
+        once.sums,
         np.array(scores, np.float32),
         (low, low + 2 * (top - low)),
         float(np.max(tops)),
