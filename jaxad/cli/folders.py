@@ -22,6 +22,7 @@ from jaxad.cli.terminal import (
     Seed,
     Settings,
     app,
+    by_kind,
     counting,
     print_rows,
     printable,
@@ -287,17 +288,18 @@ def _facts(found: Mapping[str, Any]) -> Table:
 def _troubles(found: Mapping[str, Any]) -> Table:
     """Every file that needs a look, the first of each kind."""
     unreadable = {row["path"] for row in found["unreadable"]}
-    kinds: dict[str, list[tuple[str, str]]] = {}
-    for row in found["not_used"]:
-        kind = "unreadable" if row["path"] in unreadable else "not used"
-        kinds.setdefault(kind if kind == "unreadable" else row["reason"], []).append((row["path"], row["reason"]))
-    kinds["a defect without a mask"] = [(path, "") for path in found["masks"]["missing"]]
+    missing = [{"path": path, "reason": "a defect without a mask"} for path in found["masks"]["missing"]]
     table = Table("trouble", "file", "reason")
-    for kind, rows in kinds.items():
-        for path, reason in rows[:SHOWN]:
-            table.add_row(kind, printable(path), printable(reason))
-        if len(rows) > SHOWN:
-            table.add_row(kind, f"and {len(rows) - SHOWN} more: --json lists all", "")
+    for label, rows in (
+        ("unreadable", [row for row in found["not_used"] if row["path"] in unreadable]),
+        ("not used", [row for row in found["not_used"] if row["path"] not in unreadable]),
+        ("no mask", missing),
+    ):
+        for group in by_kind(rows).values():
+            for row in group[:SHOWN]:
+                table.add_row(label, printable(row["path"]), printable(row["reason"]))
+            if len(group) > SHOWN:
+                table.add_row(label, f"and {len(group) - SHOWN} more: --json lists all", "")
     return table
 
 

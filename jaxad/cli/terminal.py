@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -107,12 +108,18 @@ def warn(sentences: Iterable[str]) -> None:
         print(f"jaxad: warning: {sentence}", file=sys.stderr)
 
 
+def by_kind(rows: Iterable[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    """Rows of files by their reasons, which are the same but for the names that they quote."""
+    kinds: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        kinds.setdefault(re.sub(r"'[^']*'", "...", row["reason"]), []).append(row)
+    return kinds
+
+
 def show_not_used(rows: Iterable[Mapping[str, str]]) -> None:
     """Name files that were not used on standard error, the first of each reason, and how many there are."""
-    by_reason: dict[str, list[str]] = {}
-    for row in rows:
-        by_reason.setdefault(row["reason"], []).append(repr(row["path"]))
-    for reason, paths in by_reason.items():
+    for reason, group in by_kind(rows).items():
+        paths = [repr(row["path"]) for row in group]
         print(f"jaxad: not used: {name_some(paths, most=SHOWN)} ({len(paths)}): {reason}", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from jaxad._check import InputError
 from jaxad.datasets.labels import Label, read_labels
 from jaxad.datasets.layouts import BAD, GOOD, Layout, Place, choose_layout, is_test, place_of
-from jaxad.datasets.masks import Pairs, find_beside, mask_of, pair_masks, read_masks
+from jaxad.datasets.mask_pairs import Pairs, find_beside, mask_of, pair_masks, read_masks
 from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
 from jaxad.datasets.tree import NotUsed, Tree, name_below, walk
 
@@ -235,8 +235,8 @@ def _by_table(root: Path, tree: Tree, labels: Mapping[Path, Label]) -> _Sorted:
 
 
 def _by_folders(root: Path, tree: Tree, *, judging: bool) -> _Sorted:
-    beside = find_beside(tree.images)
     places = {path: place_of(path.relative_to(root)) for path in tree.images}
+    beside = find_beside([path for path, place in places.items() if not place.is_mask])
     places |= {path: places[path]._replace(is_mask=True) for path in beside}
     layout = choose_layout(root, tree, places, paired=bool(beside), judging=judging)
     if layout == "flat":

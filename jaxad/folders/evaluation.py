@@ -27,7 +27,7 @@ from jaxad.datasets import (
     survey,
 )
 from jaxad.datasets.layouts import GOOD
-from jaxad.datasets.masks import mask_of
+from jaxad.datasets.mask_pairs import mask_of
 from jaxad.folders.inspection import name_reasons
 
 MOST_PIXELS = 2**27
@@ -106,7 +106,8 @@ def evaluate_folder(
         )
     judged = _judge(made, items, workers=workers, on_image=on_image)
     if not judged.scores:
-        raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
+        first = judged.errors[0][1] if judged.errors else "it has the same pixels as one that the part was trained on"
+        raise InputError(f"no image of {str(root)!r} can be scored; the first: {first}")
     truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if truth.all() or not truth.any():
         warnings.append(f"all images are {'defective' if truth.all() else 'good'}, so nothing can be told apart")

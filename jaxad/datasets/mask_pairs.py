@@ -184,5 +184,6 @@ def _exact(masks: Sequence[Path], images: Sequence[Path], places: Mapping[Path, 
         return (place.kind, *place.below, stem)
 
     by_name: dict[tuple[str, ...], tuple[Path, ...]] = {spelt(mask): (mask,) for mask in masks}
-    found = {image: by_name.get(spelt(image), ()) for image in images}
-    return found if len(set(map(spelt, images))) == len(images) == len(masks) == len(set(found.values()) - {()}) else {}
+    found = {image: by_name[spelt(image)] for image in images if spelt(image) in by_name}
+    one_each = len(images) == len(masks) == len(found) == len(set(found.values()))
+    return found if one_each else {}
