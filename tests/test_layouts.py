@@ -299,6 +299,13 @@ def test_labels_with_splits_and_masks(write: Write) -> None:
     assert "names no split" in reasons["4.png"]
 
 
+def test_masks_that_the_table_does_not_name_belong_as_they_lie(write: Write) -> None:
+    root = write(*several("images", count=2), masks={"masks/1.png": SPOT})
+    found = survey(root, labels=table(root, "file,label\nimages/0.png,good\nimages/1.png,dent\n"))
+    assert found.test[0].masks == (root / "masks/1.png",)
+    assert found.not_used == ()
+
+
 def test_labels_may_be_relative_to_the_table(write: Write) -> None:
     root = write(*several("a", count=2))
     found = survey(root / "a", labels=table(root, "file,label\na/0.png,good\na/1.png,bad\n"))

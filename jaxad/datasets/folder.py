@@ -2,16 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from jaxad._check import InputError
-from jaxad.datasets.labels import Label, read_labels
-from jaxad.datasets.layouts import BAD, GOOD, Layout, Place, choose_layout, is_test, place_of
-from jaxad.datasets.mask_pairs import Pairs, find_beside, mask_of, pair_masks, read_masks
+from jaxad.datasets.labels import read_labels
+from jaxad.datasets.layouts import GOOD, Layout
+from jaxad.datasets.mask_pairs import mask_of
 from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
+from jaxad.datasets.sorting import sort_by_folders, sort_by_table
 from jaxad.datasets.tree import NotUsed, Tree, name_below, walk
 
 Value = TypeVar("Value", bound=Hashable)
@@ -109,20 +110,6 @@ def odd_masks(found: Survey) -> list[NotUsed]:
     return odd
 
 
-class _Sorted(NamedTuple):
-    """What each image is, before any header is read."""
-
-    layout: Layout
-    split: bool
-    train: dict[Path, str]
-    test: dict[Path, str]
-    unplaced: dict[Path, str]
-    unlearned: dict[Path, str]
-    """Images among those to train on that are not good ones."""
-    pairs: Pairs
-    unread_masks: list[NotUsed]
-
-
 def survey(
     root: str | os.PathLike[str],
     *,
@@ -157,9 +144,9 @@ def survey(
         # The table itself may lie in the folder.
         table = Path(labels).resolve()
         tree = tree._replace(other=[pair for pair in tree.other if pair[0].resolve() != table])
-        found = _by_table(root, tree, read_labels(labels, root, tree.images))
+        found = sort_by_table(root, tree, read_labels(labels, root, tree.images))
     else:
-        found = _by_folders(root, tree, judging=judging)
+        found = sort_by_folders(root, tree, judging=judging)
     masks = [*dict.fromkeys(path for paths in found.pairs.masks.values() for path in paths), *found.pairs.unmatched]
     headers, unreadable = _read_headers((*found.train, *found.test, *masks), max_pixels)
     unreadable += [(path, reason) for path, reason in found.unread_masks if path in headers]
@@ -180,7 +167,7 @@ def survey(
         split=found.split,
         train=train,
         test=test,
-        to_judge=_in_order(root, _judged(found)),
+        to_judge=_in_order(root, found.judged()),
         unreadable=_in_order(root, unreadable),
         unplaced=_in_order(root, {**found.unplaced, **found.unlearned}.items()),
         missing_masks=tuple(
@@ -200,118 +187,10 @@ def survey(
     )
 
 
-def _judged(found: _Sorted) -> Iterator[tuple[Path, str]]:
-    yield from found.test.items()
-    if not found.split:
-        yield from ((path, "" if found.layout == "flat" else defect) for path, defect in found.train.items())
-    yield from ((path, "") for path in found.unplaced)
-
-
 def _what_else(root: Path, tree: Tree) -> str:
     own = [path for path, reason in tree.other if reason.startswith("what jaxad wrote itself")]
     words = f"; links to folders are not followed: {name_below(root, tree.links)}" if tree.links else ""
     return words + (f"; jaxad wrote itself: {name_below(root, own)}" if own else "")
-
-
-def _by_table(root: Path, tree: Tree, labels: Mapping[Path, Label]) -> _Sorted:
-    split = any(label.split for label in labels.values())
-    masks: dict[Path, tuple[Path, ...]] = {image: (label.mask,) for image, label in labels.items() if label.mask}
-    found = _Sorted("labels", split, {}, {}, {}, {}, Pairs(masks, [], [], set()), [])
-    of_masks = {mask for paths in masks.values() for mask in paths}
-    for path in tree.images:
-        label = labels.get(path)
-        if label is None:
-            if path not in of_masks:
-                found.unplaced[path] = "the table of labels has no row for it"
-        elif label.split == "test" or (label.defect != GOOD and not split):
-            found.test[path] = label.defect
-        elif label.split is None and split:
-            found.unplaced[path] = "its row in the table of labels names no split, though others do"
-        elif label.defect == GOOD:
-            found.train[path] = GOOD
-        else:
-            found.unlearned[path] = f"it shows a defect ({label.defect}), and good images alone are learned from"
-    return found
-
-
-def _by_folders(root: Path, tree: Tree, *, judging: bool) -> _Sorted:
-    places = {path: place_of(path.relative_to(root)) for path in tree.images}
-    beside = find_beside([path for path, place in places.items() if not place.is_mask])
-    places |= {path: places[path]._replace(is_mask=True) for path in beside}
-    layout = choose_layout(root, tree, places, paired=bool(beside), judging=judging)
-    if layout == "flat":
-        # With no image that could have one, a folder called masks is a folder like others.
-        return _Sorted(layout, False, dict.fromkeys(places, GOOD), {}, {}, {}, Pairs({}, [], [], set()), [])
-    images = {path: place for path, place in places.items() if not place.is_mask}
-    if layout == "masks":
-        return _by_masks(images, pair_masks(places, images, beside))
-    named = is_test(root) or not any(place.says == "bad" and not place.split for place in images.values())
-    found = _Sorted(layout, layout != "good-bad", {}, {}, {}, {}, Pairs({}, [], [], set()), [])
-    for path, place in images.items():
-        kind, why = _role(place, layout, named=named)
-        getattr(found, kind)[path] = why or place.defect
-    defects = [path for path, defect in found.test.items() if defect != GOOD]
-    return found._replace(pairs=pair_masks(places, defects, beside))
-
-
-def _role(place: Place, layout: Layout, *, named: bool) -> tuple[str, str]:
-    """The field of `_Sorted` that an image goes into, and why where it is neither to train nor to test on.
-
-    `named` says whether folders beside that of good images are named by their defects.
-    """
-    if layout == "mvtec" and place.split in {"train", "validation"}:
-        if place.says == "good":
-            return "train", ""
-        what = f"it lies below {place.kind!r}" if place.kind else "it lies in no folder of 'good'"
-        return "unlearned", f"{what} in {place.split}, where good images alone are learned from"
-    if layout == "mvtec" and place.split == "test" and place.kind:
-        return "test", ""
-    if layout == "good-bad" and not place.split:
-        if place.says == "good":
-            return "train", ""
-        if place.says == "bad" or (place.says == "other" and named):
-            return "test", ""
-    if (
-        layout == "test"
-        and (place.split == "test" or (not place.split and (named or place.says == "bad")))
-        and place.kind
-    ):
-        return "test", ""
-    return "unplaced", f"it lies where the layout {layout} has no place for it"
-
-
-def _by_masks(images: Mapping[Path, Place], pairs: Pairs) -> _Sorted:
-    """Images with a mask that shows something are of defects, those with an empty one or none are good."""
-    split = any(place.split for place in images.values())
-    found = _Sorted("masks", split, {}, {}, {}, {}, pairs, [])
-    for path, place in images.items():
-        defect: str | None = GOOD
-        why = "it is not clear which mask is its own" if path in pairs.unclear else ""
-        if path in pairs.masks:
-            defect, problem = _shown(pairs.masks[path])
-            why = why or problem
-            if problem:
-                found.unread_masks.extend((mask, problem) for mask in pairs.masks[path])
-        if why:
-            found.unplaced[path] = why
-        elif place.split == "test" or (defect == BAD and not split):
-            found.test[path] = BAD if defect == BAD else GOOD
-        elif defect == BAD:
-            found.unlearned[path] = f"its mask shows a defect, and in {place.split} good images alone are learned from"
-        else:
-            found.train[path] = GOOD
-    return found
-
-
-def _shown(masks: tuple[Path, ...]) -> tuple[str | None, str]:
-    """What an image with these masks is, or why that cannot be told."""
-    try:
-        mask = read_masks(masks)
-    except UnreadableError as error:
-        return None, f"its mask {error.path.name!r} cannot be read: {error.reason}"
-    if mask.all():
-        return None, "its mask is white all over, so it is probably inverted: white must be the defect"
-    return (BAD if mask.any() else GOOD), ""
 
 
 def _read_headers(paths: Iterable[Path], max_pixels: int) -> tuple[dict[Path, Header], list[NotUsed]]:
