@@ -15,9 +15,10 @@ from jaxad import thresholds
 from jaxad._check import InputError
 from jaxad.datasets import Header, file_sum, find_copies, survey
 from jaxad.datasets.copies import group_copies
-from jaxad.folders import evaluate_folder, fit_folder, inspect_folder
+from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.plan import normal_headers, plan_fit
 from jaxad.part import load_part
+from jaxad.report.folder import read_results
 from tests.photograph_folder import WHOLE, photograph, save, write_set
 
 DRAWS = 200
@@ -123,7 +124,7 @@ def test_copies_lie_on_one_side_from_fit_to_evaluation(tmp_path: Path) -> None:
     for index in range(20):
         shutil.copy(root / f"train/good/{index:03}.png", root / f"train/good/copy_{index:03}.png")
         in_another_form(root / f"train/good/{index:03}.png", root / f"train/good/form_{index:03}.png")
-        in_another_form(root / f"train/good/{index:03}.png", root / f"test/good/form_{index:03}.png")
+        in_another_form(root / f"train/good/{index:03}.png", root / f"test/good/other_{index:03}.png")
     shutil.copy(root / "train/good/005.png", root / "test/good/leak.png")
     (root / "train/good/junk.png").write_text("junk")
     (root / "notes.txt").write_text("notes")
@@ -144,10 +145,17 @@ def test_copies_lie_on_one_side_from_fit_to_evaluation(tmp_path: Path) -> None:
     found = evaluate_folder(made, root)
     named = {row["path"] for row in found["not_used"]}
     assert "test/good/leak.png" in named
-    assert {f"test/good/form_{index:03}.png" for index in range(20)} <= named
+    assert {f"test/good/other_{index:03}.png" for index in range(20)} <= named
     assert found["images"] == {"good": 4, "spot": 4}
     assert any("are left out" in words for words in found["warnings"])
+    (root / "test/spot/odd.heic").write_text("x")
+    (root / "test/notes.txt").write_text("notes")
+    run = score_folder(made, root / "test", tmp_path / "out")
+    assert {image["defect"] for image in read_results(tmp_path / "out").images} == {"good", "spot"}
+    assert [error["file"] for error in read_results(tmp_path / "out").errors] == ["spot/odd.heic"]
+    assert run["not_used"] == [{"path": "notes.txt", "reason": "no image by its extension .txt"}]
+    assert run["counts"]["failed"] == 1
     shutil.rmtree(root / "test")
     in_another_form(root / "train/good/000.png", root / "test/good/a.png")
-    with pytest.raises(InputError, match="same pixels as one that the part was trained on|copies of those"):
+    with pytest.raises(InputError, match="same pixels as one that the part was fitted on|copies of those"):
         evaluate_folder(made, root)

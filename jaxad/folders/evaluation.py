@@ -6,7 +6,7 @@ An image or pixel that is anomalous scores higher; labels are used to measure an
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ class Judged(NamedTuple):
     masks: list[tuple[Path, str]]
     """Masks that could not be used."""
     copies: list[Path]
-    """Images with the same pixels as one that the part was trained on; they do not count."""
+    """Images with the same pixels as one that the part was fitted on; they do not count."""
 
 
 def evaluate_folder(
@@ -104,16 +104,18 @@ def evaluate_folder(
             f"folder {str(root)!r} must hold images to test on that the part was not trained on, and all "
             f"{len(left_out)} are copies of those"
         )
-    judged = _judge(made, items, workers=workers, on_image=on_image)
+    pixels: dict[str, list[str]] = dict(made.provenance.get("pixel_sha256") or {})
+    seen = {*pixels.get("train", ()), *(pixels.get("holdout", ()) if found.split else ())}
+    judged = _judge(made, items, seen, workers=workers, on_image=on_image)
     if not judged.scores:
-        first = judged.errors[0][1] if judged.errors else "it has the same pixels as one that the part was trained on"
+        first = judged.errors[0][1] if judged.errors else "it has the same pixels as one that the part was fitted on"
         raise InputError(f"no image of {str(root)!r} can be scored; the first: {first}")
     truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if truth.all() or not truth.any():
         warnings.append(f"all images are {'defective' if truth.all() else 'good'}, so nothing can be told apart")
     if judged.copies:
-        warnings.append(f"images with the same pixels as one that was trained on are left out: {len(judged.copies)}")
-    left_out += [(path, "it has the same pixels as an image that was trained on") for path in judged.copies]
+        warnings.append(f"images with the same pixels as one that was fitted on are left out: {len(judged.copies)}")
+    left_out += [(path, "it has the same pixels as an image that was fitted on") for path in judged.copies]
     warnings += [f"mask {found.name(path)!r} is not used: {reason}" for path, reason in judged.masks[:SHOWN]]
     if len(judged.masks) > SHOWN:
         warnings.append(f"masks that are not used: {len(judged.masks)}")
@@ -167,10 +169,14 @@ def _labelled(made: part.Part, found: Survey) -> tuple[list[Item], list[tuple[Pa
 
 
 def _judge(
-    made: part.Part, items: Sequence[Item], *, workers: int, on_image: Callable[[int, int, int], None] | None
+    made: part.Part,
+    items: Sequence[Item],
+    seen: Collection[str],
+    *,
+    workers: int,
+    on_image: Callable[[int, int, int], None] | None,
 ) -> Judged:
     judged = Judged([], [], [], None, [], [], [])
-    trained = set((made.provenance.get("pixel_sha256") or {}).get("train", ()))
     kept, too_many = 0, False
 
     def fail(item: Item, reason: str) -> None:
@@ -181,7 +187,7 @@ def _judge(
         for done, (item, (_, photograph)) in enumerate(zip(items, found, strict=True), start=1):
             if isinstance(photograph, UnreadableError):
                 fail(item, photograph.reason)
-            elif trained and pixel_sum(photograph.pixels) in trained:
+            elif seen and pixel_sum(photograph.pixels) in seen:
                 judged.copies.append(item.path)
             else:
                 yield item, photograph.pixels
