@@ -229,7 +229,9 @@ def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
     written = run("demo", "--write", "bricks", "--count", "12", "--texture", "gravel")
     assert written["train"] == {"good": 12}
     assert sum(written["test"].values()) == 12
-    assert run("inspect", "bricks")["masks"] == {"paired": 6, "missing": [], "unmatched": [], "misfit": []}
+    assert run("inspect", "bricks")["masks"] == {
+        **{"paired": 6, "missing": [], "unmatched": [], "misfit": [], "ambiguous": [], "odd": []}
+    }
     need_refusal(jaxad("demo", "--write", "bricks", cwd=tmp_path), "new or empty")
 
     fitted = jaxad("fit", "bricks", "-o", "a.jaxad", "--fpr", "0.4", "--resize", "64", cwd=tmp_path)

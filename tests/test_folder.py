@@ -25,13 +25,18 @@ Fill = Callable[..., Path]
 
 @pytest.fixture
 def fill(tmp_path: Path) -> Fill:
-    """Write small images under the names; all of one size and mode unless told."""
+    """Write small images under the names, no two alike; all of one size and mode unless told. Masks show two pixels."""
+    drawn = np.random.default_rng(0)
 
     def write(*names: str, size: tuple[int, ...] = (4, 6), dtype: type = np.uint8) -> Path:
         for name in names:
             path = tmp_path / "set" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.zeros(size, dtype)).save(path)
+            pixels = drawn.integers(0, np.iinfo(dtype).max, size, dtype)
+            if "ground_truth" in name.casefold():
+                pixels[:] = 0
+                pixels[1, 2:4] = np.iinfo(dtype).max
+            Image.fromarray(pixels).save(path)
         return tmp_path / "set"
 
     return write
@@ -48,13 +53,12 @@ def test_mvtec_pairs_masks_by_defect_and_stem(fill: Fill) -> None:
     assert names(root, found.train) == [(f"train/good/{i:03}.png", "good") for i in range(10)]
     masks = root / "ground_truth"
     assert found.test == (
-        Item(root / "test/dent/000.png", "dent", masks / "dent/000_mask.BMP"),
-        Item(root / "test/good/000.png", "good", None),
-        Item(root / "test/scratch/000.png", "scratch", masks / "scratch/000_mask.png"),
-        Item(root / "test/scratch/001.png", "scratch", masks / "scratch/001.png"),
+        Item(root / "test/dent/000.png", "dent", (masks / "dent/000_mask.BMP",)),
+        Item(root / "test/good/000.png", "good"),
+        Item(root / "test/scratch/000.png", "scratch", (masks / "scratch/000_mask.png",)),
+        Item(root / "test/scratch/001.png", "scratch", (masks / "scratch/001.png",)),
     )
-    for part in (found.unreadable, found.missing_masks, found.unmatched_masks, found.misfit_masks, found.unused):
-        assert part == ()
+    assert (found.not_used, found.missing_masks) == ((), ())
     assert (found.sizes, found.channels, found.modes, found.bits) == ({(4, 6): 14}, {1: 14}, {"L": 14}, {8: 14})
 
 
@@ -63,7 +67,7 @@ def test_names_count_in_any_case(fill: Fill) -> None:
     found = survey(root)
     assert found.layout == "mvtec"
     assert [item.defect for item in found.test] == ["good", "Scratch"]
-    assert found.test[1].mask == root / "Ground_Truth/scratch/c_mask.bmp"
+    assert found.test[1].masks == (root / "Ground_Truth/scratch/c_mask.bmp",)
     assert survey(fill("Train/Good/a.JPG")).train
 
 
@@ -74,7 +78,7 @@ def test_masks_that_do_not_fit_are_listed(fill: Fill) -> None:
     assert found.missing_masks == (root / "test/scratch/002.png",)
     assert found.unmatched_masks == (root / "ground_truth/good/000.png", root / "ground_truth/scratch/009_mask.png")
     assert found.misfit_masks == (root / "ground_truth/dent/000_mask.BMP",)
-    assert found.test[0].mask == found.misfit_masks[0]
+    assert found.test[0].masks == found.misfit_masks
 
 
 def test_no_masks_at_all_are_none_missing(fill: Fill) -> None:
@@ -84,7 +88,7 @@ def test_no_masks_at_all_are_none_missing(fill: Fill) -> None:
 def test_a_mask_belongs_to_its_own_defect(fill: Fill) -> None:
     root = fill("train/good/a.png", "test/dent/a.png", "test/hole/a.png", "ground_truth/hole/a_mask.png")
     found = survey(root)
-    assert [item.mask for item in found.test] == [None, root / "ground_truth/hole/a_mask.png"]
+    assert [item.masks for item in found.test] == [(), (root / "ground_truth/hole/a_mask.png",)]
     assert found.missing_masks == (root / "test/dent/a.png",)
 
 
@@ -92,9 +96,9 @@ def test_folders_inside_a_defect_keep_masks_apart(fill: Fill) -> None:
     root = fill("train/good/day/a.png", "test/dent/day/a.png", "test/dent/night/a.png", "ground_truth/dent/night/a.png")
     found = survey(root)
     assert len(found.train) == 1
-    assert [(item.defect, item.mask) for item in found.test] == [
-        ("dent", None),
-        ("dent", root / "ground_truth/dent/night/a.png"),
+    assert [(item.defect, item.masks) for item in found.test] == [
+        ("dent", ()),
+        ("dent", (root / "ground_truth/dent/night/a.png",)),
     ]
 
 
@@ -113,16 +117,18 @@ def test_good_bad(fill: Fill) -> None:
 
 def test_good_bad_takes_masks_too(fill: Fill) -> None:
     root = fill("good/a.png", "bad/c.png", "bad/dent/d.png", "ground_truth/bad/c.png", "ground_truth/dent/d_mask.png")
-    assert [item.mask for item in survey(root).test] == [
-        root / "ground_truth/bad/c.png",
-        root / "ground_truth/dent/d_mask.png",
+    assert [item.masks for item in survey(root).test] == [
+        (root / "ground_truth/bad/c.png",),
+        (root / "ground_truth/dent/d_mask.png",),
     ]
 
 
 def test_images_beside_the_layout_are_not_used(fill: Fill) -> None:
-    root = fill("good/a.png", "bad/b.png", "ok/c.png", "d.png", "ground_truth/e.png")
-    assert survey(root).unused == (root / "d.png", root / "ground_truth/e.png", root / "ok/c.png")
-    assert any("not used: 3, first 'd.png'" in sentence for sentence in inspect_folder(root)["warnings"])
+    root = fill("good/a.png", "bad/b.png", "raw/c.png", "d.png", "ground_truth/e.png")
+    found = survey(root)
+    assert [path for path, _ in found.unplaced] == [root / "d.png", root / "raw/c.png"]
+    assert found.unmatched_masks == (root / "ground_truth/e.png",)
+    assert any("not used: 2, first 'd.png'" in sentence for sentence in inspect_folder(root)["warnings"])
 
 
 def test_flat_takes_all_as_normal_and_says_so(fill: Fill) -> None:
@@ -131,9 +137,9 @@ def test_flat_takes_all_as_normal_and_says_so(fill: Fill) -> None:
     assert (found.layout, found.test) == ("flat", ())
     assert names(root, found.train) == [("a.png", "good"), ("b.png", "good")]
     assert not any("taken as normal" in sentence for sentence in inspect_folder(root)["warnings"])
-    fill("ok/c.png", "ng/deep/d.png")
+    fill("day/c.png", "night/deep/d.png")
     assert len(survey(root).train) == 4
-    assert any("below 'ng', 'ok' are taken as normal" in sentence for sentence in inspect_folder(root)["warnings"])
+    assert any("below 'day', 'night' are taken as normal" in sentence for sentence in inspect_folder(root)["warnings"])
 
 
 def test_order_is_that_of_posix_paths(fill: Fill) -> None:
@@ -149,7 +155,13 @@ def test_other_files_are_ignored_and_counted(fill: Fill, tmp_path: Path) -> None
         (root / name).write_text("text")
     found = survey(root)
     assert len(found.train) == 1
-    assert found.ignored == 6
+    assert found.hidden == 2
+    assert {path.name: reason for path, reason in found.not_used} == {
+        "readme.txt": "no image by its extension .txt",
+        "Thumbs.db": "no image by its extension .db",
+        "no-extension": "no image: its name has no extension",
+        "detector.npz": "no image by its extension .npz",
+    }
 
 
 def test_unreadable_files_are_listed_and_nowhere_else(fill: Fill) -> None:
@@ -298,11 +310,11 @@ def test_inspection_counts_and_plans(fill: Fill) -> None:
         "channels": {"1": 14},
         "modes": {"L": 14},
         "bits": {"8": 14},
-        "masks": {"paired": 3, "missing": [], "unmatched": [], "misfit": []},
+        "masks": {"paired": 3, "missing": [], "unmatched": [], "misfit": [], "ambiguous": [], "odd": []},
         "unreadable": [],
-        "unused": [],
-        "links": [],
-        "ignored": 0,
+        "not_used": [],
+        "hidden": 0,
+        "copies": {"repeated": [], "leaked": [], "contradictory": [], "doubled": []},
         "plan": {
             "recipe": "auto",
             "compares": [recipe.name for recipe in AUTO.candidates],
@@ -378,7 +390,7 @@ def test_every_trouble_is_a_warning(fill: Fill) -> None:
     (root / "train/good/000.png").write_bytes(b"")
     warnings = inspect_folder(root)["warnings"]
     for words in (
-        "files that cannot be read and would be left out: 1",
+        "files that cannot be read and would be left out: 1, first 'train/good/000.png'",
         "images of defects without a mask: 1",
         "masks that belong to no image of a defect: 1",
         "masks of another size than their image: 1",

@@ -16,12 +16,11 @@ from PIL import Image
 from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
-from jaxad.datasets import Header, read_mask
+from jaxad.datasets import Header, file_sum, read_mask
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.regions import find_regions
-from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import plan_tiles, read_tiles
 from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from jaxad._check import InputError, name_some, need_one_of
 from jaxad.cli.terminal import (
+    SHOWN,
     Devices,
     Every,
     Json,
@@ -22,30 +23,36 @@ from jaxad.cli.terminal import (
     Seed,
     Settings,
     app,
+    by_kind,
     counting,
     print_rows,
     printable,
     progress,
+    show_not_used,
     show_run,
     warn,
 )
 
 MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
 """Kinds of maps and the endings of their files."""
-SHOWN = 20
-"""Files of one kind that a table names before it counts the rest."""
+
+
+Labels = Annotated[
+    Path | None, typer.Option("--labels", metavar="CSV", help="A table with a label for each file, instead of folders.")
+]
 
 
 @app.command("inspect")
 def inspect_folder(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of photographs of one set.")],
     max_pixels: MaxPixels = 2**30,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
     """Say what is in a folder and what fitting would do with it; nothing is fitted and nothing written."""
     from jaxad import folders
 
-    found = folders.inspect_folder(folder, max_pixels=max_pixels)
+    found = folders.inspect_folder(folder, labels=labels, max_pixels=max_pixels)
     warn(found["warnings"])
     if as_json:
         print(json.dumps(found))
@@ -64,6 +71,7 @@ def inspect_folder(
 def fit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with normal images, as `inspect` finds them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The part to write, such as part.jaxad.")],
+    labels: Labels = None,
     recipe: Annotated[str, typer.Option(help="A recipe from `jaxad recipe list`.")] = "auto",
     resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
     scale: Annotated[float | None, typer.Option(help="Factor for both sides.")] = None,
@@ -96,6 +104,7 @@ def fit(
         done = folders.fit_folder(
             folder,
             out,
+            labels=labels,
             recipe=chosen,
             resize=resize,
             scale=scale,
@@ -113,6 +122,7 @@ def fit(
             on_epoch=on_epoch,
         )
     warn(done["warnings"])
+    show_not_used(done["images"]["left_out"])
     if as_json:
         print(json.dumps(done))
         return
@@ -146,6 +156,7 @@ def score(
     path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|FILES...", help="A folder of photographs, or files.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
+    labels: Labels = None,
     threshold: Annotated[float | None, typer.Option(help="Decide by score > threshold.")] = None,
     fpr: Annotated[float | None, typer.Option(help="Decide for this false-positive rate.")] = None,
     maps: Annotated[str | None, typer.Option(help="Write every map too: npy or png16.")] = None,
@@ -175,6 +186,7 @@ def score(
             made,
             sources[0] if len(sources) == 1 else sources,
             out,
+            labels=labels,
             name=path.name,
             threshold=threshold,
             rate=fpr,
@@ -186,6 +198,7 @@ def score(
             on_image=on_image,
         )
     counts = run["counts"]
+    show_not_used(run["not_used"])
     if counts["failed"]:
         print(f"jaxad: {counts['failed']} files could not be scored; {out / 'errors.csv'} says why", file=sys.stderr)
     if as_json:
@@ -203,6 +216,7 @@ def evaluate(
     path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A labelled folder, as `inspect` finds it.")],
     max_pixels: MaxPixels = 2**30,
+    labels: Labels = None,
     as_json: Json = False,
 ) -> None:
     """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks."""
@@ -210,9 +224,10 @@ def evaluate(
 
     made = part.load_part(path)
     with counting("judging") as on_image:
-        found = folders.evaluate_folder(made, folder, max_pixels=max_pixels, on_image=on_image)
+        found = folders.evaluate_folder(made, folder, labels=labels, max_pixels=max_pixels, on_image=on_image)
     warn(found["warnings"])
     warn(f"{row['file']!r} was left out: {row['reason']}" for row in found["errors"])
+    show_not_used(found["not_used"])
     if as_json:
         print(json.dumps(found))
         return
@@ -262,7 +277,7 @@ def _facts(found: Mapping[str, Any]) -> Table:
         shown = [f"{value} ({count})" for value, count in counts.items()]
         table.add_row(label, name_some(shown))
     table.add_row("masks", str(found["masks"]["paired"]))
-    table.add_row("ignored entries", str(found["ignored"]))
+    table.add_row("hidden entries", str(found["hidden"]))
     if plan is None:
         table.add_row("jaxad fit", "would refuse: see the warning")
         return table
@@ -279,21 +294,19 @@ def _facts(found: Mapping[str, Any]) -> Table:
 
 def _troubles(found: Mapping[str, Any]) -> Table:
     """Every file that needs a look, the first of each kind."""
-    masks = found["masks"]
-    kinds = {
-        "unreadable": [(row["path"], row["reason"]) for row in found["unreadable"]],
-        "no mask": [(path, "") for path in masks["missing"]],
-        "mask without image": [(path, "") for path in masks["unmatched"]],
-        "mask of another size": [(path, "") for path in masks["misfit"]],
-        "not used": [(path, "") for path in found["unused"]],
-        "link, not followed": [(path, "") for path in found["links"]],
-    }
+    unreadable = {row["path"] for row in found["unreadable"]}
+    missing = [{"path": path, "reason": "a defect without a mask"} for path in found["masks"]["missing"]]
     table = Table("trouble", "file", "reason")
-    for kind, rows in kinds.items():
-        for path, reason in rows[:SHOWN]:
-            table.add_row(kind, printable(path), printable(reason))
-        if len(rows) > SHOWN:
-            table.add_row(kind, f"and {len(rows) - SHOWN} more: --json lists all", "")
+    for label, rows in (
+        ("unreadable", [row for row in found["not_used"] if row["path"] in unreadable]),
+        ("not used", [row for row in found["not_used"] if row["path"] not in unreadable]),
+        ("no mask", missing),
+    ):
+        for group in by_kind(rows).values():
+            for row in group[:SHOWN]:
+                table.add_row(label, printable(row["path"]), printable(row["reason"]))
+            if len(group) > SHOWN:
+                table.add_row(label, f"and {len(group) - SHOWN} more: --json lists all", "")
     return table
 
 

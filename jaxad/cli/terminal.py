@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,11 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+from jaxad._check import name_some
+
+SHOWN = 20
+"""Files of one kind that are named before the rest is counted."""
 
 app = typer.Typer(
     help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
@@ -103,6 +109,21 @@ def warn(sentences: Iterable[str]) -> None:
     """Print warnings on standard error."""
     for sentence in sentences:
         print(f"jaxad: warning: {sentence}", file=sys.stderr)
+
+
+def by_kind(rows: Iterable[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    """Rows of files by their reasons, which are the same but for the names that they quote."""
+    kinds: dict[str, list[Mapping[str, str]]] = {}
+    for row in rows:
+        kinds.setdefault(re.sub(r"'[^']*'", "...", row["reason"]), []).append(row)
+    return kinds
+
+
+def show_not_used(rows: Iterable[Mapping[str, str]]) -> None:
+    """Name files that were not used on standard error, the first of each reason, and how many there are."""
+    for reason, group in by_kind(rows).items():
+        paths = [repr(row["path"]) for row in group]
+        print(f"jaxad: not used: {name_some(paths, most=SHOWN)} ({len(paths)}): {reason}", file=sys.stderr)
 
 
 def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """Images to learn from and to test on."""
 
 from jaxad.datasets._tfds import tfds
+from jaxad.datasets.copies import Copies, Once, file_sum, find_copies, pixel_sum
 from jaxad.datasets.folder import Item, Survey, survey
 from jaxad.datasets.holdout import FEWEST, count_held_out
 from jaxad.datasets.image_set import ImageSet
@@ -20,19 +21,24 @@ from jaxad.datasets.textures import textures
 
 __all__ = [
     "FEWEST",
+    "Copies",
     "Header",
     "ImageSet",
     "Item",
+    "Once",
     "Photograph",
     "Survey",
     "UnreadableError",
     "batches",
     "contaminate",
     "count_held_out",
+    "file_sum",
+    "find_copies",
     "from_pillow",
     "mask_problem",
     "noise",
     "photographs",
+    "pixel_sum",
     "read_header",
     "read_mask",
     "read_photograph",

@@ -1,37 +1,30 @@
-"""What a folder of photographs holds: which files are normal, which show what defect, which cannot be read.
-
-Three layouts are known; the names train, test, ground_truth, good and bad in any case, extensions likewise:
-
-    mvtec      train/good, test/good, test/<defect>, ground_truth/<defect>/<stem>.<ext> or <stem>_mask.<ext>
-    good-bad   good, bad or bad/<defect>, and masks under ground_truth/<defect> or ground_truth/bad as above
-    flat       images anywhere, none under a folder of a known name: all are taken as normal
-
-Folders inside these places are searched too; below test, bad and ground_truth the first one names the defect.
-"""
+"""What a folder of photographs holds: which files are normal, which show what defect, which are not used and why."""
 
 import os
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn, TypeVar
+from typing import TypeVar
 
-from jaxad._check import InputError, name_some
-from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, Header, UnreadableError, read_header
+from jaxad._check import InputError
+from jaxad.datasets.labels import read_labels
+from jaxad.datasets.layouts import GOOD, Layout
+from jaxad.datasets.mask_pairs import mask_of
+from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
+from jaxad.datasets.sorting import sort_by_folders, sort_by_table
+from jaxad.datasets.tree import NotUsed, Tree, name_below, walk
 
-GOOD = "good"
-Layout = Literal["mvtec", "good-bad", "flat"]
 Value = TypeVar("Value", bound=Hashable)
-_KNOWN = frozenset({"train", "test", "ground_truth", GOOD, "bad"})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image file: its path, its defect ("good" where there is none) and the file of its mask, if any."""
+    """One image file: its path, its defect ("good" where there is none) and the files of its masks, if any."""
 
     path: Path
     defect: str
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,18 +33,23 @@ class Survey:
 
     Attributes:
       root: the folder; all paths begin with it.
-      layout: "mvtec", "good-bad" or "flat".
+      layout: one of `jaxad.datasets.layouts`, or "labels" where a table says what each image is.
+      split: whether the folder says which images are to train on and which to test on.
       train: normal images to fit on.
-      test: images to judge, good ones and defects; none in a flat folder.
+      test: images to judge, defects and, where there is a split, good ones; none in a flat folder.
+      to_judge: the images that scoring takes, readable or not, each with its defect, "" where that is not known: those
+        of test, without a split those of train too, and those of `unplaced` that do not lie among images to train on.
       unreadable: images and masks whose header cannot be read, each with the reason; they are nowhere else.
+      unplaced: images that are neither to train nor to test on, each with the reason.
       missing_masks: defects of `test` without a mask, where others have one; all lack one where this is empty
         and no item has a mask.
       unmatched_masks: masks that belong to no image of a defect.
+      ambiguous_masks: masks of which it is not clear whose they are, each with the reason; no item has them.
       misfit_masks: masks of another height or width than their image; their items have them all the same.
       headers: what each image of train and test says of itself, by path.
-      unused: images that lie where the layout has no place for them.
       links: links to folders. None is followed, so that nothing is counted twice or comes from outside.
-      ignored: how many files are hidden or no image by their extension, and how many folders are hidden.
+      other: files that are no images by their extension, and what jaxad wrote itself, each with the reason.
+      hidden: how many files and folders are hidden.
       sizes: how many of train and test have each (height, width), in pixels.
       channels: how many have 1 (grey) or 3 (colour) channels.
       modes: how many have each of Pillow's modes, such as "L", "RGB" or "I;16".
@@ -60,65 +58,128 @@ class Survey:
 
     root: Path
     layout: Layout
+    split: bool
     train: tuple[Item, ...]
     test: tuple[Item, ...]
-    unreadable: tuple[tuple[Path, str], ...]
+    to_judge: tuple[tuple[Path, str], ...]
+    unreadable: tuple[NotUsed, ...]
+    unplaced: tuple[NotUsed, ...]
     missing_masks: tuple[Path, ...]
     unmatched_masks: tuple[Path, ...]
+    ambiguous_masks: tuple[NotUsed, ...]
     misfit_masks: tuple[Path, ...]
     headers: Mapping[Path, Header]
-    unused: tuple[Path, ...]
     links: tuple[Path, ...]
-    ignored: int
+    other: tuple[NotUsed, ...]
+    hidden: int
     sizes: Mapping[tuple[int, int], int]
     channels: Mapping[int, int]
     modes: Mapping[str, int]
     bits: Mapping[int, int]
 
+    @property
+    def not_used(self) -> tuple[NotUsed, ...]:
+        """Everything below the root that is not used, each with the reason; hidden files are only counted."""
+        return (
+            *self.unreadable,
+            *self.unplaced,
+            *((path, "a mask that belongs to no image of a defect") for path in self.unmatched_masks),
+            *self.ambiguous_masks,
+            *((path, "a mask of another size than its image") for path in self.misfit_masks),
+            *((path, "a link to a folder, which is not followed") for path in self.links),
+            *self.other,
+        )
 
-def survey(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Survey:
-    """Find the images of a folder, what each is and which cannot be read. Headers are read, no pixel is decoded.
+    def name(self, path: Path) -> str:
+        """A path below the root, in POSIX form."""
+        return path.relative_to(self.root).as_posix()
 
-    Files are taken as images by their extension and may be links, wherever those lead. A mask belongs to the image
-    whose path below its defect's folder it shares, extension aside, with or without `_mask`.
+
+def odd_masks(found: Survey) -> list[NotUsed]:
+    """Masks that cannot be those of their images, as their pixels show, each with the reason.
+
+    Those of another size, and those whose header cannot be read, are known without.
+    """
+    odd = []
+    for item in found.test:
+        header = found.headers[item.path]
+        if item.masks and not set(item.masks) & set(found.misfit_masks):
+            mask = mask_of(item.masks, (header.height, header.width))
+            if isinstance(mask, str):
+                odd.append((item.masks[0], mask))
+    return odd
+
+
+def survey(
+    root: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    judging: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Survey:
+    """Find the images of a folder, what each is, and what is not used.
+
+    Headers are read; no pixel is decoded but those of masks where nothing else says which images are of defects.
+    Files are taken as images by their extension and may be links, wherever those lead.
 
     Args:
-      root: the folder of one set.
+      root: the folder of one set, in one of the layouts of `jaxad.datasets.layouts`.
+      labels: a table that says what each image is; see `jaxad.datasets.labels`. Then names of folders say nothing.
+      judging: whether the images are only to be judged: then a folder without normal images is taken too.
       max_pixels: height times width beyond which a file counts as unreadable; see `read_photograph`.
 
     Raises:
-      InputError: no such folder, one that cannot be listed, no image in it, several sets in it, or folders of known
-        names without the normal images of any layout.
+      InputError: no such folder, one that cannot be listed, no image in it, several sets in it, folders of known
+        names without the normal images of any layout, names that leave open which images are good, or labels that
+        cannot be used.
     """
     root = Path(root)
-    tree = _walk(root)
-    layout = _layout(root, tree)
-    places = {path: _place(path.relative_to(root), layout) for path in tree.images}
-    headers, unreadable = _read_headers((path for path, place in places.items() if place), max_pixels)
-    pairs, unmatched = _pair(places)
-    pairs = {image: mask for image, mask in pairs.items() if mask in headers}
-    train, test = (
-        tuple(
-            Item(path, place.defect, pairs.get(path))
-            for path, place in places.items()
-            if place and place.split == split and path in headers
+    tree = walk(root)
+    if not tree.images:
+        raise InputError(
+            f"folder {str(root)!r} must hold images ({', '.join(sorted(EXTENSIONS))}), got none and "
+            f"{len(tree.other) + tree.hidden} other entries{_what_else(root, tree)}"
         )
-        for split in ("train", "test")
-    )
+    if labels is not None:
+        # The table itself may lie in the folder.
+        table = Path(labels).resolve()
+        tree = tree._replace(other=[pair for pair in tree.other if pair[0].resolve() != table])
+        found = sort_by_table(root, tree, read_labels(labels, root, tree.images))
+    else:
+        found = sort_by_folders(root, tree, judging=judging)
+    masks = [*dict.fromkeys(path for paths in found.pairs.masks.values() for path in paths), *found.pairs.unmatched]
+    headers, unreadable = _read_headers((*found.train, *found.test, *masks), max_pixels)
+    unreadable += [(path, reason) for path, reason in found.unread_masks if path in headers]
+
+    def items(which: Mapping[Path, str]) -> tuple[Item, ...]:
+        pairs = {image: tuple(path for path in paths if path in headers) for image, paths in found.pairs.masks.items()}
+        return tuple(
+            Item(path, defect, pairs.get(path, ()) if defect != GOOD else ())
+            for path, defect in which.items()
+            if path in headers
+        )
+
+    train, test = items(found.train), items(found.test)
     used = {item.path: headers[item.path] for item in (*train, *test)}
     return Survey(
         root=root,
-        layout=layout,
+        layout=found.layout,
+        split=found.split,
         train=train,
         test=test,
-        unreadable=tuple(unreadable),
-        missing_masks=tuple(item.path for item in test if pairs and item.defect != GOOD and not item.mask),
-        unmatched_masks=tuple(mask for mask in unmatched if mask in headers),
-        misfit_masks=tuple(item.mask for item in test if item.mask and _misfit(headers[item.path], headers[item.mask])),
+        to_judge=_in_order(root, found.judged()),
+        unreadable=_in_order(root, unreadable),
+        unplaced=_in_order(root, {**found.unplaced, **found.unlearned}.items()),
+        missing_masks=tuple(
+            item.path for item in test if any(one.masks for one in test) and item.defect != GOOD and not item.masks
+        ),
+        unmatched_masks=tuple(mask for mask in found.pairs.unmatched if mask in headers),
+        ambiguous_masks=_in_order(root, found.pairs.ambiguous),
+        misfit_masks=tuple(mask for item in test for mask in item.masks if _misfit(headers[item.path], headers[mask])),
         headers=used,
-        unused=tuple(path for path, place in places.items() if not place),
         links=tuple(tree.links),
-        ignored=tree.ignored,
+        other=tuple(tree.other),
+        hidden=tree.hidden,
         sizes=_counted((header.height, header.width) for header in used.values()),
         channels=_counted(header.channels for header in used.values()),
         modes=_counted(header.mode for header in used.values()),
@@ -126,122 +187,24 @@ def survey(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Sur
     )
 
 
-class _Tree(NamedTuple):
-    """What lies below a root, sorted, and how many entries were passed over."""
-
-    images: list[Path]
-    folders: list[Path]
-    links: list[Path]
-    ignored: int
+def _what_else(root: Path, tree: Tree) -> str:
+    own = [path for path, reason in tree.other if reason.startswith("what jaxad wrote itself")]
+    words = f"; links to folders are not followed: {name_below(root, tree.links)}" if tree.links else ""
+    return words + (f"; jaxad wrote itself: {name_below(root, own)}" if own else "")
 
 
-def _walk(root: Path) -> _Tree:
-    if not root.is_dir():
-        raise InputError(f"{str(root)!r} must be a folder of images, and there is no such folder")
-    images: list[Path] = []
-    folders: list[Path] = []
-    links: list[Path] = []
-    ignored = 0
-    for here, names, files in os.walk(root, onerror=_refuse_unlisted):
-        shown = [name for name in names if not name.startswith(".")]
-        ignored += len(names) - len(shown)
-        names[:] = shown
-        for path in (Path(here, name) for name in shown):
-            (links if path.is_symlink() else folders).append(path)
-        found = [name for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS]
-        ignored += len(files) - len(found)
-        images += [Path(here, name) for name in found]
-    for paths in (images, folders, links):
-        paths.sort(key=lambda path: path.relative_to(root).as_posix())
-    tree = _Tree(images, folders, links, ignored)
-    if not images:
-        raise InputError(
-            f"folder {str(root)!r} must hold images ({', '.join(sorted(EXTENSIONS))}), "
-            f"got none and {ignored} other entries{_unfollowed(root, tree)}"
-        )
-    return tree
-
-
-def _refuse_unlisted(error: OSError) -> NoReturn:
-    raise InputError(f"folder {str(error.filename)!r} cannot be listed: {error.strerror}")
-
-
-def _unfollowed(root: Path, tree: _Tree) -> str:
-    return f"; links to folders are not followed: {_named(root, tree.links)}" if tree.links else ""
-
-
-def _named(root: Path, paths: Iterable[Path]) -> str:
-    return name_some([repr(path.relative_to(root).as_posix()) for path in paths])
-
-
-def _layout(root: Path, tree: _Tree) -> Layout:
-    parts = {folder: folder.relative_to(root).as_posix().casefold().split("/") for folder in tree.folders}
-    if ["train", GOOD] in parts.values():
-        return "mvtec"
-    if [GOOD] in parts.values():
-        return "good-bad"
-    known = [folder for folder, names in parts.items() if names[-1] in _KNOWN and not _KNOWN & set(names[:-1])]
-    strays = [folder for folder in known if folder.parent == root]
-    if strays:
-        raise InputError(
-            f"folder {str(root)!r} has {_named(root, strays)} and no folder of normal images to go with it; put those "
-            f"into 'good' beside 'bad', or into 'train/good' beside 'test'{_unfollowed(root, tree)}"
-        )
-    if known:
-        sets = dict.fromkeys(folder.parent for folder in known)
-        raise InputError(f"folder {str(root)!r} must hold one set, got {len(sets)}: {_named(root, sets)}; choose one")
-    return "flat"
-
-
-class _Place(NamedTuple):
-    """What an image file is by where it lies; a mask has the key of its image, or that with `_mask` behind it."""
-
-    split: Literal["train", "test", "mask"]
-    defect: str
-    key: tuple[str, ...]
-
-
-def _place(path: Path, layout: Layout) -> _Place | None:
-    """The place of a path below the root; None where the layout has none."""
-    folders = path.parts[:-1]
-    first, second = (*(name.casefold() for name in folders[:2]), "", "")[:2]
-    if layout == "flat" or (first, second) == ("train", GOOD) or (layout, first) == ("good-bad", GOOD):
-        return _Place("train", GOOD, ())
-    if layout == "mvtec" and first == "test" and second:
-        return _Place("test", GOOD if second == GOOD else folders[1], (second, *folders[2:], path.stem))
-    if layout == "good-bad" and first == "bad":
-        defect = folders[1] if second not in {"", GOOD} else "bad"
-        return _Place("test", defect, (defect.casefold(), *folders[2:], path.stem))
-    if first == "ground_truth" and second:
-        return _Place("mask", folders[1], (second, *folders[2:], path.stem))
-    return None
-
-
-def _pair(places: Mapping[Path, _Place | None]) -> tuple[dict[Path, Path], list[Path]]:
-    """The mask of each image of a defect that has one, and the masks that belong to none."""
-    masks: dict[tuple[str, ...], Path] = {}
-    for path, place in places.items():
-        if place and place.split == "mask":
-            masks.setdefault(place.key, path)
-    pairs = {}
-    for path, place in places.items():
-        if place and place.split == "test" and place.defect != GOOD:
-            *folders, stem = place.key
-            mask = masks.get((*folders, f"{stem}_mask")) or masks.get(place.key)
-            if mask:
-                pairs[path] = mask
-    taken = set(pairs.values())
-    return pairs, [path for path, place in places.items() if place and place.split == "mask" and path not in taken]
-
-
-def _read_headers(paths: Iterable[Path], max_pixels: int) -> tuple[dict[Path, Header], list[tuple[Path, str]]]:
+def _read_headers(paths: Iterable[Path], max_pixels: int) -> tuple[dict[Path, Header], list[NotUsed]]:
     headers, unreadable = {}, []
     for path in paths:
         try:
             headers[path] = read_header(path, max_pixels=max_pixels)
         except UnreadableError as error:
-            unreadable.append((path, error.reason))
+            unreadable.append((path, UNREAD_EXTENSIONS.get(path.suffix.lower(), error.reason)))
     return headers, unreadable
+
+
+def _in_order(root: Path, pairs: Iterable[tuple[Path, str]]) -> tuple[NotUsed, ...]:
+    return tuple(sorted(pairs, key=lambda pair: pair[0].relative_to(root).as_posix()))
 
 
 def _misfit(image: Header, mask: Header) -> bool:

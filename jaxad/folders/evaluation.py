@@ -6,7 +6,7 @@ An image or pixel that is anomalous scores higher; labels are used to measure an
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,25 @@ from jaxtyping import Bool
 
 from jaxad import metrics, part, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Header, Item, UnreadableError, batches, read_mask, read_photographs, survey
-from jaxad.datasets.folder import GOOD
+from jaxad.datasets import (
+    Header,
+    Item,
+    Survey,
+    UnreadableError,
+    batches,
+    file_sum,
+    find_copies,
+    pixel_sum,
+    read_photographs,
+    survey,
+)
+from jaxad.datasets.layouts import GOOD
+from jaxad.datasets.mask_pairs import mask_of
 from jaxad.datasets.photograph import MAX_PIXELS
-from jaxad.folders.sources import file_sum
+from jaxad.folders.inspection import name_reasons
+
+SHOWN = 10
+"""Masks of which a sentence each is said."""
 
 
 class Judged(NamedTuple):
@@ -29,19 +44,25 @@ class Judged(NamedTuple):
     pixels: metrics.PixelMetrics
     """Of good images and of those with a mask."""
     errors: list[tuple[Path, str]]
+    masks: list[tuple[Path, str]]
+    """Masks that could not be used."""
+    copies: list[Path]
+    """Images with the same pixels as one that the part was fitted on; they do not count."""
 
 
 def evaluate_folder(
     made: part.Part,
     root: str | os.PathLike[str],
     *,
+    labels: str | os.PathLike[str] | None = None,
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure a part on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
 
-    Of the layout mvtec the test images count, of good-bad all but those that the part was trained on, by SHA-256.
+    Where the folder says which images are to test on these count, else all; never a copy of an image that the part was
+    trained on, by the SHA-256 of bytes or pixels, nor a photograph that is good by one copy and defective by another.
     Images stream through, and memory is bounded however many there are: what the pixel metrics need goes, beyond a few
     million pixels, into a scratch file without a name in the system's folder for temporary files (TMPDIR), 4 bytes a
     good pixel and 8 a defective one. Where the part has a region of interest, only its pixels count.
@@ -49,6 +70,7 @@ def evaluate_folder(
     Args:
         made: the part.
         root: the folder.
+        labels: a table that says what each image is; see `jaxad.datasets.labels`.
         workers: threads that decode.
         max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
         on_image: called with the photographs done, how many there are and how many failed.
@@ -61,61 +83,95 @@ def evaluate_folder(
           at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the part's own;
           defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
           pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
-          errors: [{"file", "reason"}], files that cannot be read or scored; warnings: sentences.
+          errors: [{"file", "reason"}], files that cannot be read or scored;
+          not_used: [{"path", "reason"}], other files that do not count; warnings: sentences.
 
     Raises:
         InputError: the folder cannot be surveyed, has no labelled image that can be scored, or the disk has no room for
             the scratch file.
     """
-    found = survey(root, max_pixels=max_pixels)
-    items, warnings = _labelled(made, found.train, found.test, layout=found.layout)
-    if found.layout == "flat" or not items:
+    found = survey(root, labels=labels, judging=True, max_pixels=max_pixels)
+    items, left_out, warnings = _labelled(made, found)
+    if found.layout == "flat" or (not items and not left_out):
         raise InputError(
-            f"folder {str(root)!r} must be labelled, with 'train/good' and 'test' or with 'good' and 'bad', and hold "
-            f"images to test on; it is {found.layout} and has {len(items)} of them"
+            f"folder {str(root)!r} must be labelled, by 'train/good' and 'test', 'good' and 'bad', masks or --labels, "
+            f"and hold images to test on; it is {found.layout} and has {len(items)} of them"
         )
+    if not items:
+        raise InputError(
+            f"folder {str(root)!r} must hold images to test on that the part was not trained on, and all "
+            f"{len(left_out)} are copies of those"
+        )
+    fitted: dict[str, list[str]] = dict(made.provenance.get("pixel_sha256") or {})
+    seen = {*fitted.get("train", ()), *(fitted.get("holdout", ()) if found.split else ())}
     made.admit((found.headers[item.path].height, found.headers[item.path].width) for item in items)
     with metrics.PixelMetrics(expected=_pixels_to_come(items, found.headers, made.roi)) as pixels:
-        judged = _judge(made, items, pixels, workers=workers, max_pixels=max_pixels, on_image=on_image)
+        judged = _judge(made, items, pixels, seen, workers=workers, max_pixels=max_pixels, on_image=on_image)
         pixel_metrics = _pixel_metrics(judged, within_region=made.roi is not None)
     if not judged.scores:
-        raise InputError(f"no image of {str(root)!r} can be scored; the first: {judged.errors[0][1]}")
-    labels, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
-    if labels.all() or not labels.any():
-        warnings.append(f"all images are {'defective' if labels.all() else 'good'}, so nothing can be told apart")
+        first = judged.errors[0][1] if judged.errors else "it has the same pixels as one that the part was fitted on"
+        raise InputError(f"no image of {str(root)!r} can be scored; the first: {first}")
+    truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
+    if truth.all() or not truth.any():
+        warnings.append(f"all images are {'defective' if truth.all() else 'good'}, so nothing can be told apart")
+    if judged.copies:
+        warnings.append(f"images with the same pixels as one that was fitted on are left out: {len(judged.copies)}")
+    left_out += [(path, "it has the same pixels as an image that was fitted on") for path in judged.copies]
+    warnings += [f"mask {found.name(path)!r} is not used: {reason}" for path, reason in judged.masks[:SHOWN]]
+    if len(judged.masks) > SHOWN:
+        warnings.append(f"masks that are not used: {len(judged.masks)}")
     return {
         "images": dict(Counter(judged.defects).most_common()),
-        **_image_metrics(labels, scores, limit=made.threshold.value),
+        **_image_metrics(truth, scores, limit=made.threshold.value),
         "defects": _by_defect(judged.defects, scores, limit=made.threshold.value),
         "pixels": pixel_metrics,
         "errors": [
-            {"file": path.relative_to(found.root).as_posix(), "reason": reason}
-            for path, reason in (*found.unreadable, *judged.errors)
+            {"file": found.name(path), "reason": reason} for path, reason in (*found.unreadable, *judged.errors)
         ],
+        "not_used": name_reasons(
+            found,
+            [*(pair for pair in found.not_used if pair not in found.unreadable), *judged.masks, *left_out],
+        ),
         "warnings": warnings,
     }
 
 
-def _labelled(
-    made: part.Part, train: Sequence[Item], test: Sequence[Item], *, layout: str
-) -> tuple[list[Item], list[str]]:
-    if layout != "good-bad":
-        return list(test), []
+def _labelled(made: part.Part, found: Survey) -> tuple[list[Item], list[tuple[Path, str]], list[str]]:
+    """The images that count, those that do not, with the reason, and sentences about them."""
     sums: dict[str, list[str]] = dict(made.provenance.get("sha256") or {})
-    known = {item.path: file_sum(item.path) for item in train}
-    new = [item for item in train if known[item.path] not in sums.get("train", ())]
-    held = sum(known[item.path] in sums.get("holdout", ()) for item in new)
-    warnings = []
-    if len(new) < len(train):
-        warnings.append(f"good images that the part was trained on are left out: {len(train) - len(new)}")
+    trained, held_out = set(sums.get("train", ())), set(sums.get("holdout", ()))
+    copies = find_copies(found)
+    left_out: dict[str, list[Path]] = {}
+    items, held = [], 0
+    for item in found.test if found.split else (*found.train, *found.test):
+        digest = file_sum(item.path)
+        why = None
+        if item.path in copies.contradictory:
+            why = "are good by one copy and defective by another"
+        elif digest in trained:
+            why = "the part was trained on"
+        elif digest in held_out and found.split:
+            why = "the part's threshold was set by"
+        elif item.path in copies.leaked:
+            why = "are copies of images to train on"
+        if why:
+            left_out.setdefault(why, []).append(item.path)
+            continue
+        held += digest in held_out
+        items.append(item)
+    warnings = [f"images that {why} are left out: {len(paths)}" for why, paths in left_out.items()]
     if held:
         warnings.append(f"of the good images {held} were held out when the threshold was set, so it suits them")
-    return [*new, *test], warnings
+    return (
+        items,
+        [(path, f"left out with all images that {why}") for why, paths in left_out.items() for path in paths],
+        warnings,
+    )
 
 
 def _pixels_to_come(items: Sequence[Item], headers: Mapping[Path, Header], roi: np.ndarray | None) -> int:
     """About how many pixels will count, by what the images say of themselves."""
-    seen = [headers[item.path] for item in items if item.defect == GOOD or item.mask is not None]
+    seen = [headers[item.path] for item in items if item.defect == GOOD or item.masks]
     return round(sum(header.height * header.width for header in seen) * (1.0 if roi is None else roi.mean()))
 
 
@@ -123,12 +179,13 @@ def _judge(
     made: part.Part,
     items: Sequence[Item],
     pixels: metrics.PixelMetrics,
+    seen: Collection[str],
     *,
     workers: int,
     max_pixels: int,
     on_image: Callable[[int, int, int], None] | None,
 ) -> Judged:
-    judged = Judged([], [], pixels, [])
+    judged = Judged([], [], pixels, [], [], [])
 
     def fail(item: Item, reason: str) -> None:
         judged.errors.append((item.path, " ".join(reason.split())))
@@ -138,6 +195,8 @@ def _judge(
         for done, (item, (_, photograph)) in enumerate(zip(items, found, strict=True), start=1):
             if isinstance(photograph, UnreadableError):
                 fail(item, photograph.reason)
+            elif seen and pixel_sum(photograph.samples) in seen:
+                judged.copies.append(item.path)
             else:
                 yield item, photograph.samples
             if on_image:
@@ -152,22 +211,18 @@ def _judge(
             judged.scores.append(one.image)
             judged.defects.append(item.defect)
             mask = _mask(item, one.map.shape, max_pixels)
-            if mask is not None:
+            if isinstance(mask, str):
+                judged.masks.append((item.masks[0], mask))
+            elif mask is not None:
                 pixels.add(mask, one.map, inside=part.region_at(made.roi, *mask.shape))
     return judged
 
 
-def _mask(item: Item, shape: tuple[int, ...], max_pixels: int) -> Bool[np.ndarray, "h w"] | None:
-    """The mask [h, w] of an image: empty where it is good, None where there is none of its size."""
+def _mask(item: Item, shape: tuple[int, ...], max_pixels: int) -> Bool[np.ndarray, "h w"] | str | None:
+    """The mask [h, w] of an image: empty where it is good, None where it has none, or why it cannot be used."""
     if item.defect == GOOD:
         return np.zeros(shape, bool)
-    if item.mask is None:
-        return None
-    try:
-        mask = read_mask(item.mask, max_pixels=max_pixels)
-    except UnreadableError:
-        return None
-    return mask if mask.shape == shape else None
+    return mask_of(item.masks, shape, max_pixels=max_pixels) if item.masks else None
 
 
 def _image_metrics(labels: np.ndarray, scores: np.ndarray, *, limit: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from jax.sharding import Mesh
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import Header, read_mask, survey
+from jaxad.datasets import Header, file_sum, find_copies, read_mask, survey
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
+from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
-from jaxad.folders.sources import file_sum
 from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
 from jaxad.recipes import AUTO, Recipe, compares_positions
 from jaxad.sharding import is_first, wait_for_all
@@ -40,6 +40,7 @@ def fit_folder(
     root: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    labels: str | os.PathLike[str] | None = None,
     recipe: Recipe = AUTO,
     resize: int | None = None,
     scale: float | None = None,
@@ -68,6 +69,7 @@ def fit_folder(
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
         out: the file to write; `jaxad.load_part` reads it.
+        labels: a table that says what each image is; see `jaxad.datasets.labels`.
         recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where all have one size and fit
             the memory of training.
         resize: for models of windows the shorter side in pixels; for models of whole images both sides.
@@ -90,8 +92,8 @@ def fit_folder(
 
     Returns:
         What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
-        holdout, left_out), training (shape and bytes), comparison (what `auto` tried), threshold, colour_limits,
-        pixel_limit, seconds, warnings.
+        holdout, and left_out with the path and reason of every file that is not used), training (shape and bytes),
+        comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
 
     Raises:
         InputError: the folder, its images or an option cannot be used, or too few images are left to hold out two.
@@ -103,7 +105,9 @@ def fit_folder(
     inside = _read_roi(roi, max_pixels)
     recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
-    headers = normal_headers(survey(root, max_pixels=max_pixels))
+    found = survey(root, labels=labels, max_pixels=max_pixels)
+    copies = find_copies(found)
+    headers = normal_headers(found, copies)
     plan = plan_fit(
         headers,
         recipe=recipe,
@@ -139,7 +143,9 @@ def fit_folder(
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
-    held = judge_held_out(detector, preparation, inside, plan.held_out, max_pixels=max_pixels, on_step=step)
+    held = judge_held_out(
+        detector, preparation, inside, plan.held_out, known=training.sums, max_pixels=max_pixels, on_step=step
+    )
     seconds["judge"] = time.perf_counter() - began
     made = part.Part(
         detector=detector,
@@ -151,14 +157,19 @@ def fit_folder(
         pixel_limit=held.pixel_limit,
         golden=held.golden,
         golden_scores=held.golden_scores,
-        provenance=_provenance(root, training.paths, held.paths, seed=seed),
+        provenance=_provenance(root, training.sums, held.sums, seed=seed),
         roi=inside,
         usual=held.usual,
     )
     if is_first(mesh):
         made.save(out)
     wait_for_all(mesh)
-    left_out = [*plan.left_out, *training.unreadable, *held.unreadable]
+    unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
+    left_out = [
+        *found.not_used,
+        *copies.not_learned(found.root),
+        *((error.path, error.reason) for error in unfit),
+    ]
     return {
         "part": str(out),
         "recipe": detector.recipe.name,
@@ -168,9 +179,7 @@ def fit_folder(
         "images": {
             "train": len(training.paths),
             "holdout": len(held.paths),
-            "left_out": [
-                {"path": error.path.relative_to(root).as_posix(), "reason": error.reason} for error in left_out
-            ],
+            "left_out": name_reasons(found, left_out),
         },
         "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
         "threshold": {**asdict(made.threshold), "rate_asked": rate},
@@ -179,7 +188,8 @@ def fit_folder(
         "seconds": seconds,
         "warnings": [
             *(str(doubt.message) for doubt in doubts),
-            *_warnings(made, headers.values(), left_out=len(left_out)),
+            *folder_warnings(found, copies),
+            *_warnings(made, headers.values(), left_out=len(unfit)),
             *find_faults(detector, training.images[:LOOKED_AT]),
             *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed, max_pixels),
         ],
@@ -226,15 +236,17 @@ def _need_place(out: str | os.PathLike[str]) -> None:
 
 
 def _provenance(
-    root: str | os.PathLike[str], train: Sequence[Path], held_out: Sequence[Path], *, seed: int
+    root: str | os.PathLike[str], train: Mapping[Path, str], held_out: Mapping[Path, str], *, seed: int
 ) -> dict[str, Any]:
+    sides = {"train": train, "holdout": held_out}
     return {
         "root": str(root),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-        "images": {"train": len(train), "holdout": len(held_out)},
-        "sha256": {"train": list(map(file_sum, train)), "holdout": list(map(file_sum, held_out))},
+        "images": {side: len(sums) for side, sums in sides.items()},
+        "sha256": {side: list(map(file_sum, sums)) for side, sums in sides.items()},
+        "pixel_sha256": {side: list(sums.values()) for side, sums in sides.items()},
     }
 
 

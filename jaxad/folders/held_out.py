@@ -24,7 +24,7 @@ from jaxad.calibration import (
     unusualness,
     unusualness_by_others,
 )
-from jaxad.datasets import FEWEST, UnreadableError, batches, read_photographs
+from jaxad.datasets import FEWEST, Once, UnreadableError, batches, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
@@ -46,7 +46,8 @@ GOLDEN_SIDE = 128
 class HeldOut(NamedTuple):
     """What was found on held-out images; see the attributes of `jaxad.part.Part`."""
 
-    paths: list[Path]
+    sums: dict[Path, str]
+    """The files with what `jaxad.datasets.pixel_sum` gives of them; each photograph is there once."""
     preparation: Preparation
     """As it was given; where positions count, photographs of any size are brought to the one that these have."""
     scores: np.ndarray
@@ -57,6 +58,11 @@ class HeldOut(NamedTuple):
     usual: Usual | None
     unreadable: list[UnreadableError]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return list(self.sums)
+
 
 def judge_held_out(
     detector: Detector,
@@ -64,12 +70,14 @@ def judge_held_out(
     roi: Roi,
     sizes: Mapping[Path, tuple[int, int]],
     *,
+    known: Mapping[Path, str],
     max_pixels: int = MAX_PIXELS,
     on_step: Callable[[str, int, int], None],
 ) -> HeldOut:
     """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
 
-    For `max_pixels` see `jaxad.datasets.read_photograph`.
+    Copies of one another and of the images that were learned from, `known` by what `jaxad.datasets.pixel_sum` gives of
+    them, do not count. For `max_pixels` see `jaxad.datasets.read_photograph`.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -79,7 +87,8 @@ def judge_held_out(
     """
     unreadable: list[UnreadableError] = []
     golden: list[np.ndarray] = []
-    paths: list[Path] = []
+    judged: set[Path] = set()
+    once = Once(known)
     levels: list[np.ndarray] = []
     scores: list[float] = []
 
@@ -88,6 +97,10 @@ def judge_held_out(
             on_step("judging", done, len(sizes))
             if isinstance(found, UnreadableError):
                 unreadable.append(found)
+                continue
+            copy = once.refuse(path, found.samples)
+            if copy:
+                unreadable.append(copy)
                 continue
             yield path, found.samples
 
@@ -100,7 +113,7 @@ def judge_held_out(
                     continue
                 if len(golden) < GOLDEN:
                     golden.append(_golden(samples, preparation, detector))
-                paths.append(path)
+                judged.add(path)
                 yield one
 
     inputs = {preparation.geometry(*size).size for size in sizes.values()}
@@ -122,7 +135,7 @@ def judge_held_out(
     medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
     return HeldOut(
-        paths,
+        {path: value for path, value in once.sums.items() if path in judged},
         preparation,
         np.array(scores, np.float32),
         (low, low + 2 * (top - low)),

@@ -2,36 +2,45 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxad._check import InputError, name_some
-from jaxad.datasets.folder import GOOD, Item, Survey, survey
+from jaxad.datasets.copies import Copies, find_copies
+from jaxad.datasets.folder import Item, Survey, odd_masks, survey
+from jaxad.datasets.layouts import GOOD, says_defect
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.recipes import AUTO
 
 KINDS = {1: "grey", 3: "colour"}
 
+SHOWN = 10
+"""Masks of which a sentence each is said."""
 USUAL_RATE = 0.01
 """The false-positive rate that `jaxad.thresholds` aims at where none is given."""
 
 
-def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+def inspect_folder(
+    root: str | os.PathLike[str], *, labels: str | os.PathLike[str] | None = None, max_pixels: int = MAX_PIXELS
+) -> dict[str, Any]:
     """Say what `jaxad.datasets.survey` finds in a folder and what fitting would do with it, ready for JSON.
 
-    No pixel is decoded. Paths are relative to the folder, in POSIX form.
+    Masks are decoded, images are not, but for copies in several forms. Paths are relative to the folder, in POSIX form.
 
     Returns a dictionary of
-      root, layout: the folder and "mvtec", "good-bad" or "flat";
+      root, layout: the folder and one of `jaxad.datasets.layouts`, or "labels";
       images: {"train": {"good": count}, "test": {defect: count}};
       sizes: [{"height", "width", "count"}] in pixels, the most frequent first;
       channels, modes, bits: {value: count}, likewise;
-      masks: {"paired": count} and the lists missing, unmatched and misfit (of another size than their image);
+      masks: {"paired": count} and the lists missing, unmatched, misfit (of another size than their image), and
+        ambiguous and odd (black all over, or probably inverted), [{"path", "reason"}];
       unreadable: [{"path", "reason"}];
-      unused, links: images where the layout has no place for them, and links to folders, which are not followed;
-      ignored: count of hidden entries and of files that are no images by their extension;
+      not_used: [{"path", "reason"}] of every file that is not used, these masks and unreadable files among them, of
+        links to folders, of what jaxad wrote itself, and of copies of photographs that count once;
+      hidden: count of hidden files and folders, which are not looked at;
+      copies: {"repeated", "leaked", "contradictory", "doubled"}, each [{"path", "of"}]; see `jaxad.datasets.copies`;
       plan: what `jaxad fit` would do without options, as it will say itself: recipe, the candidates that it compares
         (some of them only if the pixels prove to be aligned), left_aside, the others with the reason, preparation with
         the channels, train and holdout, how many normal images would be learned from and held out, left_out, files that
@@ -39,10 +48,12 @@ def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS
         where fitting would be refused: a warning says why;
       warnings: sentences.
 
-    Raises InputError where `jaxad.datasets.survey` does. For `max_pixels` see `jaxad.datasets.read_photograph`.
+    Raises InputError where `jaxad.datasets.survey` does, which also explains `labels` and `max_pixels`.
     """
-    found = survey(root, max_pixels=max_pixels)
-    plan, refusal = _plan(found)
+    found = survey(root, labels=labels, max_pixels=max_pixels)
+    copies = find_copies(found)
+    plan, refusal = _plan(found, copies)
+    odd = odd_masks(found)
     return {
         "root": str(found.root),
         "layout": found.layout,
@@ -52,17 +63,28 @@ def inspect_folder(root: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS
         "modes": dict(found.modes),
         "bits": {str(value): count for value, count in found.bits.items()},
         "masks": {
-            "paired": sum(item.mask is not None for item in found.test),
+            "paired": sum(bool(item.masks) for item in found.test),
             "missing": _names(found, found.missing_masks),
             "unmatched": _names(found, found.unmatched_masks),
             "misfit": _names(found, found.misfit_masks),
+            "ambiguous": name_reasons(found, found.ambiguous_masks),
+            "odd": name_reasons(found, odd),
         },
-        "unreadable": [{"path": _name(found, path), "reason": reason} for path, reason in found.unreadable],
-        "unused": _names(found, found.unused),
-        "links": _names(found, found.links),
-        "ignored": found.ignored,
+        "unreadable": name_reasons(found, found.unreadable),
+        "not_used": name_reasons(found, [*found.not_used, *odd, *copies.not_learned(found.root)]),
+        "hidden": found.hidden,
+        "copies": {
+            kind: [{"path": found.name(path), "of": found.name(other)} for path, other in pairs.items()]
+            for kind, pairs in copies._asdict().items()
+        },
         "plan": plan,
-        "warnings": [*_reading_warnings(found, plan), *_mask_warnings(found), *_plan_warnings(found, plan), *refusal],
+        "warnings": [
+            *folder_warnings(found, copies),
+            *_colour_warnings(found, plan),
+            *_mask_warnings(found, odd),
+            *_plan_warnings(found, plan),
+            *refusal,
+        ],
     }
 
 
@@ -70,23 +92,13 @@ def _by_defect(items: Iterable[Item]) -> dict[str, int]:
     return dict(sorted(Counter(item.defect for item in items).items(), key=lambda pair: (pair[0] != GOOD, pair[0])))
 
 
-def _names(found: Survey, paths: Iterable[Path]) -> list[str]:
-    return [_name(found, path) for path in paths]
+def name_reasons(found: Survey, pairs: Iterable[tuple[Path, str]]) -> list[dict[str, str]]:
+    """Files below the folder with the reason why they are not used, ready for JSON."""
+    return [{"path": found.name(path), "reason": reason} for path, reason in pairs]
 
 
-def _name(found: Survey, path: Path) -> str:
-    return path.relative_to(found.root).as_posix()
-
-
-def _plan(found: Survey) -> tuple[dict[str, Any] | None, list[str]]:
-    try:
-        plan = describe(plan_fit(normal_headers(found), recipe=AUTO), found.root)
-    except InputError as error:
-        return None, [f"fitting would be refused: {error}"]
-    return {**plan, "false_positive_rate": 1 / plan["holdout"]}, []
-
-
-def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
+def folder_warnings(found: Survey, copies: Copies) -> list[str]:
+    """Sentences on what fitting makes of a folder that its owner may not expect."""
     sentences = []
     nested = [item.path.relative_to(found.root) for item in found.train if item.path.parent != found.root]
     below = [repr(name) for name in sorted({path.parts[0] for path in nested})]
@@ -94,17 +106,41 @@ def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
         sentences.append(
             f"all images below {name_some(below)} are taken as normal; name folders good and bad to say more"
         )
-    if found.unreadable:
-        sentences.append(f"files that cannot be read and would be left out: {len(found.unreadable)}")
-    if found.unused:
-        sentences.append(
-            f"images that lie where the layout {found.layout} has no place for them, not used: {len(found.unused)}, "
-            f"first {_name(found, found.unused[0])!r}"
-        )
+    own_name = found.root.resolve().name
+    if found.layout == "flat" and says_defect(own_name):
+        sentences.append(f"all images are taken as normal, though the folder is called {own_name!r}")
+    counts = {
+        "files that cannot be read and would be left out": [path for path, _ in found.unreadable],
+        f"images that lie where the layout {found.layout} has no place for them, not used": [
+            path for path, _ in found.unplaced
+        ],
+        "normal images that are copies of others, which count once": copies.repeated,
+        "test images that are copies of images to learn from, which evaluating leaves out": copies.leaked,
+        "images that are good by one copy and defective by another, not used": copies.contradictory,
+        "test images that are copies of others": copies.doubled,
+    }
+    for words, paths in counts.items():
+        if paths:
+            sentences.append(f"{words}: {len(paths)}, first {found.name(next(iter(paths)))!r}")
     if found.links:
-        sentences.append(
-            f"links to folders are not followed: {name_some([repr(name) for name in _names(found, found.links)])}"
-        )
+        sentences.append(f"links to folders are not followed: {name_some(list(map(repr, _names(found, found.links))))}")
+    return sentences
+
+
+def _names(found: Survey, paths: Iterable[Path]) -> list[str]:
+    return [found.name(path) for path in paths]
+
+
+def _plan(found: Survey, copies: Copies) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        plan = describe(plan_fit(normal_headers(found, copies), recipe=AUTO), found.root)
+    except InputError as error:
+        return None, [f"fitting would be refused: {error}"]
+    return {**plan, "false_positive_rate": 1 / plan["holdout"]}, []
+
+
+def _colour_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
+    sentences = []
     if len(found.channels) > 1:
         taken = f"; all would be taken as {KINDS[plan['preparation']['channels']]}" if plan else ""
         sentences.append(f"images are grey ({found.channels[1]}) and in colour ({found.channels[3]}){taken}")
@@ -114,13 +150,15 @@ def _reading_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     return sentences
 
 
-def _mask_warnings(found: Survey) -> list[str]:
+def _mask_warnings(found: Survey, odd: Sequence[tuple[Path, str]]) -> list[str]:
     counts = {
         "images of defects without a mask": len(found.missing_masks),
         "masks that belong to no image of a defect": len(found.unmatched_masks),
         "masks of another size than their image": len(found.misfit_masks),
+        "masks of which it is not clear which image they belong to, not used": len(found.ambiguous_masks),
     }
-    return [f"{words}: {count}" for words, count in counts.items() if count]
+    sentences = [f"{words}: {count}" for words, count in counts.items() if count]
+    return [*sentences, *(f"mask {found.name(path)!r} is not used: {reason}" for path, reason in odd[:SHOWN])]
 
 
 def _plan_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
@@ -129,5 +167,5 @@ def _plan_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     wanted = round(1 / (SHARE * USUAL_RATE))
     return [
         f"{plan['holdout']} held-out images support a false-positive rate of {plan['false_positive_rate']:.1%} at "
-        f"best; {USUAL_RATE:.0%} takes {wanted} normal images, here are {len(found.train)}"
+        f"best; {USUAL_RATE:.0%} takes {wanted} normal images, here are {plan['train'] + plan['holdout']}"
     ]

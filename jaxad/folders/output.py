@@ -115,6 +115,12 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
     """The whole rows of the run that was begun in the folder with the same part, threshold and maps."""
     there = [name for name in (STARTED, "results.csv", "errors.csv", "run.json") if (folder / name).exists()]
     if not there:
+        for name in ("pictures", "maps"):
+            if (folder / name).is_dir() and any((folder / name).iterdir()):
+                raise InputError(
+                    f"output folder {str(folder)!r} holds a folder {name!r} that is of no run, and results would "
+                    "replace what is in it; choose another folder"
+                )
         return []
     if not resume:
         raise InputError(

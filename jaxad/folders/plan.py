@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxad._check import InputError
-from jaxad.datasets import FEWEST, Header, Survey, UnreadableError, count_held_out
+from jaxad.datasets import FEWEST, Copies, Header, Survey, UnreadableError, count_held_out
 from jaxad.preparation import Preparation
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
 
@@ -38,15 +38,20 @@ class Plan(NamedTuple):
     """Files that the recipe cannot take, with the reason."""
 
 
-def normal_headers(found: Survey) -> dict[Path, Header]:
-    """What the normal images of a folder say of themselves.
+def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:
+    """What the normal images of a folder say of themselves, each photograph once.
+
+    So copies of one photograph lie on one side of every split that is made of them, and the images that a threshold is
+    set by are different ones, as the interval of its rate supposes.
 
     Raises:
         InputError: there is none.
     """
-    if not found.train:
+    left = copies.repeated.keys() | copies.contradictory.keys()
+    headers = {item.path: found.headers[item.path] for item in found.train if item.path not in left}
+    if not headers:
         raise InputError(f"folder {str(found.root)!r} has no normal image that can be read; `jaxad inspect` says why")
-    return {item.path: found.headers[item.path] for item in found.train}
+    return headers
 
 
 def plan_fit(

@@ -38,6 +38,7 @@ def score_folder(
     source: AnyPath | Sequence[AnyPath],
     out: AnyPath,
     *,
+    labels: AnyPath | None = None,
     name: str = "part",
     threshold: float | None = None,
     rate: float | None = None,
@@ -58,6 +59,7 @@ def score_folder(
         made: the part.
         source: a folder or files; see `jaxad.folders.sources`.
         out: the folder to write; `jaxad report` reads it.
+        labels: a table that says what each image is; see `jaxad.datasets.labels`.
         name: what the part is called in `run.json`.
         threshold: the decision is `score > threshold`, in the unit of the scores; by default the part's own.
         rate: instead of a threshold, the false-positive rate to aim at.
@@ -70,7 +72,9 @@ def score_folder(
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
-        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds and the part.
+        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the part,
+        and not_used: files that are no images to score, each with the reason. Images that could not be scored are in
+        `errors.csv`.
 
     Raises:
         InputError: an option or the source cannot be used, or the folder holds a run that is not to be, or cannot be,
@@ -80,8 +84,8 @@ def score_folder(
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
     limit = _threshold(made, threshold, rate)
-    found = find_sources(source, max_pixels=max_pixels)
-    sources, shared = _share(found, *share)
+    found = find_sources(source, labels=labels, max_pixels=max_pixels)
+    sources, shared = _share(found.images, *share)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
     output = Output(out, started, resume=resume)
@@ -102,7 +106,7 @@ def score_folder(
             "jaxad": importlib.metadata.version("jaxad"),
             "bundle": name,
             "fingerprint": fingerprint,
-            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(found)} files",
+            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(found.images)} files",
             "recipe": recipes.to_document(made.detector.recipe),
             "preparation": asdict(made.preparation),
             "judged_by": "score",
@@ -112,7 +116,10 @@ def score_folder(
             "counts": {"scored": len(output.rows), "anomalous": output.anomalous, "failed": len(output.failed)},
             "images_per_second": (len(output.rows) - before) / seconds,
             "seconds": seconds,
-            "provenance": {key: value for key, value in made.provenance.items() if key != "sha256"},
+            "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
+            "provenance": {
+                key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")
+            },
         }
         output.finish(run)
     finally:

@@ -1,6 +1,5 @@
 """Which photographs are to be scored, under which name each is reported, and what is known of it."""
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,15 +20,25 @@ class Source(NamedTuple):
     defect: str
 
 
-def find_sources(source: AnyPath | Sequence[AnyPath], *, max_pixels: int = MAX_PIXELS) -> list[Source]:
+class Sources(NamedTuple):
+    """What is to be scored, and what lies beside it, by name, with the reason why it is not."""
+
+    images: list[Source]
+    not_used: list[tuple[str, str]]
+
+
+def find_sources(
+    source: AnyPath | Sequence[AnyPath], *, labels: AnyPath | None = None, max_pixels: int = MAX_PIXELS
+) -> Sources:
     """The photographs of a folder, or the given files, each once.
 
-    Of a folder in the layout mvtec these are the test images, in the layout good-bad good and bad ones, else all,
-    reported under their path below it; images that the layout has no place for are scored too, as unknown. Files are
-    reported as they were given. Files that cannot be read are among them: reading says why.
+    Of a folder that says which images are to train on, these are all others, else all images, reported under their
+    path below it; images that the layout has no place for are scored too, as unknown. Files are reported as they were
+    given. Images that cannot be read are among them: reading says why. For `labels` see `jaxad.datasets.labels`.
 
     Raises:
-        InputError: the folder cannot be surveyed or has nothing to score, or folders stand among several files.
+        InputError: the folder cannot be surveyed or has nothing to score, folders stand among several files, or there
+            are labels and no folder.
     """
     given = (
         [os.fspath(source)]
@@ -37,30 +46,24 @@ def find_sources(source: AnyPath | Sequence[AnyPath], *, max_pixels: int = MAX_P
         else list(dict.fromkeys(os.fspath(path) for path in source))
     )
     if len(given) == 1 and Path(given[0]).is_dir():
-        return _in_folder(survey(given[0], max_pixels=max_pixels))
+        return _in_folder(survey(given[0], labels=labels, judging=True, max_pixels=max_pixels))
     raise_problems(f"{path!r} is a folder; score one folder, or several files" for path in given if Path(path).is_dir())
     if not given:
         raise InputError("images to score must be a folder or at least one file, got none")
-    return [Source(Path(path), path, "") for path in given]
+    if labels is not None:
+        raise InputError(f"labels {str(labels)!r} go with a folder, got {len(given)} files; name their folder")
+    return Sources([Source(Path(path), path, "") for path in given], [])
 
 
-def file_sum(path: Path) -> str:
-    """SHA-256 of a file's bytes, by which a photograph is known again under another name."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _in_folder(found: Survey) -> list[Source]:
-    known = {item.path: item.defect for item in found.test}
-    if found.layout != "mvtec":
-        known |= {item.path: item.defect if found.layout == "good-bad" else "" for item in found.train}
-    left_aside = {"ground_truth", "train"} if found.layout == "mvtec" else {"ground_truth"}
-    for path in (*found.unused, *(path for path, _ in found.unreadable)):
-        if path.relative_to(found.root).parts[0].casefold() not in left_aside:
-            known[path] = ""
-    if not known:
+def _in_folder(found: Survey) -> Sources:
+    if not found.to_judge:
         raise InputError(
             f"folder {str(found.root)!r} has images to train on and none to score; to score them, name "
-            f"{str(found.root / 'train' / 'good')!r}"
+            f"{str(found.train[0].path.parent)!r}"
         )
-    named = [Source(path, path.relative_to(found.root).as_posix(), defect) for path, defect in known.items()]
-    return sorted(named, key=lambda one: one.name)
+    images = [Source(path, found.name(path), defect) for path, defect in found.to_judge]
+    taken = {path for path, _ in found.to_judge}
+    aside = [(path, reason) for path, reason in found.not_used if path not in taken]
+    if found.split:
+        aside += [(item.path, "an image to train on; to score it, name its folder") for item in found.train]
+    return Sources(images, sorted((found.name(path), reason) for path, reason in aside))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import UnreadableError, read_photographs
+from jaxad.datasets import Once, UnreadableError, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.plan import why_not_whole
 from jaxad.patches import grid
@@ -46,11 +46,18 @@ class Tile(NamedTuple):
 
 
 class TrainingImages(NamedTuple):
-    """What was read: images [m, h, w, c], the files they are from and those that could not be read."""
+    """What was read: images [m, h, w, c], the files they are from and those that are not among them."""
 
     images: Float[np.ndarray, "m h w c"]
-    paths: list[Path]
+    sums: dict[Path, str]
+    """The files with what `jaxad.datasets.pixel_sum` gives of them; each photograph is there once."""
     unreadable: list[UnreadableError]
+    """Files that could not be read, and copies of others."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return list(self.sums)
 
 
 def plan_tiles(
@@ -107,21 +114,25 @@ def read_tiles(
         areas.setdefault(tile.path, []).append(tile.area)
     shape = (tiles[0].area.height, tiles[0].area.width, preparation.channels)
     images = np.empty((len(tiles), *shape), np.float32)
-    filled, paths, unreadable = 0, [], []
+    filled = 0
+    once, unreadable = Once({}), []
     for done, (path, found) in enumerate(read_photographs(areas, max_pixels=max_pixels), start=1):
         on_step("reading", done, len(areas))
         if isinstance(found, UnreadableError):
             unreadable.append(found)
+            continue
+        copy = once.refuse(path, found.samples)
+        if copy:
+            unreadable.append(copy)
             continue
         inside = part.region_at(roi, found.pixels.shape[0], found.pixels.shape[1])
         image, _ = preparation.prepare(part.hide(found.pixels, inside))
         for top, left, height, width in areas[path]:
             images[filled] = image[top : top + height, left : left + width]
             filled += 1
-        paths.append(path)
-    if not paths:
+    if not once.sums:
         raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
-    return TrainingImages(images[:filled], paths, unreadable)
+    return TrainingImages(images[:filled], once.sums, unreadable)
 
 
 def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:

@@ -90,9 +90,8 @@ function showCounts(cells) {
   ].join(" · ");
   const { tp, fn, fp, tn } = cells;
   const share = (part, whole) => (whole ? (part / whole).toFixed(3) : "not known");
-  const labelled = tp + fn + fp + tn;
   find("verdict").textContent = `${count(flagged)} of ${count(images.length)} above ${short(threshold)}.` +
-    (labelled ? ` Precision ${share(tp, tp + fp)}, recall ${share(tp, tp + fn)}.` : "");
+    (tp + fn && fp + tn ? ` Precision ${share(tp, tp + fp)}, recall ${share(tp, tp + fn)}.` : "");
   for (const [name, number] of Object.entries(cells)) find(name).textContent = count(number);
   moveRoc(fp / (fp + tn), tp / (tp + fn));
   movePrecisionRecall(tp / (tp + fn), tp / (tp + fp));

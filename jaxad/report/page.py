@@ -44,7 +44,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 
 def _data(results: Results) -> dict[str, Any]:
     return {
-        "run": results.run,
+        # Thousands of names would bury the card; run.json has them.
+        "run": {name: value for name, value in results.run.items() if name != "not_used"},
         "judgedBy": results.judged_by,
         "threshold": results.threshold,
         "images": results.images,
