@@ -60,7 +60,7 @@ class Axis(NamedTuple):
         return self.length - self.first
 
 
-def axes_of(shape: tuple[int, ...], extent: Extent | None = None) -> tuple[Axis, Axis]:
+def axes_of(shape: tuple[int, ...], *, extent: Extent | None = None) -> tuple[Axis, Axis]:
     """Both axes of canvases of height and width `shape`; without an extent (of scalars) they are whole photographs."""
     if extent is None:
         return Axis(shape[0], 0, shape[0]), Axis(shape[1], 0, shape[1])

@@ -155,7 +155,7 @@ def spread_cells(
     """
     if extent is None:
         return jax.image.resize(cells, (cells.shape[0], *shape), "linear")
-    down, across = (_between_cells(axis, step) for axis in axes_of(shape, extent))
+    down, across = (_between_cells(axis, step) for axis in axes_of(shape, extent=extent))
     return jnp.einsum("hr,nrc,wc->nhw", down, cells, across, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -221,7 +221,7 @@ def _cells(
     """
     # Rows first and columns last, so that every mean is a plain product of matrices.
     x = jnp.asarray(images).transpose(1, 0, 3, 2)
-    axes = axes_of(images.shape[1:3], extent)
+    axes = axes_of(images.shape[1:3], extent=extent)
     grids = [_grid_along(axis, step) for axis in axes]
 
     def make_tile(row: Array, column: Array, p: int, q: int) -> tuple[Array, Array]:

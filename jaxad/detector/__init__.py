@@ -8,13 +8,12 @@ from jaxad.detector.detector import (
     Candidate,
     Detector,
     Scores,
-    from_contents,
-    load,
     on_devices,
 )
 from jaxad.detector.fitting import fit, fit_members
 from jaxad.detector.health import find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
+from jaxad.detector.loading import from_contents, load
 from jaxad.detector.system import Scored
 
 __all__ = [

@@ -56,7 +56,7 @@ class ClosedFormSystem(System):
         """See `System`."""
         return REACHES.get(self.recipe.transform) if self.recipe.local else None
 
-    def cells(self, images: Images, extent: Extent | None = None) -> Float[Array, "n rows columns o"]:
+    def cells(self, images: Images, *, extent: Extent | None = None) -> Float[Array, "n rows columns o"]:
         """Transformed images, `[n, rows, columns, o]`: so many numbers a cell of a grid."""
         transform = TRANSFORMS[self.recipe.transform]
         return transform(images) if extent is None else transform(images, extent=extent)
@@ -120,11 +120,11 @@ class ClosedFormSystem(System):
         extent: Extent | None,
         counted: Bool[AnyArray, "n h w"] | None,
     ) -> dict[str, Scored]:
-        """The scores of every cell, spread over its pixels, and the pool of them; see `score` and `System`."""
+        """The scores of every cell, spread over its pixels, and the pool of them, `[n, h, w]` and `[n]`."""
         del dtype  # Sums and distances stay in float32.
 
         def judge(images: Array, place: Extent | None) -> dict[str, Array]:
-            cells = self.cells(images, place)
+            cells = self.cells(images, extent=place)
             judged, _ = self._judged(variables, self.rows(cells))
             maps = {name: values.reshape(cells.shape[:3]) for name, values in judged.items()}
             if self.recipe.transform == "none":
@@ -134,7 +134,7 @@ class ClosedFormSystem(System):
 
         images = jnp.asarray(images)
         maps = judge(images, None) if extent is None else map_canvases(judge, images, extent)
-        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in maps.items()}
+        return {name: Scored(self.pool(score_map, counted=counted), score_map) for name, score_map in maps.items()}
 
     def _judged(self, variables: PyTree, rows: Float[Array, "m d"]) -> tuple[dict[str, Array], Array]:
         """Every score of rows `[m]`, and their differences `[m, d]` to what is normal."""

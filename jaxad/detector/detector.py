@@ -3,7 +3,7 @@
 import dataclasses
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -16,21 +16,22 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_images, need_one_of, raise_problems
+from jaxad._check import InputError, need_images, need_one_of
 from jaxad._types import AnyArray, Images
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
 from jaxad.datasets import batches, photographs, unit_pixels
+from jaxad.detector.arrays import flat
 from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.batches import Found, Names, Shot, run_uniform, score_shots
 from jaxad.detector.system import POOLS, Scored, System
 from jaxad.detector.systems import make_system
 from jaxad.extents import Batch, Extent, model_input, on_photograph
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.recipes import DenseAERecipe, Recipe
+from jaxad.recipes import Recipe
 from jaxad.sharding import automatic, shares, whole
 
-__all__ = ["CALIBRATED", "POOLS", "Detector", "Scores", "load"]
+__all__ = ["CALIBRATED", "POOLS", "Detector", "Scores"]
 
 CALIBRATED = "calibrated"
 PART = "part/"
@@ -202,7 +203,7 @@ class Detector:
             "shape": list(self.shape),
             "comparison": [list(candidate) for candidate in self.comparison],
         }
-        return _flat(tree), document
+        return flat(tree), document
 
     def _scored(
         self, source: Any, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
@@ -304,76 +305,3 @@ def _reconstruct_batch(detector: Detector, batch: Batch) -> Any:
         return system.reconstruct(detector.variables, model_input(batch, detector.shape[-1]))
 
     return on_devices(detector.mesh, reconstruct, detector, batch)
-
-
-def load(path: str | os.PathLike[str]) -> Detector:
-    """Read a detector that `Detector.save` or `Part.save` wrote.
-
-    Raises:
-        InputError: the file is missing, damaged, foreign or too new, or its arrays do not fit the model of its
-            recipe; all that do not fit are listed.
-    """
-    return from_contents(*bundle.read(path), path)
-
-
-def from_contents(
-    arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
-) -> Detector:
-    """The detector in what was read from the bundle at `path`; arrays `[...]` under `part/` are not its own.
-
-    Raises:
-        InputError: as `load`.
-    """
-    arrays = {name: array for name, array in arrays.items() if not name.startswith(PART)}
-    stored, sizes = document.get("recipe"), document.get("shape")
-    problems = [] if isinstance(stored, dict) else ["recipe"]
-    if not (isinstance(sizes, list) and len(sizes) == 3 and all(isinstance(n, int) and n > 0 for n in sizes)):
-        problems.append("shape")
-    compared = document.get("comparison", [])
-    if not (isinstance(compared, list) and all(isinstance(row, list) and len(row) == 4 for row in compared)):
-        problems.append("comparison")
-    raise_problems(f"bundle {str(path)!r} holds no detector: it has no {name}" for name in problems)
-    assert isinstance(compared, list)
-    assert isinstance(stored, dict)
-    assert isinstance(sizes, list)
-    recipe, shape = recipes.from_document(stored), (sizes[0], sizes[1], sizes[2])
-    system = make_system(recipe, shape)
-    template = system.template(arrays)
-    wanted = _flat({"variables": template}, shapes=True)
-    if isinstance(recipe, DenseAERecipe) and recipe.score == "one_class_svm":
-        wanted.update(_wanted_head(arrays, recipe.encoder[-1]))
-    if system.calibrated:
-        wanted.update({f"usual/{name}": jax.ShapeDtypeStruct(shape[:2], np.float32) for name in Usual._fields})
-    raise_problems(_misfits(arrays, wanted, path))
-    variables = jax.tree_util.tree_map_with_path(lambda keys, leaf: arrays[_path(("variables", *keys))], template)
-    head = None
-    if recipe.score == "one_class_svm":
-        head = OneClassSVM(*(arrays[f"head/{name}"] for name in OneClassSVM._fields))
-    usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if system.calibrated else None
-    return Detector(recipe, shape, variables, head, usual, tuple(Candidate(*row) for row in compared))
-
-
-def _wanted_head(arrays: dict[str, np.ndarray], codes: int) -> dict[str, Any]:
-    """The arrays of an SVM on so many codes; the file itself says how many support vectors there are."""
-    found = arrays.get("head/weights")
-    count = found.shape[0] if found is not None and found.ndim else 1
-    head = OneClassSVM(np.empty((count, codes)), np.empty(count), np.empty(()), np.empty(()))
-    return {f"head/{name}": part for name, part in head._asdict().items()}
-
-
-def _misfits(arrays: dict[str, np.ndarray], wanted: dict[str, Any], path: str | os.PathLike[str]) -> list[str]:
-    lines = [f"{name}: bundle has nothing" for name in wanted if name not in arrays]
-    lines += [f"{name}: model has nothing" for name in arrays if name not in wanted]
-    for name, leaf in wanted.items():
-        if name in arrays and arrays[name].shape != leaf.shape:
-            lines.append(f"{name}: model has {list(leaf.shape)}, bundle has {list(arrays[name].shape)}")
-    return ["\n  ".join([f"bundle {str(path)!r} does not fit its model:", *sorted(lines)])] if lines else []
-
-
-def _flat(tree: PyTree, *, shapes: bool = False) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {_path(keys): leaf if shapes else np.asarray(leaf) for keys, leaf in leaves}
-
-
-def _path(keys: tuple[Any, ...]) -> str:
-    return "/".join(str(getattr(key, "key", key)) for key in keys)

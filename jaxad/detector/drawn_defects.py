@@ -78,7 +78,7 @@ class DrawnDefectsSystem(AnySizeSystem):
 
         def judge(pixels: Array, place: Extent | None) -> Array:
             n, height, width, channels = pixels.shape
-            axes = axes_of((height, width), place)
+            axes = axes_of((height, width), extent=place)
 
             def make_tile(row: Array, column: Array, p: int, q: int) -> Array:
                 (top, tall), (left, wide) = (
@@ -94,7 +94,7 @@ class DrawnDefectsSystem(AnySizeSystem):
 
         pixels = jnp.asarray(images)
         score_map: Any = judge(pixels, None) if extent is None else map_canvases(judge, pixels, extent)
-        return {"log_odds": Scored(self.pool(score_map, counted), score_map)}
+        return {"log_odds": Scored(self.pool(score_map, counted=counted), score_map)}
 
 
 def _with_surroundings(first: Array, count: int, length: int, step: int) -> tuple[Array, int]:

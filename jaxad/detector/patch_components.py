@@ -105,7 +105,7 @@ class PatchComponentsSystem(AnySizeSystem):
             for i, (side, stride, _) in enumerate(self.recipe.scales)
         ]
         means = jax.tree.map(lambda *scales: sum(scales) / len(scales), *maps)
-        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in means.items()}
+        return {name: Scored(self.pool(score_map, counted=counted), score_map) for name, score_map in means.items()}
 
 
 def _judge(scale: PyTree, windows: Windows) -> dict[str, Float[Array, " k"]]:

@@ -100,7 +100,7 @@ class PatchVAESystem(AnySizeSystem):
             reduce=recipe.reduce,
             extent=extent,
         )
-        return {name: Scored(self.pool(score_map, counted), score_map) for name, score_map in maps.items()}
+        return {name: Scored(self.pool(score_map, counted=counted), score_map) for name, score_map in maps.items()}
 
 
 @flax.struct.dataclass

@@ -139,7 +139,7 @@ class System(ABC):
         """
         raise InputError(f"recipe {self.recipe.name!r} scores whole images of one size")
 
-    def pool(self, score_map: Maps, counted: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
+    def pool(self, score_map: Maps, *, counted: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
         """What the recipe's pool makes of maps `[n, h, w]`, where they are counted: `[n]`."""
         return POOLS[self.recipe.pool](score_map, where=counted)
 
@@ -156,7 +156,7 @@ class System(ABC):
         score_map: Float[np.ndarray, "h w"],
         counted: Bool[np.ndarray, "h w"] | None,
     ) -> float:
-        """The score of that name of a photograph that was scored part by part; on the host.
+        """The score of that name of a photograph `[h, w]` that was scored part by part; on the host.
 
         Args:
             name: which score.
@@ -183,7 +183,7 @@ class AnySizeSystem(System):
     """A system whose model sees windows or spots, so that images may have any size that holds one of them."""
 
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
-        """See `System`."""
+        """See `System`; images are `[n, h, w, c]`."""
         return self.score_canvases(variables, images, dtype, None, None)
 
     def need_shape(self, shape: tuple[int, ...]) -> None:

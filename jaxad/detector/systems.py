@@ -108,7 +108,7 @@ class FusionSystem(System):
         extent: Extent | None,
         counted: Bool[AnyArray, "n h w"] | None,
     ) -> dict[str, Scored]:
-        """See `score` and `System`."""
+        """See `score` and `System`; canvases are `[n, h, w, c]`."""
         return self._added(variables, lambda system, part: system.score_canvases(part, images, dtype, extent, counted))
 
     @property
@@ -124,7 +124,7 @@ class FusionSystem(System):
         score_map: Float[np.ndarray, "h w"],
         counted: Bool[np.ndarray, "h w"] | None,
     ) -> float:
-        """See `System`: the sum of what the parts of the recipe say of the whole photograph."""
+        """See `System`: the sum of what the parts of the recipe say of the whole photograph `[h, w]`."""
         if name != "fused":
             return self.systems[name].whole(name, parts, counts, score_map, counted)
         tops = [one for one, system in self.systems.items() if system.recipe.pool == "top"]

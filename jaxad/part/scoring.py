@@ -59,7 +59,7 @@ def pools_maps(recipe: Recipe) -> bool:
     return sees_windows(recipe) and not isinstance(recipe, FusionRecipe)
 
 
-def judge(detector: Detector, usual: Usual | None, batch: Batch, names: Names = ()) -> dict[str, Scored]:
+def judge(detector: Detector, usual: Usual | None, batch: Batch, *, names: Names = ()) -> dict[str, Scored]:
     """The score that judges images, by its name, and others that are asked for; jit-safe.
 
     Maps are in deviations above the `usual` where that is given, and so is the score of a model of windows, which is
@@ -74,7 +74,7 @@ def judge(detector: Detector, usual: Usual | None, batch: Batch, names: Names = 
             counted = batch.counted
             if counted is None and batch.extent is not None:
                 counted = on_photograph((score_map.shape[1], score_map.shape[2]), batch.extent)
-            image = detector.system.pool(score_map, counted)
+            image = detector.system.pool(score_map, counted=counted)
     return {**{one: scored[one] for one in names or ()}, name: Scored(image, score_map)}
 
 
@@ -116,7 +116,7 @@ def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "he
     if not pools_maps(detector.recipe):
         return seen._replace(map=score_map)
     counted = None if seen.counted is None else seen.counted[None]
-    return seen._replace(map=score_map, image=float(detector.system.pool(score_map[None], counted)[0]))
+    return seen._replace(map=score_map, image=float(detector.system.pool(score_map[None], counted=counted)[0]))
 
 
 def brought_back(seen: Seen) -> Found:
@@ -130,7 +130,7 @@ def brought_back(seen: Seen) -> Found:
 @partial(jax.jit, static_argnums=1)
 def _judge_batch(fitted: tuple[Detector, Usual | None], names: Names, batch: Batch) -> dict[str, Scored]:
     def run(fitted: tuple[Detector, Usual | None], batch: Batch) -> dict[str, Scored]:
-        return judge(*fitted, batch, names)
+        return judge(*fitted, batch, names=names)
 
     return on_devices(fitted[0].mesh, run, fitted, batch)
 
