@@ -1,10 +1,12 @@
 """Image files, decoded by Pillow whatever their bytes. Pixels are float32 [h, w, c] in [0, 1]."""
 
 import contextlib
+import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -54,11 +56,13 @@ class Photograph:
       pixels: float32 [h, w, c] in [0, 1]; c is 1 for grey and 3 for colour.
       mode: Pillow's name for what the file holds: "L", "RGB", "I;16" and so on.
       bits: bits a sample has in the file, as far as Pillow tells: 1, 8 (or fewer), 12, 16, or 32 for float.
+      sha256: of the file's bytes, where `read_photographs` was asked for it; else empty.
     """
 
     pixels: Float32[np.ndarray, "h w c"]
     mode: str
     bits: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,21 +129,27 @@ def read_header(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -
 
 
 def read_photographs(
-    paths: Iterable[str | os.PathLike[str]], *, workers: int = WORKERS, max_pixels: int = MAX_PIXELS
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    workers: int = WORKERS,
+    max_pixels: int = MAX_PIXELS,
+    with_sums: bool = False,
 ) -> Iterator[tuple[Path, Photograph | UnreadableError]]:
     """Decode files in the background, in the order of `paths`; a file that cannot be read yields its error.
 
     At most `2 * workers` files are decoded ahead, so memory stays flat. Decoding starts with the first `next`; the
     threads end with the iterator, also when it is dropped half way. For `max_pixels` see `read_photograph`.
+    `with_sums` gives each photograph the SHA-256 of the very bytes that it was decoded from, read once.
     Raises InputError where `workers` is below 1.
     """
     need_at_least(workers, 1, what="workers")
-    return in_order(partial(_attempt, max_pixels=max_pixels), map(Path, paths), workers=workers, ahead=2 * workers)
+    attempt = partial(_attempt, max_pixels=max_pixels, with_sum=with_sums)
+    return in_order(attempt, map(Path, paths), workers=workers, ahead=2 * workers)
 
 
-def _attempt(path: Path, max_pixels: int) -> Photograph | UnreadableError:
+def _attempt(path: Path, max_pixels: int, with_sum: bool) -> Photograph | UnreadableError:
     try:
-        return read_photograph(path, max_pixels=max_pixels)
+        return _decode(path, max_pixels, behind=1.0, with_sum=with_sum)
     except UnreadableError as error:
         # A new one: the traceback of the old one would keep the half-decoded image in memory.
         return UnreadableError(error.path, error.reason)
@@ -173,8 +183,11 @@ _PILLOW_ASIDE = _PillowAside()
 
 
 @contextlib.contextmanager
-def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """The file as Pillow opens it, pixels not yet decoded; whatever goes wrong in the block is an UnreadableError."""
+def _opened(path: Path, max_pixels: int, *, data: bytes | None = None) -> Iterator[ImageFile.ImageFile]:
+    """The file as Pillow opens it, pixels not yet decoded; whatever goes wrong in the block is an UnreadableError.
+
+    `data` are the bytes of the file, where they have been read.
+    """
     try:
         if not path.exists():
             raise UnreadableError(path, "there is no such file")
@@ -183,7 +196,8 @@ def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
         if path.stat().st_size == 0:
             raise UnreadableError(path, "the file is empty")
         # An open file, not its path: Pillow maps a path into memory and so garbles plain TIFFs that lie on their side.
-        with path.open("rb") as file, _PILLOW_ASIDE, Image.open(file, formats=FORMATS) as image:
+        stream = path.open("rb") if data is None else io.BytesIO(data)
+        with stream as file, _PILLOW_ASIDE, Image.open(file, formats=FORMATS) as image:
             problem = _problem(image, max_pixels)
             if problem:
                 raise UnreadableError(path, problem)
@@ -238,13 +252,22 @@ def _bits(image: Image.Image) -> int:
     return 16 if ";16" in str(getattr(image, "tile", "")) else 8
 
 
-def _decode(path: Path, max_pixels: int, *, behind: float) -> Photograph:
-    with _opened(path, max_pixels) as image:
+def _decode(path: Path, max_pixels: int, *, behind: float, with_sum: bool = False) -> Photograph:
+    data = _bytes_of(path) if with_sum else None
+    with _opened(path, max_pixels, data=data) as image:
         photograph = _developed(image, behind=behind)
         problem = _range_problem(photograph)
         if problem:
             raise UnreadableError(path, problem)
-        return photograph
+        return photograph if data is None else replace(photograph, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """The bytes of a file; None where it cannot be read, and opening it will say why."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _developed(image: Image.Image, *, behind: float) -> Photograph:

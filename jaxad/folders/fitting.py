@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,17 @@ from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import Header, read_mask, survey
-from jaxad.detector import find_faults, fit, tell_drawn_defects
+from jaxad.detector import BLIND, Candidate, NothingToldWarning, choose_recipe, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
-from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
+from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.sources import file_sum
-from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
-from jaxad.recipes import AUTO, Recipe, compares_positions
+from jaxad.folders.training_images import TILE, Roi, make_cutters, plan_tiles, read_into, read_tiles
+from jaxad.recipes import AUTO, AutoRecipe, Recipe, compares_positions
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
 LOOKED_AT = 64
 """Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
-BLIND = 0.6
-"""AUROC between held-out images and copies with a drawn defect below which a part is no use."""
 
 OnStep = Callable[[str, int, int], None]
 
@@ -60,14 +59,14 @@ def fit_folder(
 
     A share of the images, drawn by `seed`, is never trained on: they give what is usual at each position, the threshold
     with the interval of its false-positive rate, the unit of calibrated scores, the colour scale and the level of
-    regions; see `jaxad.folders.held_out`. Memory is bounded for models of windows, see
-    `jaxad.folders.training_images`; for models of whole images it grows with their number.
+    regions; see `jaxad.folders.held_out`. Memory is bounded: of many photographs models of windows are trained on some
+    tiles, and models of whole images on smaller copies; see `jaxad.folders.plan`.
 
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
         out: the file to write; `jaxad.load_part` reads it.
-        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where all have one size and fit
-            the memory of training.
+        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where they are of almost one
+            size, on one grid that fits memory; the plan says which.
         resize: for models of windows the shorter side in pixels; for models of whole images both sides.
         scale: factor for both sides.
         native: sizes as they are; the default for models of windows.
@@ -83,7 +82,8 @@ def fit_folder(
         mesh: devices that share every batch of training; see `jaxad.fit`. Where they are those of several processes,
             all make the same call, the first writes the part, and none returns before it is there.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
-        on_step: called with "reading" or "judging", the photographs done and how many there are.
+        on_step: called with "reading" or "judging", the photographs done and how many there are; between them, for
+            `auto`, with "choosing", the recipes done and how many there are.
 
     Returns:
         What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
@@ -112,17 +112,27 @@ def fit_folder(
         region=inside is not None,
         seed=seed,
     )
-    preparation = plan.preparation
     _need_place(out)
 
-    tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=preparation, roi=inside, seed=seed, values=VALUES)
-    training = read_tiles(tiles, preparation=preparation, roi=inside, on_step=step)
+    readings = read_into(make_cutters(plan, roi=inside, seed=seed), on_step=step)
     seconds = {"read": time.perf_counter() - began}
+    key, chosen = jax.random.key(seed), plan.recipe
+    comparison: tuple[Candidate, ...] = ()
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
+        if isinstance(chosen, AutoRecipe):
+            began = time.perf_counter()
+            chosen, comparison = choose_recipe(
+                key, chosen, readings[0].images, mesh=mesh, on_candidate=partial(step, "choosing")
+            )
+            seconds["choose"] = time.perf_counter() - began
+        whole = compares_positions(chosen)
+        preparation = plan.grid if whole and plan.grid is not None else plan.preparation
+        training = readings[0 if whole else -1]
+        del readings  # What the choice alone was made by is large.
         detector, history = fit(
-            jax.random.key(seed),
-            plan.recipe,
+            key,
+            chosen,
             training.images,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -130,6 +140,7 @@ def fit_folder(
             resume=resume,
             mesh=mesh,
         )
+    detector = replace(detector, comparison=comparison)
     if preparation.mode == "native" and compares_positions(detector.recipe):
         # Photographs of another size can still be fitted in.
         preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
@@ -148,13 +159,14 @@ def fit_folder(
         pixel_limit=held.pixel_limit,
         golden=held.golden,
         golden_scores=held.golden_scores,
-        provenance=_provenance(root, training.paths, held.paths, seed=seed),
+        provenance=_provenance(root, training.sums, held.paths, seed=seed),
         roi=inside,
         usual=held.usual,
     )
     if is_first(mesh):
         made.save(out)
     wait_for_all(mesh)
+    told = any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts)
     left_out = [*plan.left_out, *training.unreadable, *held.unreadable]
     return {
         "part": str(out),
@@ -163,7 +175,7 @@ def fit_folder(
         "comparison": [candidate._asdict() for candidate in detector.comparison],
         "preparation": asdict(preparation),
         "images": {
-            "train": len(training.paths),
+            "train": len(training.sums),
             "holdout": len(held.paths),
             "left_out": [
                 {"path": error.path.relative_to(root).as_posix(), "reason": error.reason} for error in left_out
@@ -178,7 +190,7 @@ def fit_folder(
             *(str(doubt.message) for doubt in doubts),
             *_warnings(made, headers.values(), left_out=len(left_out)),
             *find_faults(detector, training.images[:LOOKED_AT]),
-            *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed),
+            *([] if told else _blindness(made, {path: plan.held_out[path] for path in held.paths}, seed)),
         ],
     }
 
@@ -221,7 +233,7 @@ def _need_place(out: str | os.PathLike[str]) -> None:
 
 
 def _provenance(
-    root: str | os.PathLike[str], train: Sequence[Path], held_out: Sequence[Path], *, seed: int
+    root: str | os.PathLike[str], train: Mapping[Path, str], held_out: Sequence[Path], *, seed: int
 ) -> dict[str, Any]:
     return {
         "root": str(root),
@@ -229,7 +241,7 @@ def _provenance(
         "seed": seed,
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "images": {"train": len(train), "holdout": len(held_out)},
-        "sha256": {"train": list(map(file_sum, train)), "holdout": list(map(file_sum, held_out))},
+        "sha256": {"train": list(train.values()), "holdout": list(map(file_sum, held_out))},
     }
 
 
