@@ -337,22 +337,22 @@ def test_memory_is_bounded_for_many_large_photographs() -> None:
         assert 0.98 * 2**26 < 3 * len(plan.train) * height * width <= 2**26
 
 
-def test_files_to_train_on_are_opened_once_for_their_pixels(
+def test_files_to_train_on_are_opened_for_their_header_and_once_for_all_else(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[Path] = []
-
-    def counted(path: Path) -> bytes:
-        opened.append(path)
-        with path.open("rb") as file:
-            return file.read()
-
     known = {file_sum(path): path for path in (root / "train/good").iterdir()}
-    monkeypatch.setattr(Path, "read_bytes", counted)
+    opened: list[Path] = []
+    really_open = Path.open
+
+    def counted(path: Path, *args: object, **kwargs: object) -> object:
+        opened.append(path)
+        return really_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", counted)
     done = fit_folder(root, tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4)
     trained = [known[digest] for digest in load_part(tmp_path / "a.jaxad").provenance["sha256"]["train"]]
     assert len(set(trained)) == done["images"]["train"] == 10
-    assert [opened.count(path) for path in trained] == [1] * 10
+    assert [opened.count(path) for path in trained] == [2] * 10
 
 
 @pytest.mark.parametrize("kind", ["even", "almost", "sizes", "colours", "grey to train on"])
