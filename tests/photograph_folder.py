@@ -31,6 +31,15 @@ def photograph(
     return np.rint(wave * np.iinfo(dtype).max).astype(dtype)
 
 
+def unlike_each_other(count: int) -> np.ndarray:
+    """Images [count, 24, 24, 1] in [0, 1] from even to rough: they differ as much as any defect would make them."""
+    rng = np.random.default_rng(0)
+    rough = rng.random((count, 24, 24, 1)) ** rng.uniform(0.1, 8, (count, 1, 1, 1))
+    images = rng.random((count, 1, 1, 1)) * rough
+    even = np.broadcast_to(images.mean((1, 2), keepdims=True), images.shape)
+    return np.where(rng.integers(0, 2, (count, 1, 1, 1)) == 1, even, images).astype(np.float32)
+
+
 def save(path: Path, pixels: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)

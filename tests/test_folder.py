@@ -320,6 +320,8 @@ def test_inspection_counts_and_plans(fill: Fill) -> None:
             "compares": [recipe.name for recipe in AUTO.candidates],
             "left_aside": {},
             "preparation": {"channels": 1, "mode": "native", "scale": 1.0, "side": 1, "box": [1, 1]},
+            "grid": [4, 6],
+            "grid_reason": "",
             "train": 8,
             "holdout": 2,
             "left_out": [],

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, CLOSED_FORM
 from jaxad.report import write_report
 from jaxad.report.folder import read_results
-from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, write_set
+from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, unlike_each_other, write_set
 from tests.test_photograph import BAD
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -252,20 +253,117 @@ def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) 
 
 def test_auto_compares_no_whole_photographs_where_sizes_differ(tmp_path: Path) -> None:
     for index, pixels in enumerate(aligned(12)):
-        save(tmp_path / "set" / f"{index}.png", pixels[: 24 - index % 2])
+        save(tmp_path / "set" / f"{index}.png", pixels[: 24 - 6 * (index % 2)])
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", rate=0.4)
     assert {row["name"] for row in done["comparison"]} == {"surface-gradients", "patch-components"}
     assert done["preparation"]["mode"] == "native"
 
 
-@pytest.mark.parametrize("kind", ["even", "sizes", "colours", "grey to train on"])
+POSITIONS, ANY_SIZE = (
+    dataclasses.replace(AUTO, candidates=tuple(recipe for recipe in AUTO.candidates if recipe.name == name))
+    for name in ("pixel-neighbours", "surface-gradients")
+)
+
+
+@pytest.mark.parametrize("auto", [POSITIONS, ANY_SIZE])
+def test_photographs_of_almost_one_size_are_compared_on_one_grid(
+    tmp_path: Path, auto: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is what would not fit memory; a winner that takes any size is then fitted on the photographs' own pixels."""
+    monkeypatch.setattr("jaxad.folders.plan.VALUES", 10 * 12 * 15)
+    for index, pixels in enumerate(aligned(13)):
+        save(tmp_path / "set" / f"{index:02}.png", pixels[: 24 - index % 3])
+    steps: list[tuple[str, int, int]] = []
+    done = fit_folder(
+        tmp_path / "set", tmp_path / "a.jaxad", recipe=auto, rate=0.4, on_step=lambda *step: steps.append(step)
+    )
+    assert (done["plan"]["grid"], done["plan"]["left_aside"]) == ([11, 15], {})
+    reason = "3 sizes are fitted into their median 23 x 30 and 10 photographs of 23 x 30 are scaled by 0.51"
+    assert done["plan"]["grid_reason"].startswith(reason)
+    made = load_part(tmp_path / "a.jaxad")
+    if auto is POSITIONS:
+        assert made.preparation == Preparation(1, "letterbox", box=(11, 15))
+        assert done["training"]["shape"] == [10, 11, 15, 1]
+    else:
+        assert made.preparation == Preparation(1)
+        assert done["training"]["shape"][1:] == [22, 30, 1]
+    assert [row["name"] for row in done["comparison"]] == [row.name for row in made.detector.comparison]
+    assert len(made.detector.comparison) == 1
+    assert {step for step in steps if step[0] == "choosing"} == {("choosing", 1, 1)}
+    assert len([step for step in steps if step[0] == "reading"]) == 10
+    assert made.score(np.zeros((30, 40), np.uint8)).map[0].shape == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "grid", "words"),
+    [
+        ([(100, 50)] * 10, {}, (100, 50), ""),
+        ([(100, 50), (110, 45)] * 5, {}, (105, 48), "2 sizes are fitted into their median 105 x 48"),
+        ([(100, 50)] * 9 + [(100, 56)], {}, None, "these have 2 sizes, .* 1 of 10 more than 10% off the median"),
+        ([(100, 50)] * 5 + [(50, 100)] * 5, {}, None, "10 of 10 more than 10% off"),
+        ([(100, 50)] * 9 + [(50, 100)], {}, None, "1 of 10 more than 10% off the median 100 x 50"),
+        ([(100, 50), (110, 45)] * 5, {"native": True}, None, "and sizes are to stay as they are"),
+        ([(100, 50), (200, 100)] * 5, {"resize": 40}, (80, 40), ""),
+        ([(100, 50)] * 10, {"scale": 0.5}, (50, 25), ""),
+        ([(100, 50)] * 10, {"region": True}, None, "only a region of these"),
+    ],
+)
+def test_one_grid_where_sizes_are_almost_one(sizes: list, options: dict, grid: object, words: str) -> None:
+    found = {Path(f"{index}.png"): Header(*size, 1, "L", 8) for index, size in enumerate(sizes)}
+    plan = plan_fit(found, recipe=AUTO, **options)
+    assert (plan.grid and plan.grid.box) == grid
+    reason = plan.grid_reason if grid else plan.left_aside["pixel-neighbours"]
+    assert re.search(words, reason)
+    assert bool(reason) == bool(words)
+
+
+def test_whole_images_are_scaled_down_until_they_fit_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxad.folders.plan.VALUES", 10 * 12 * 15)
+    for index, pixels in enumerate(aligned(12)):
+        save(tmp_path / "set" / f"{index}.png", pixels)
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4)
+    assert done["training"]["shape"] == [10, 12, 15, 1]
+    assert done["plan"]["preparation"]["box"] == [12, 15]
+    assert "10 photographs of 24 x 30 are scaled by 0.50" in done["plan"]["grid_reason"]
+    # A size that was asked for is kept.
+    asked = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4, resize=20)
+    assert asked["training"]["shape"] == [10, 20, 20, 1]
+
+
+def test_memory_is_bounded_for_many_large_photographs() -> None:
+    found = {Path(f"{index}.png"): Header(3000, 4000, 3, "RGB", 8) for index in range(1000)}
+    for recipe in (AUTO, WHOLE):
+        plan = plan_fit(found, recipe=recipe)
+        height, width = plan.grid.box
+        assert 0.98 * 2**26 < 3 * len(plan.train) * height * width <= 2**26
+
+
+def test_files_to_train_on_are_opened_for_their_header_and_once_for_all_else(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {file_sum(path): path for path in (root / "train/good").iterdir()}
+    opened: list[Path] = []
+    really_open = Path.open
+
+    def counted(path: Path, *args: object, **kwargs: object) -> object:
+        opened.append(path)
+        return really_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", counted)
+    done = fit_folder(root, tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4)
+    trained = [known[digest] for digest in load_part(tmp_path / "a.jaxad").provenance["sha256"]["train"]]
+    assert len(set(trained)) == done["images"]["train"] == 10
+    assert [opened.count(path) for path in trained] == [2] * 10
+
+
+@pytest.mark.parametrize("kind", ["even", "almost", "sizes", "colours", "grey to train on"])
 def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = tuple(recipe for recipe in AUTO.candidates if recipe.name in ("pixel-neighbours", "surface-gradients"))
     auto = dataclasses.replace(AUTO, candidates=quick)
     monkeypatch.setattr("jaxad.folders.inspection.AUTO", auto)
     for index, pixels in enumerate(aligned(12)):
         colour = kind == "colours" and index % 2
-        pixels = pixels[: 24 - index % 2] if kind == "sizes" else pixels
+        pixels = pixels[: 24 - {"sizes": 6, "almost": 1}.get(kind, 0) * (index % 2)]
         save(tmp_path / f"set/good/{index}.png", np.stack([pixels] * 3, axis=-1) if colour else pixels)
     save(tmp_path / "set/bad/0.png", np.zeros((24, 30, 3) if kind == "grey to train on" else (24, 30), np.uint8))
     planned = inspect_folder(tmp_path / "set")["plan"]
@@ -284,7 +382,10 @@ def test_large_sets_and_regions_are_not_compared_whole(monkeypatch: pytest.Monke
     assert plan_fit(found, recipe=AUTO).left_aside == {}
     assert "only a region" in plan_fit(found, recipe=AUTO, region=True).left_aside["pixel-neighbours"]
     monkeypatch.setattr("jaxad.folders.plan.VALUES", 8 * 24 * 30 - 1)
-    assert "these hold 5760 numbers, more than the 5759" in plan_fit(found, recipe=AUTO).left_aside["pixel-neighbours"]
+    assert plan_fit(found, recipe=AUTO).left_aside == {}
+    assert plan_fit(found, recipe=AUTO).grid.box == (23, 29)
+    asked = plan_fit(found, recipe=AUTO, native=True)
+    assert "these hold 5760 numbers, more than the 5759" in asked.left_aside["pixel-neighbours"]
 
 
 def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
@@ -294,6 +395,17 @@ def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
     # The neighbours know the images that they were fitted on by heart.
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4)
     assert any("are hardly told from them (AUROC" in sentence for sentence in done["warnings"])
+
+
+def test_auto_says_that_no_recipe_sees_defects(tmp_path: Path) -> None:
+    for index, pixels in enumerate(unlike_each_other(24)):
+        save(tmp_path / "set" / f"{index}.png", np.rint(255 * pixels[..., 0]).astype(np.uint8))
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=ANY_SIZE, rate=0.4)
+    separation = done["comparison"][0]["separation"]
+    (sentence,) = [one for one in done["warnings"] if "found no recipe that tells good images" in one]
+    assert f"surface-gradients, does so with a mean AUROC of {separation:.2f}" in sentence
+    # Once is enough.
+    assert not any("are hardly told from them" in one for one in done["warnings"])
 
 
 # Calibration

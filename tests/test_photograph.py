@@ -611,7 +611,7 @@ def test_stream_passes_on_what_is_no_fault_of_the_file(paths: list[Path], monkey
     def fail(*_: object, **__: object) -> None:
         raise KeyError("a fault of the program")
 
-    monkeypatch.setattr(photograph, "read_photograph", fail)
+    monkeypatch.setattr(photograph, "_decode", fail)
     with pytest.raises(KeyError, match="a fault of the program"):
         list(read_photographs(paths))
     assert readers() == []

@@ -10,9 +10,10 @@ from jaxad import datasets, linear, metrics
 from jaxad._check import InputError
 from jaxad.calibration import fit_unit, in_unit
 from jaxad.defects import draw_defects
-from jaxad.detector import fit, fit_members, load
+from jaxad.detector import NothingToldWarning, choosing, fit, fit_members, load
 from jaxad.features import gradient_energies
 from jaxad.recipes import AUTO, GRADIENT_NEIGHBOURS, RECIPES, SURFACE
+from tests.photograph_folder import unlike_each_other
 from tests.references.heatmap import heatmap as slow_heatmap
 
 GRADIENTS = RECIPES["surface-gradients"]
@@ -192,6 +193,30 @@ def test_auto_says_why_a_candidate_cannot_be_fitted():
     reasons = {c.name: c.reason for c in fit(jax.random.key(0), QUICK, few)[0].comparison}
     assert "principal components to keep, asked for 16" in reasons["gradient-components"]
     assert reasons["gradient-neighbours"] == ""
+
+
+def test_auto_warns_where_nothing_is_told():
+    hopeless = replace(AUTO, candidates=(GRADIENTS,))
+    with pytest.warns(NothingToldWarning, match="auto found no recipe .* the best of 1, surface-gradients, does so"):
+        fit(jax.random.key(0), hopeless, unlike_each_other(20))
+
+
+def test_auto_judges_large_images_by_fewer_and_tells_how_far_it_is(monkeypatch):
+    seen, steps = [], []
+
+    def watched(key, recipe, images):
+        seen.append(len(images))
+        return fit(key, recipe, images)[0]
+
+    two = replace(AUTO, candidates=(GRADIENT_NEIGHBOURS, GRADIENTS))
+    options = {"fit": watched, "on_candidate": lambda *step: steps.append(step)}
+    full = choosing.choose(jax.random.key(0), two, objects(40), **options)[1]
+    assert (seen, steps) == ([32, 32], [(1, 2), (2, 2)])
+    monkeypatch.setattr(choosing, "PIXELS", 20 * 24 * 24)
+    monkeypatch.setattr(choosing, "FEWEST_JUDGED", 10)
+    fewer = choosing.choose(jax.random.key(0), two, objects(40), **options)[1]
+    assert seen[2:] == [16, 16]
+    assert [one.separation for one in full] != [one.separation for one in fewer]
 
 
 def test_auto_with_nothing_to_choose_from():

@@ -134,6 +134,7 @@ def fit(
         "held out": f"{done['images']['holdout']} images",
         "threshold": f"{done['threshold']['value']:.6g}",
         "false-positive rate": f"between {low:.1%} and {high:.1%}",
+        **({"whole photographs": done["plan"]["grid_reason"]} if done["plan"]["grid_reason"] else {}),
         **{f"seconds to {label}": f"{seconds:.1f}" for label, seconds in done["seconds"].items()},
     }
     print_rows(rows)
@@ -284,6 +285,9 @@ def _facts(found: Mapping[str, Any]) -> Table:
     table.add_row("would train on", str(plan["train"]))
     table.add_row("would hold out", str(plan["holdout"]))
     table.add_row("would take them as", "grey" if plan["preparation"]["channels"] == 1 else "colour")
+    if plan["grid"]:
+        grid = " x ".join(map(str, plan["grid"]))
+        table.add_row("would compare them at", f"{grid}: {plan['grid_reason']}" if plan["grid_reason"] else grid)
     table.add_row("would choose among", ", ".join(plan["compares"]))
     for reason in sorted(set(plan["left_aside"].values())):
         names = [name for name, why in plan["left_aside"].items() if why == reason]

@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from jaxad.datasets.folder import Survey
 from jaxad.datasets.layouts import GOOD
-from jaxad.datasets.photograph import UnreadableError, read_photographs
+from jaxad.datasets.photograph import Photograph, UnreadableError, read_photographs
 
 
 class Copies(NamedTuple):
@@ -112,26 +112,33 @@ def find_copies(found: Survey) -> Copies:
     return copies
 
 
+class Sums(NamedTuple):
+    """By what a photograph is known again: SHA-256 of the file's bytes, and of what `pixel_sum` looks at."""
+
+    file: str
+    pixels: str
+
+
 class Once:
-    """Photographs that were read, each once.
+    """Photographs that were read with their sums, each once.
 
     Attributes:
-        sums: what `pixel_sum` gives of each file that was taken.
+        sums: the digests of each file that was taken.
 
     `known` are files that were taken elsewhere, likewise, of which no copy is to be taken.
     """
 
-    def __init__(self, known: Mapping[Path, str]) -> None:
-        self.sums: dict[Path, str] = {}
-        self._first = {digest: path for path, digest in known.items()}
+    def __init__(self, known: Mapping[Path, Sums]) -> None:
+        self.sums: dict[Path, Sums] = {}
+        self._first = {sums.pixels: path for path, sums in known.items()}
 
-    def refuse(self, path: Path, samples: Shaped[np.ndarray, "h w c"]) -> UnreadableError | None:
+    def refuse(self, path: Path, photograph: Photograph) -> UnreadableError | None:
         """Take a file with these samples `[h, w, c]`, or say of which one it is a copy."""
-        digest = pixel_sum(samples)
+        digest = pixel_sum(photograph.samples)
         first = self._first.setdefault(digest, path)
         if first != path:
             return UnreadableError(path, f"the same photograph as {first.name!r}, which counts once")
-        self.sums[path] = digest
+        self.sums[path] = Sums(photograph.sha256, digest)
         return None
 
 

@@ -1,6 +1,7 @@
 """Opening a file: what its header says, why it is refused, and its numbers when they are asked for."""
 
 import contextlib
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,7 @@ class OpenedImage(NamedTuple):
     """A file whose header has been read, and no pixel yet.
 
     Attributes:
+      path: where the file lies.
       file: the open file.
       image: as Pillow has it, or the first of its planes.
       tiff: the TIFF whose planes are to be read one by one, if it is one.
@@ -81,6 +83,7 @@ class OpenedImage(NamedTuple):
       bits: bits a sample has.
     """
 
+    path: Path
     file: BinaryIO
     image: ImageFile.ImageFile
     tiff: Tiff | None
@@ -122,7 +125,7 @@ class OpenedImage(NamedTuple):
             found = take_samples(self.image, self.bits)
         problem = why_out_of_range(found)
         if problem:
-            raise UnreadableError(Path(self.file.name), problem)
+            raise UnreadableError(self.path, problem)
         return found
 
     def _by_planes(self, tiff: Tiff) -> Samples:
@@ -136,8 +139,11 @@ class OpenedImage(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_pixels: int) -> Iterator[OpenedImage]:
-    """The file, pixels not yet decoded; whatever goes wrong in the block is an UnreadableError."""
+def opened(path: Path, max_pixels: int, *, data: bytes | None = None) -> Iterator[OpenedImage]:
+    """The file, pixels not yet decoded; whatever goes wrong in the block is an UnreadableError.
+
+    `data` are the bytes of the file, where they have been read.
+    """
     tiff = None
     try:
         if not path.exists():
@@ -147,7 +153,8 @@ def opened(path: Path, max_pixels: int) -> Iterator[OpenedImage]:
         if path.stat().st_size == 0:
             raise UnreadableError(path, "the file is empty")
         # An open file, not its path: Pillow maps a path into memory and so garbles plain TIFFs that lie on their side.
-        with path.open("rb") as file, _PILLOW_ASIDE:
+        stream: BinaryIO = path.open("rb") if data is None else io.BytesIO(data)
+        with stream as file, _PILLOW_ASIDE:
             tiff = read_tiff(file)
             problem = tiff and (UNREAD_EXTENSIONS.get(path.suffix.lower()) or tiff.problem())
             if problem:
@@ -160,7 +167,7 @@ def opened(path: Path, max_pixels: int) -> Iterator[OpenedImage]:
                 if problem:
                     raise UnreadableError(path, problem)
                 mode = _MODES[apart.planes] if apart else "LA" if is_deep_grey(image) else ""
-                yield OpenedImage(file, image, apart, mode or image.mode, count_bits(image))
+                yield OpenedImage(path, file, image, apart, mode or image.mode, count_bits(image))
     except UnreadableError:
         raise
     except Exception as error:  # garbage makes Pillow's plugins raise nearly everything

@@ -1,5 +1,6 @@
 """Image files, decoded by Pillow whatever their bytes, into the file's own numbers."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -50,11 +51,13 @@ class Photograph:
         of 12 bits, and where something half transparent shows what lies behind it.
       mode: Pillow's name for what the file holds: "L", "RGB", "I;16" and so on.
       bits: bits a sample has in the file, as far as Pillow tells: 1, 8 (or fewer), 12, 16, or 32 for float.
+      sha256: of the file's bytes, where `read_photographs` was asked for it; else empty.
     """
 
     samples: Numbers
     mode: str
     bits: int
+    sha256: str = ""
 
     @property
     def pixels(self) -> Float32[np.ndarray, "h w c"]:
@@ -91,8 +94,7 @@ def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXEL
       UnreadableError: no such file, empty, truncated, damaged, not an image, too large, several frames, whole numbers
         of unknown white, or float values that are not finite or outside [0, 1].
     """
-    with opened(Path(path), max_pixels) as image:
-        return Photograph(image.samples().over(1.0), image.mode, image.bits)
+    return _decode(Path(path), max_pixels, with_sum=False)
 
 
 def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photograph:
@@ -125,18 +127,23 @@ def read_header(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -
 
 
 def read_photographs(
-    paths: Iterable[str | os.PathLike[str]], *, workers: int = WORKERS, max_pixels: int = MAX_PIXELS
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    workers: int = WORKERS,
+    max_pixels: int = MAX_PIXELS,
+    with_sums: bool = False,
 ) -> Iterator[tuple[Path, Photograph | UnreadableError]]:
     """Decode files in the background, in the order of `paths`; a file that cannot be read yields its error.
 
     At most `2 * workers` files are decoded ahead, and of large ones no more than `AHEAD_SAMPLES` samples together
     besides the one in hand, so memory stays flat. Decoding starts with the first `next`; the threads end with the
     iterator, also when it is dropped half way. For `max_pixels` see `read_photograph`.
+    `with_sums` gives each photograph the SHA-256 of the very bytes that it was decoded from, read once.
     Raises InputError where `workers` is below 1.
     """
     need_at_least(workers, 1, what="workers")
     return in_order(
-        partial(_attempt, max_pixels=max_pixels),
+        partial(_attempt, max_pixels=max_pixels, with_sum=with_sums),
         map(Path, paths),
         workers=workers,
         ahead=2 * workers,
@@ -145,9 +152,9 @@ def read_photographs(
     )
 
 
-def _attempt(path: Path, max_pixels: int) -> Photograph | UnreadableError:
+def _attempt(path: Path, max_pixels: int, with_sum: bool) -> Photograph | UnreadableError:
     try:
-        return read_photograph(path, max_pixels=max_pixels)
+        return _decode(path, max_pixels, with_sum)
     except UnreadableError as error:
         # A new one: the traceback of the old one would keep the half-decoded image in memory.
         return UnreadableError(error.path, error.reason)
@@ -159,3 +166,18 @@ def _count_samples(path: Path, max_pixels: int) -> int:
     except UnreadableError:
         return 0
     return header.height * header.width * header.channels
+
+
+def _decode(path: Path, max_pixels: int, with_sum: bool) -> Photograph:
+    data = _bytes_of(path) if with_sum else None
+    with opened(path, max_pixels, data=data) as image:
+        digest = "" if data is None else hashlib.sha256(data).hexdigest()
+        return Photograph(image.samples().over(1.0), image.mode, image.bits, digest)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """The bytes of a file; None where it cannot be read, and opening it will say why."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError:
+        return None

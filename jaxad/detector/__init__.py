@@ -1,6 +1,7 @@
 """The detector: a recipe with its trained variables. The one place where a recipe's names meet code."""
 
 from jaxad.detector.batches import Found, Names, Shot, score_shots
+from jaxad.detector.choosing import NothingToldWarning
 from jaxad.detector.detector import (
     CALIBRATED,
     PART,
@@ -10,13 +11,14 @@ from jaxad.detector.detector import (
     Scores,
     on_devices,
 )
-from jaxad.detector.fitting import fit, fit_members
-from jaxad.detector.health import find_faults, tell_drawn_defects
+from jaxad.detector.fitting import choose_recipe, fit, fit_members
+from jaxad.detector.health import BLIND, find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
 from jaxad.detector.loading import from_contents, load
 from jaxad.detector.system import Scored
 
 __all__ = [
+    "BLIND",
     "CALIBRATED",
     "PART",
     "POOLS",
@@ -25,9 +27,11 @@ __all__ = [
     "FitDivergedError",
     "Found",
     "Names",
+    "NothingToldWarning",
     "Scored",
     "Scores",
     "Shot",
+    "choose_recipe",
     "find_faults",
     "fit",
     "fit_members",

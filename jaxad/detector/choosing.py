@@ -1,7 +1,8 @@
 """Choosing a recipe by normal images alone: which one tells them best from defects drawn on them?"""
 
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -13,29 +14,53 @@ from jaxad._types import Images, PRNGKey
 from jaxad.datasets import FEWEST, count_held_out
 from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
+from jaxad.detector.health import BLIND
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions
 
 DRAWN = 400
 """Images with defects to judge by, at least, so that few held-out images are drawn on several times."""
+PIXELS = 2**23
+"""Pixels of the images to judge by, and of those with defects: 93 images of 300 x 300, where more time buys little."""
+FEWEST_JUDGED = 64
+"""Images to judge by whatever their size, where there are so many: closed forms have some twenty numbers to find."""
 WHOLE = (turn_upside_down, turn_by_half, mix)
 """What makes an image wrong as a whole."""
+WAYS = ("with a defect drawn", "upside down", "turned by half", "mixed with another")
 ALIGNED = 0.1
 """Share of the variance that aligned images have in common; see `choose`."""
 
+TOLD = 0.7
+"""AUROC of images with a defect drawn at which a candidate tells enough, though it be blind to the whole: a surface
+looks the same upside down."""
+
+OnCandidate = Callable[[int, int], None]
+
+
+class NothingToldWarning(UserWarning):
+    """No candidate of `auto` tells normal images from such that were made wrong."""
+
 
 def choose(
-    key: PRNGKey, recipe: AutoRecipe, images: Images, *, fit: Callable[[PRNGKey, Recipe, Images], Detector]
+    key: PRNGKey,
+    recipe: AutoRecipe,
+    images: Images,
+    *,
+    fit: Callable[[PRNGKey, Recipe, Images], Detector],
+    on_candidate: OnCandidate | None = None,
 ) -> tuple[Recipe, tuple[Candidate, ...]]:
     """The candidate that separates best, and what was found about each, in the order of `recipe.candidates`.
 
     Candidates that compare images position by position are left out where the images show nothing at fixed positions,
-    such as crops of a surface: there they would learn the held-out crops' neighbours by heart.
+    such as crops of a surface: there they would learn the held-out crops' neighbours by heart. Of large images fewer
+    are judged by, so that the choice takes a minute and not hours. A `NothingToldWarning` says where even the best
+    separates below `BLIND`, and tells drawn defects below `TOLD`.
 
     Args:
         key: draws the images to hold out, the defects, and what the candidates draw.
         recipe: the candidates, and how many images to judge them by.
         images: normal images `[n, h, w, c]`.
         fit: fits one candidate on some of the images.
+        on_candidate: called with the candidates done and how many there are.
 
     Raises:
         InputError: wrong images, too few to hold 2 out and keep 2, or none of the candidates can be fitted.
@@ -43,7 +68,9 @@ def choose(
     need_images(images)
     need_unit_range(np.asarray(images))
     order_key, local_key, fit_key = jax.random.split(key, 3)
-    some = np.asarray(jax.random.permutation(order_key, len(images)))[: recipe.images]
+    affordable = PIXELS // (images.shape[1] * images.shape[2])
+    most = min(recipe.images, max(FEWEST_JUDGED, affordable))
+    some = np.asarray(jax.random.permutation(order_key, len(images)))[:most]
     count = count_held_out(len(some), share=recipe.holdout) or FEWEST
     if not 0 < recipe.holdout < 1 or len(some) < count + 2:
         raise InputError(
@@ -51,9 +78,10 @@ def choose(
             f"at holdout={recipe.holdout:g}: use more images, or name a recipe"
         )
     held, rest = np.asarray(images)[some[:count]], np.asarray(images)[some[count:]]
-    repeated = np.tile(held, (-(-DRAWN // count), 1, 1, 1))
+    repeated = np.tile(held, (min(-(-DRAWN // count), max(1, affordable // count)), 1, 1, 1))
     altered = [jax.jit(_with_defects)(local_key, repeated), *(alter(held) for alter in WHOLE)]
     shared, found = _shared_variance(rest), []
+    told: dict[int, list[float]] = {}
     for i, candidate in enumerate(recipe.candidates):
         began, separation, reason = time.perf_counter(), None, ""
         try:
@@ -64,15 +92,30 @@ def choose(
                 )
             detector = fit(jax.random.fold_in(fit_key, i), candidate, rest)
             normal = detector.score(held).image
-            separation = float(np.mean([metrics.auroc_between(normal, detector.score(x).image) for x in altered]))
+            told[i] = [metrics.auroc_between(normal, detector.score(x).image) for x in altered]
+            separation = float(np.mean(told[i]))
         except InputError as error:
             reason = str(error)
         found.append(Candidate(candidate.name, separation, time.perf_counter() - began, reason))
+        if on_candidate is not None:
+            on_candidate(i + 1, len(recipe.candidates))
     separations = [-1.0 if candidate.separation is None else candidate.separation for candidate in found]
     if max(separations, default=-1.0) < 0:
         reasons = "".join(f"\n  {candidate.name}: {candidate.reason}" for candidate in found)
         raise InputError(f"{recipe.name} could fit none of its candidates:{reasons}")
-    return recipe.candidates[int(np.argmax(separations))], tuple(found)
+    best = int(np.argmax(separations))
+    if separations[best] < BLIND and told[best][0] < TOLD:
+        warnings.warn(_nothing_told(recipe, found[best], told[best], count=len(told)), NothingToldWarning, stacklevel=2)
+    return recipe.candidates[best], tuple(found)
+
+
+def _nothing_told(recipe: AutoRecipe, best: Candidate, told: Sequence[float], *, count: int) -> str:
+    each = ", ".join(f"{auroc:.2f} {way}" for auroc, way in zip(told, WAYS, strict=True))
+    return (
+        f"{recipe.name} found no recipe that tells good images from copies made wrong: the best of {count}, "
+        f"{best.name}, does so with a mean AUROC of {best.separation:.2f}, where chance is 0.50 and {BLIND:.2f} is "
+        f"wanted ({each}); try the recipe surface, more photographs, or a region of interest"
+    )
 
 
 def _shared_variance(images: Images) -> float:

@@ -16,8 +16,8 @@ from jaxad._types import Images, Pixels, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import FEWEST, count_held_out, unit_pixels
-from jaxad.detector.choosing import choose
-from jaxad.detector.detector import Detector
+from jaxad.detector.choosing import OnCandidate, choose
+from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.learning import Extras, Watched, train
 from jaxad.detector.systems import FusionSystem, make_system
 from jaxad.recipes import AutoRecipe, Recipe
@@ -102,12 +102,37 @@ def fit_members(
     return _fit(jax.random.split(key, count), recipe, images, extras)
 
 
+def choose_recipe(
+    key: PRNGKey,
+    recipe: AutoRecipe,
+    images: Pixels,
+    *,
+    mesh: Mesh | None = None,
+    on_candidate: OnCandidate | None = None,
+) -> tuple[Recipe, tuple[Candidate, ...]]:
+    """The recipe that `fit` would choose for `auto`, and what was found about each candidate; nothing else is fitted.
+
+    Arguments as for `fit`, images `[n, h, w, c]`; `on_candidate` is called with the candidates done and how many there
+    are. Warns with `NothingToldWarning` where no candidate tells normal images from copies that were made wrong.
+
+    Raises:
+        InputError: images that cannot be used, too few to judge by, or none of the candidates can be fitted.
+    """
+    need_images(images, any_dtype=True)
+    return choose(
+        jax.random.fold_in(key, CHOICE_STREAM),
+        recipe,
+        unit_pixels(images),
+        fit=lambda *given: fit(*given, mesh=mesh)[0],
+        on_candidate=on_candidate,
+    )
+
+
 def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tuple[list[Detector], History]:
     need_images(images, any_dtype=True)
     images = unit_pixels(images)
     if isinstance(recipe, AutoRecipe):
-        key = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, CHOICE_STREAM)[0]
-        chosen, comparison = choose(key, recipe, images, fit=lambda *given: fit(*given, mesh=extras.mesh)[0])
+        chosen, comparison = choose_recipe(keys[0], recipe, images, mesh=extras.mesh)
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
     need_at_least(recipe.learning_rate, 0, what="learning_rate")

@@ -19,6 +19,8 @@ COLLAPSED = 0.01
 """Nats: a latent dimension below this carries no information."""
 WINDOWS = 4096
 """Windows of a patch model to look at."""
+BLIND = 0.6
+"""AUROC between normal images and copies made wrong below which a detector is no use."""
 DRAWN = 64
 """Images with defects to judge by, at least; few images are drawn on several times."""
 

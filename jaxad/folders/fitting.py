@@ -8,30 +8,39 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import Header, file_sum, find_copies, read_mask, survey
+from jaxad.datasets import Header, Sums, find_copies, read_mask, survey
 from jaxad.datasets.photograph import MAX_PIXELS
-from jaxad.detector import find_faults, fit, tell_drawn_defects
+from jaxad.detector import (
+    BLIND,
+    Candidate,
+    Detector,
+    NothingToldWarning,
+    choose_recipe,
+    find_faults,
+    fit,
+    tell_drawn_defects,
+)
 from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
-from jaxad.folders.plan import SHARE, VALUES, describe, normal_headers, plan_fit
-from jaxad.folders.training_images import TILE, Roi, plan_tiles, read_tiles
-from jaxad.recipes import AUTO, Recipe, compares_positions
+from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
+from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
+from jaxad.recipes import AUTO, AutoRecipe, Recipe, compares_positions
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
 LOOKED_AT = 64
 """Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
-BLIND = 0.6
-"""AUROC between held-out images and copies with a drawn defect below which a part is no use."""
 
 OnStep = Callable[[str, int, int], None]
 
@@ -63,15 +72,15 @@ def fit_folder(
 
     A share of the images, drawn by `seed`, is never trained on: they give what is usual at each position, the threshold
     with the interval of its false-positive rate, the unit of calibrated scores, the colour scale and the level of
-    regions; see `jaxad.folders.held_out`. Memory is bounded for models of windows, see
-    `jaxad.folders.training_images`; for models of whole images it grows with their number.
+    regions; see `jaxad.folders.held_out`. Memory is bounded: of many photographs models of windows are trained on some
+    tiles, and models of whole images on smaller copies; see `jaxad.folders.plan`.
 
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
         out: the file to write; `jaxad.load_part` reads it.
         labels: a table that says what each image is; see `jaxad.datasets.labels`.
-        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where all have one size and fit
-            the memory of training.
+        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where they are of almost one
+            size, on one grid that fits memory; the plan says which.
         resize: for models of windows the shorter side in pixels; for models of whole images both sides.
         scale: factor for both sides.
         native: sizes as they are; the default for models of windows.
@@ -88,7 +97,8 @@ def fit_folder(
         mesh: devices that share every batch of training; see `jaxad.fit`. Where they are those of several processes,
             all make the same call, the first writes the part, and none returns before it is there.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
-        on_step: called with "reading" or "judging", the photographs done and how many there are.
+        on_step: called with "reading" or "judging", the photographs done and how many there are; between them, for
+            `auto`, with "choosing", the recipes done and how many there are.
 
     Returns:
         What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
@@ -119,17 +129,28 @@ def fit_folder(
         region=inside is not None,
         seed=seed,
     )
-    preparation = plan.preparation
     _need_place(out)
 
-    tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=preparation, roi=inside, seed=seed, values=VALUES)
-    training = read_tiles(tiles, preparation=preparation, roi=inside, max_pixels=max_pixels, on_step=step)
+    cutters = make_cutters(plan, roi=inside, seed=seed)
+    readings = read_into(cutters, max_pixels=max_pixels, on_step=step)
     seconds = {"read": time.perf_counter() - began}
+    key, chosen = jax.random.key(seed), plan.recipe
+    comparison: tuple[Candidate, ...] = ()
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
+        if isinstance(chosen, AutoRecipe):
+            began = time.perf_counter()
+            chosen, comparison = choose_recipe(
+                key, chosen, readings[0].images, mesh=mesh, on_candidate=partial(step, "choosing")
+            )
+            seconds["choose"] = time.perf_counter() - began
+        whole = compares_positions(chosen)
+        preparation = plan.grid if whole and plan.grid is not None else plan.preparation
+        training = readings[0 if whole else -1]
+        del readings  # What the choice alone was made by is large.
         detector, history = fit(
-            jax.random.key(seed),
-            plan.recipe,
+            key,
+            chosen,
             training.images,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -137,14 +158,26 @@ def fit_folder(
             resume=resume,
             mesh=mesh,
         )
+    detector = replace(detector, comparison=comparison)
     if preparation.mode == "native" and compares_positions(detector.recipe):
         # Photographs of another size can still be fitted in.
         preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
+    tiles = plan_tiles(
+        plan.held_out, recipe=chosen, preparation=preparation, roi=inside, seed=seed, values=LOOKED_AT * TILE**2
+    )
+    looked_at = TileCutter(tiles[:LOOKED_AT], preparation=preparation, roi=inside)
     held = judge_held_out(
-        detector, preparation, inside, plan.held_out, known=training.sums, max_pixels=max_pixels, on_step=step
+        detector,
+        preparation,
+        inside,
+        plan.held_out,
+        known=training.sums,
+        max_pixels=max_pixels,
+        on_step=step,
+        on_photograph=looked_at.take,
     )
     seconds["judge"] = time.perf_counter() - began
     made = part.Part(
@@ -164,6 +197,7 @@ def fit_folder(
     if is_first(mesh):
         made.save(out)
     wait_for_all(mesh)
+    told = any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts)
     unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
     left_out = [
         *found.not_used,
@@ -177,7 +211,7 @@ def fit_folder(
         "comparison": [candidate._asdict() for candidate in detector.comparison],
         "preparation": asdict(held.preparation),
         "images": {
-            "train": len(training.paths),
+            "train": len(training.sums),
             "holdout": len(held.paths),
             "left_out": name_reasons(found, left_out),
         },
@@ -191,20 +225,13 @@ def fit_folder(
             *folder_warnings(found, copies),
             *_warnings(made, headers.values(), left_out=len(unfit)),
             *find_faults(detector, training.images[:LOOKED_AT]),
-            *_blindness(made, {path: plan.held_out[path] for path in held.paths}, seed, max_pixels),
+            *([] if told else _blindness(detector, looked_at.images, seed)),
         ],
     }
 
 
-def _blindness(made: part.Part, held_out: Mapping[Path, tuple[int, int]], seed: int, max_pixels: int) -> list[str]:
-    recipe, preparation = made.detector.recipe, made.preparation
-    tiles = plan_tiles(
-        held_out, recipe=recipe, preparation=preparation, roi=made.roi, seed=seed, values=LOOKED_AT * TILE**2
-    )[:LOOKED_AT]
-    images = read_tiles(
-        tiles, preparation=preparation, roi=made.roi, max_pixels=max_pixels, on_step=lambda *_: None
-    ).images
-    found = tell_drawn_defects(jax.random.key(seed), made.detector, images)
+def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
+    found = tell_drawn_defects(jax.random.key(seed), detector, images)
     if found >= BLIND:
         return []
     return [
@@ -236,7 +263,7 @@ def _need_place(out: str | os.PathLike[str]) -> None:
 
 
 def _provenance(
-    root: str | os.PathLike[str], train: Mapping[Path, str], held_out: Mapping[Path, str], *, seed: int
+    root: str | os.PathLike[str], train: Mapping[Path, Sums], held_out: Mapping[Path, Sums], *, seed: int
 ) -> dict[str, Any]:
     sides = {"train": train, "holdout": held_out}
     return {
@@ -245,8 +272,8 @@ def _provenance(
         "seed": seed,
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "images": {side: len(sums) for side, sums in sides.items()},
-        "sha256": {side: list(map(file_sum, sums)) for side, sums in sides.items()},
-        "pixel_sha256": {side: list(sums.values()) for side, sums in sides.items()},
+        "sha256": {side: [one.file for one in sums.values()] for side, sums in sides.items()},
+        "pixel_sha256": {side: [one.pixels for one in sums.values()] for side, sums in sides.items()},
     }
 
 

@@ -24,7 +24,7 @@ from jaxad.calibration import (
     unusualness,
     unusualness_by_others,
 )
-from jaxad.datasets import FEWEST, Once, UnreadableError, batches, read_photographs
+from jaxad.datasets import FEWEST, Once, Sums, UnreadableError, batches, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
@@ -46,8 +46,8 @@ GOLDEN_SIDE = 128
 class HeldOut(NamedTuple):
     """What was found on held-out images; see the attributes of `jaxad.part.Part`."""
 
-    sums: dict[Path, str]
-    """The files with what `jaxad.datasets.pixel_sum` gives of them; each photograph is there once."""
+    sums: dict[Path, Sums]
+    """The files with the digests of each; each photograph is there once."""
     preparation: Preparation
     """As it was given; where positions count, photographs of any size are brought to the one that these have."""
     scores: np.ndarray
@@ -70,14 +70,16 @@ def judge_held_out(
     roi: Roi,
     sizes: Mapping[Path, tuple[int, int]],
     *,
-    known: Mapping[Path, str],
+    known: Mapping[Path, Sums],
     max_pixels: int = MAX_PIXELS,
     on_step: Callable[[str, int, int], None],
+    on_photograph: Callable[[Path, np.ndarray], None] = lambda *_: None,
 ) -> HeldOut:
     """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
 
     Copies of one another and of the images that were learned from, `known` by what `jaxad.datasets.pixel_sum` gives of
-    them, do not count. For `max_pixels` see `jaxad.datasets.read_photograph`.
+    them, do not count. For `max_pixels` see `jaxad.datasets.read_photograph`. `on_photograph` is called with every path
+    and its photograph, float32 `[h, w, c]`.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -93,15 +95,16 @@ def judge_held_out(
     scores: list[float] = []
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels), start=1):
+        for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels, with_sums=True), start=1):
             on_step("judging", done, len(sizes))
             if isinstance(found, UnreadableError):
                 unreadable.append(found)
                 continue
-            copy = once.refuse(path, found.samples)
+            copy = once.refuse(path, found)
             if copy:
                 unreadable.append(copy)
                 continue
+            on_photograph(path, found.pixels)
             yield path, found.samples
 
     def seen() -> Iterator[part.Seen]:

@@ -18,7 +18,13 @@ from jaxad.preparation import Preparation
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
 
 VALUES = 2**26
-"""Numbers that a model of windows is trained on at most: 268 MB as float32."""
+"""Numbers that a model is trained on at most: 268 MB as float32."""
+ALMOST = 0.1
+"""Share by which a height or a width may differ from the median where sizes count as almost one.
+
+So little that the border which fits a photograph in is narrower than a tenth of the side, at each end. Whether
+what they show is aligned the pixels say: see `jaxad.detector.choosing`.
+"""
 SHARE = 0.2
 """Share of the normal images that fitting holds out where none is given."""
 
@@ -31,6 +37,11 @@ class Plan(NamedTuple):
     left_aside: dict[str, str]
     """The other candidates of `auto`, with the reason."""
     preparation: Preparation
+    """How photographs become input of the recipe's model; of `auto`, of those that take any size."""
+    grid: Preparation | None
+    """How they become what whole photographs are compared on, all of one size; None where none are."""
+    grid_reason: str
+    """Why the grid is not the photographs' own size; empty where it is."""
     train: dict[Path, tuple[int, int]]
     """The files to train on with their height and width."""
     held_out: dict[Path, tuple[int, int]]
@@ -89,14 +100,26 @@ def plan_fit(
         {path: size for index, (path, size) in enumerate(usable.items()) if (index in drawn) == held}
         for held in (True, False)
     )
-    recipe, left_aside = _comparable(recipe, train, preparation, region)
-    return Plan(recipe, left_aside, preparation, train, held_out, left_out)
+    grid, reason = _plan_grid(
+        recipe,
+        [*train.values(), *held_out.values()],
+        preparation,
+        count=len(train),
+        region=region,
+        native=native,
+        asked=bool(resize or scale),
+    )
+    if not isinstance(recipe, AutoRecipe):
+        return Plan(recipe, {}, grid or preparation, grid, reason, train, held_out, left_out)
+    recipe, left_aside = (recipe, {}) if grid else _of_any_size(recipe, reason)
+    return Plan(recipe, left_aside, preparation, grid, reason if grid else "", train, held_out, left_out)
 
 
 def describe(plan: Plan, root: str | os.PathLike[str]) -> dict[str, Any]:
-    """A plan, ready for JSON: recipe, compares, left_aside, preparation, train, holdout, left_out.
+    """A plan, ready for JSON: recipe, compares, left_aside, preparation, grid, grid_reason, train, holdout, left_out.
 
-    Paths are relative to the folder `root`, in POSIX form.
+    `grid` is the height and width that whole photographs are compared at, or None. Paths are relative to the folder
+    `root`, in POSIX form.
     """
     candidates = plan.recipe.candidates if isinstance(plan.recipe, AutoRecipe) else ()
     return {
@@ -104,6 +127,8 @@ def describe(plan: Plan, root: str | os.PathLike[str]) -> dict[str, Any]:
         "compares": [candidate.name for candidate in candidates],
         "left_aside": plan.left_aside,
         "preparation": {**asdict(plan.preparation), "box": list(plan.preparation.box)},
+        "grid": list(plan.grid.box) if plan.grid else None,
+        "grid_reason": plan.grid_reason,
         "train": len(plan.train),
         "holdout": len(plan.held_out),
         "left_out": [
@@ -164,20 +189,64 @@ def why_not_whole(sizes: Sequence[tuple[int, int]], channels: int, *, values: in
     return None if total <= values else f"these hold {total} numbers, more than the {values} to train on at once"
 
 
-def _comparable(
-    recipe: Recipe, train: Mapping[Path, tuple[int, int]], preparation: Preparation, region: bool
-) -> tuple[Recipe, dict[str, str]]:
-    """The recipe, and of `auto` what it cannot compare: whole images, where tiles are cut or a region is looked at."""
+def _plan_grid(
+    recipe: Recipe,
+    sizes: Sequence[tuple[int, int]],
+    preparation: Preparation,
+    *,
+    count: int,
+    region: bool,
+    native: bool,
+    asked: bool,
+) -> tuple[Preparation | None, str]:
+    """What whole photographs of these heights and widths are compared on, and why it is not their size, or is none.
+
+    `count` of them are trained on; `asked` says that a size was asked for.
+    """
+    channels = preparation.channels
     if not isinstance(recipe, AutoRecipe):
-        return recipe, {}
-    prepared = [preparation.geometry(height, width).size for height, width in train.values()]
-    why = (
-        "only a region of these is looked at"
-        if region
-        else why_not_whole(prepared, preparation.channels, values=VALUES)
-    )
-    if why is None:
-        return recipe, {}
+        if not compares_positions(recipe) or native:
+            return None, ""
+        box, why = (preparation.box, "") if asked else _scaled_down(preparation.box, count, channels)
+        return replace(preparation, box=box), why
+    if region:
+        return None, "only a region of these is looked at"
+    prepared = [preparation.geometry(height, width).size for height, width in sizes]
+    unlike = why_not_whole(prepared[:count], channels, values=VALUES)
+    if native and unlike:
+        return None, f"{unlike}, and sizes are to stay as they are"
+    box = _median(prepared)
+    off = [size for size in prepared if any(abs(x - y) > ALMOST * y for x, y in zip(size, box, strict=True))]
+    if off:
+        differ = why_not_whole(prepared, channels, values=VALUES)
+        return None, f"{differ}, {len(off)} of {len(prepared)} more than {ALMOST:.0%} off the median {_times(box)}"
+    different = len(set(prepared))
+    fitted = f"{different} sizes are fitted into their median {_times(box)}" if different > 1 else ""
+    box, scaled = _scaled_down(box, count, channels)
+    return Preparation(channels, "letterbox", box=box), " and ".join(filter(None, [fitted, scaled]))
+
+
+def _median(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    heights, widths = zip(*sizes, strict=True)
+    return max(1, round(float(np.median(heights)))), max(1, round(float(np.median(widths))))
+
+
+def _scaled_down(box: tuple[int, int], count: int, channels: int) -> tuple[tuple[int, int], str]:
+    """The height and width at which so many photographs fit memory, and the reason where it is not `box`."""
+    total = count * channels * box[0] * box[1]
+    if total <= VALUES:
+        return box, ""
+    factor = math.sqrt(VALUES / total)
+    why = f"{count} photographs of {_times(box)} are scaled by {factor:.2f} to hold no more than {VALUES} numbers"
+    return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _of_any_size(recipe: AutoRecipe, why: str) -> tuple[AutoRecipe, dict[str, str]]:
+    """The recipe without the candidates that compare whole photographs, and those with the reason."""
     kept = tuple(candidate for candidate in recipe.candidates if not compares_positions(candidate))
     reason = f"it compares whole photographs of one size, and {why}"
     return replace(recipe, candidates=kept), {

@@ -1,9 +1,9 @@
 """What a detector is trained on: photographs of any sizes as one array `[m, h, w, c]` of bounded size.
 
-A model of whole images gets every photograph whole, letterboxed to one size. A model of windows gets the photographs
-whole where they have one size and are few enough, else tiles of one size cut from all of them: side by side, the last
-row and column flush with the border, so that together they show every pixel. Tiles beyond that are left out at
-random. No window that a model learns from reaches over the border of a tile.
+A model of whole images gets every photograph whole, letterboxed to one size at which all fit memory. A model of
+windows gets the photographs whole where they have one size and are few enough, else tiles of one size cut from all of
+them: side by side, the last row and column flush with the border, so that together they show every pixel. Tiles beyond
+that are left out at random. No window that a model learns from reaches over the border of a tile.
 """
 
 import math
@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 
 from jaxad import part
 from jaxad._check import InputError
-from jaxad.datasets import Once, UnreadableError, read_photographs
+from jaxad.datasets import Once, Sums, UnreadableError, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
-from jaxad.folders.plan import why_not_whole
+from jaxad.folders.plan import VALUES, Plan, why_not_whole
 from jaxad.patches import grid
 from jaxad.preparation import Preparation
-from jaxad.recipes import Recipe, compares_positions, window_of
+from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
 
 TILE = 256
 """Height and width of a tile at most."""
@@ -49,8 +49,8 @@ class TrainingImages(NamedTuple):
     """What was read: images [m, h, w, c], the files they are from and those that are not among them."""
 
     images: Float[np.ndarray, "m h w c"]
-    sums: dict[Path, str]
-    """The files with what `jaxad.datasets.pixel_sum` gives of them; each photograph is there once."""
+    sums: dict[Path, Sums]
+    """The files with the digests of each; each photograph is there once."""
     unreadable: list[UnreadableError]
     """Files that could not be read, and copies of others."""
 
@@ -75,7 +75,7 @@ def plan_tiles(
     they are cut from the rectangle around it.
     """
     if compares_positions(recipe):
-        return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
+        return _whole(sizes, preparation)
     areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
     shapes = [(area.height, area.width) for area in areas.values()]
@@ -96,6 +96,53 @@ def plan_tiles(
     return tiles
 
 
+def _whole(sizes: Mapping[Path, tuple[int, int]], preparation: Preparation) -> list[Tile]:
+    return [Tile(path, Area(0, 0, *preparation.geometry(h, w).size)) for path, (h, w) in sizes.items()]
+
+
+class TileCutter:
+    """Cuts tiles out of photographs as they come, in any order, whoever reads them; each is prepared once."""
+
+    def __init__(self, tiles: Sequence[Tile], *, preparation: Preparation, roi: Roi) -> None:
+        self.preparation, self.roi = preparation, roi
+        self.areas: dict[Path, list[Area]] = {}
+        for tile in tiles:
+            self.areas.setdefault(tile.path, []).append(tile.area)
+        height, width = tiles[0].area[2:]
+        self._images = np.empty((len(tiles), height, width, preparation.channels), np.float32)
+        self._filled = 0
+
+    @property
+    def images(self) -> Float[np.ndarray, "m h w c"]:
+        """What was cut so far."""
+        return self._images[: self._filled]
+
+    def take(self, path: Path, pixels: Float[np.ndarray, "h w c"]) -> None:
+        """Cut what is wanted of the photograph `[h, w, c]` at this path, if anything is."""
+        if path not in self.areas:
+            return
+        inside = part.region_at(self.roi, pixels.shape[0], pixels.shape[1])
+        image, _ = self.preparation.prepare(part.hide(pixels, inside))
+        for top, left, height, width in self.areas[path]:
+            self._images[self._filled] = image[top : top + height, left : left + width]
+            self._filled += 1
+
+
+def make_cutters(plan: Plan, *, roi: Roi, seed: int) -> list[TileCutter]:
+    """Of what the plan trains on: first what `auto` chooses by, last what a model that takes any size is trained on.
+
+    It is one where both are the same; where there are two, a model of whole images is trained on the first.
+    """
+    tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=plan.preparation, roi=roi, seed=seed, values=VALUES)
+    cutter = TileCutter(tiles, preparation=plan.preparation, roi=roi)
+    if not isinstance(plan.recipe, AutoRecipe) or plan.grid is None:
+        return [cutter]
+    whole = _whole(plan.train, plan.grid)
+    chosen_by = TileCutter(whole, preparation=plan.grid, roi=roi)
+    same = all(plan.grid.geometry(*size) == plan.preparation.geometry(*size) for size in plan.train.values())
+    return [chosen_by] if same and tiles == whole else [chosen_by, cutter]
+
+
 def read_tiles(
     tiles: Sequence[Tile],
     *,
@@ -109,30 +156,37 @@ def read_tiles(
     Raises:
         InputError: none can be read.
     """
-    areas: dict[Path, list[Area]] = {}
-    for tile in tiles:
-        areas.setdefault(tile.path, []).append(tile.area)
-    shape = (tiles[0].area.height, tiles[0].area.width, preparation.channels)
-    images = np.empty((len(tiles), *shape), np.float32)
-    filled = 0
+    return read_into([TileCutter(tiles, preparation=preparation, roi=roi)], max_pixels=max_pixels, on_step=on_step)[0]
+
+
+def read_into(
+    cutters: Sequence[TileCutter], *, max_pixels: int = MAX_PIXELS, on_step: Callable[[str, int, int], None]
+) -> list[TrainingImages]:
+    """Read the photographs of all cutters, each file once, and what every one has cut, images `[m, h, w, c]`.
+
+    Raises:
+        InputError: none can be read.
+    """
+    wanted = dict.fromkeys(path for cutter in cutters for path in cutter.areas)
     once, unreadable = Once({}), []
-    for done, (path, found) in enumerate(read_photographs(areas, max_pixels=max_pixels), start=1):
-        on_step("reading", done, len(areas))
+    for done, (path, found) in enumerate(read_photographs(wanted, max_pixels=max_pixels, with_sums=True), start=1):
+        on_step("reading", done, len(wanted))
         if isinstance(found, UnreadableError):
             unreadable.append(found)
             continue
-        copy = once.refuse(path, found.samples)
+        copy = once.refuse(path, found)
         if copy:
             unreadable.append(copy)
             continue
-        inside = part.region_at(roi, found.pixels.shape[0], found.pixels.shape[1])
-        image, _ = preparation.prepare(part.hide(found.pixels, inside))
-        for top, left, height, width in areas[path]:
-            images[filled] = image[top : top + height, left : left + width]
-            filled += 1
+        pixels = found.pixels
+        for cutter in cutters:
+            cutter.take(path, pixels)
     if not once.sums:
         raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
-    return TrainingImages(images[:filled], once.sums, unreadable)
+    return [
+        TrainingImages(cutter.images, {path: once.sums[path] for path in cutter.areas if path in once.sums}, unreadable)
+        for cutter in cutters
+    ]
 
 
 def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:
