@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from jaxad._check import InputError, need_at_least
+from jaxad._check import ROUNDING, InputError, need_at_least
 from jaxad._threads import in_order
 
 MAX_PIXELS = 100_000_000
@@ -264,13 +264,14 @@ def _range_problem(photograph: Photograph) -> str | None:
     low, high = float(photograph.pixels.min()), float(photograph.pixels.max())
     if low >= 0 and high <= 1:
         return None
-    return f"its values go from {low:g} to {high:g}; float values must be finite and lie in [0, 1]"
+    return f"its values go from {low:.8g} to {high:.8g}; float values must be finite and lie in [0, 1]"
 
 
 def _samples(image: Image.Image, bits: int) -> Float32[np.ndarray, "h w c"]:
     """Grey or colour, with the opacity as a last channel where there is one: 1, 2, 3 or 4 channels."""
     if image.mode == "F":
-        return np.array(image, np.float32)[..., None]
+        pixels = np.array(image, np.float32)[..., None]
+        return np.clip(pixels, 0, 1) if pixels.min() >= -ROUNDING and pixels.max() <= 1 + ROUNDING else pixels
     if image.mode in _DEEP:
         return np.divide(np.asarray(image), np.float32(2**bits - 1), dtype=np.float32)[..., None]
     kind = ("L" if image.mode in _GREY else "RGB") + ("A" if image.has_transparency_data else "")

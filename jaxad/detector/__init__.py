@@ -1,6 +1,6 @@
 """The detector: a recipe with its trained variables. The one place where a recipe's names meet code."""
 
-from jaxad.detector.detector import CALIBRATED, PART, POOLS, Candidate, Detector, Scores, from_contents, load
+from jaxad.detector.detector import CALIBRATED, PART, POOLS, Candidate, Detector, Scores, from_contents
 from jaxad.detector.fitting import fit, fit_members
 from jaxad.detector.health import find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
@@ -17,6 +17,5 @@ __all__ = [
     "fit",
     "fit_members",
     "from_contents",
-    "load",
     "tell_drawn_defects",
 ]

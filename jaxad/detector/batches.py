@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxad._check import InputError, need_images
+from jaxad._check import InputError, need_channels_last, need_images
 from jaxad._types import Images, Pixels
 from jaxad.datasets import photographs, same_size_batches, unit_pixels
 from jaxad.detector.system import times
@@ -58,6 +58,7 @@ def _array(
 ) -> Any:
     """The device works on one batch while the host handles its neighbours."""
     need_images(images, any_dtype=True)
+    need_channels_last(images.shape)
     need_shape(images.shape[1:])
     pixels = np.asarray(images)
     if not np.issubdtype(pixels.dtype, np.integer):

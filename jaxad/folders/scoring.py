@@ -60,13 +60,14 @@ def score_folder(
         rate: instead of a threshold, the false-positive rate to aim at.
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
         workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
-        resume: go on with a run that was stopped; no photograph is scored twice.
+        resume: go on with a run that was stopped; no photograph is scored twice, and those that failed are tried again.
         share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
             one share each, to folders of their own, which `merge_folders` joins.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
-        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds and the part.
+        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the part, and
+        warnings, sentences.
 
     Raises:
         InputError: an option or the source cannot be used, or the folder holds a run that is not to be, or cannot be,
@@ -75,12 +76,12 @@ def score_folder(
     if maps is not None:
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
-    limit = _threshold(made, threshold, rate)
+    limit, warnings = _threshold(made, threshold, rate)
     found = find_sources(source)
     sources, shared = _share(found, *share)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
-    output = Output(out, started, resume=resume)
+    output = Output(out, started, resume=resume, again={one.name for one in sources})
     try:
         began, before = time.perf_counter(), len(output.rows)
         _score_all(made, sources, output, limit=limit["value"], maps=maps, workers=workers, on_image=on_image)
@@ -100,6 +101,7 @@ def score_folder(
             "images_per_second": (len(output.rows) - before) / seconds,
             "seconds": seconds,
             "provenance": {key: value for key, value in made.provenance.items() if key != "sha256"},
+            "warnings": warnings,
         }
         output.finish(run)
     finally:
@@ -117,17 +119,19 @@ def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source],
     return sources[index - 1 :: count], {"share": [index, count], "sources": hashlib.sha256(names).hexdigest()}
 
 
-def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> dict[str, Any]:
+def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> tuple[dict[str, Any], list[str]]:
+    """The threshold to decide by, and doubts about one that was asked for; of the part's own, fitting has told them."""
     if threshold is not None and rate is not None:
         raise InputError("give a threshold or a false-positive rate, not both")
     if threshold is not None:
         if not np.isfinite(threshold):
             raise InputError(f"threshold must be a finite number, got {threshold}")
         above = float(np.mean(made.normal_scores > threshold))
-        return {"value": threshold, "rate_asked": None, "rate": above, "count": len(made.normal_scores)}
+        return {"value": threshold, "rate_asked": None, "rate": above, "count": len(made.normal_scores)}, []
     if rate is None:
-        return {**asdict(made.threshold), "rate_asked": made.rate}
-    return {**asdict(thresholds.for_false_positive_rate(made.normal_scores, rate=rate)), "rate_asked": rate}
+        return {**asdict(made.threshold), "rate_asked": made.rate}, []
+    found = thresholds.for_false_positive_rate(made.normal_scores, rate=rate)
+    return {**asdict(found), "rate_asked": rate}, found.doubts(rate)
 
 
 def _score_all(

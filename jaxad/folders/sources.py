@@ -40,12 +40,17 @@ def find_sources(source: AnyPath | Sequence[AnyPath]) -> list[Source]:
     raise_problems(f"{path!r} is a folder; score one folder, or several files" for path in given if Path(path).is_dir())
     if not given:
         raise InputError("images to score must be a folder or at least one file, got none")
-    return [Source(Path(path), path, "") for path in given]
+    return [Source(Path(path), _as_utf8(path), "") for path in given]
 
 
 def file_sum(path: Path) -> str:
     """SHA-256 of a file's bytes, by which a photograph is known again under another name."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _as_utf8(name: str) -> str:
+    """The bytes of a name as UTF-8, which results are written in, whatever this process takes file names to be in."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _in_folder(found: Survey) -> list[Source]:
@@ -61,5 +66,8 @@ def _in_folder(found: Survey) -> list[Source]:
             f"folder {str(found.root)!r} has images to train on and none to score; to score them, name "
             f"{str(found.root / 'train' / 'good')!r}"
         )
-    named = [Source(path, path.relative_to(found.root).as_posix(), defect) for path, defect in known.items()]
+    named = [
+        Source(path, _as_utf8(path.relative_to(found.root).as_posix()), _as_utf8(defect))
+        for path, defect in known.items()
+    ]
     return sorted(named, key=lambda one: one.name)

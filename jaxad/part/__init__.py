@@ -1,6 +1,6 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
-from jaxad.part.part import Part, load_part, part_from_contents
+from jaxad.part.part import Part, load, load_part
 from jaxad.part.scoring import (
     HIDDEN,
     PartScores,
@@ -24,9 +24,9 @@ __all__ = [
     "calibrated_maps",
     "hide",
     "judge",
+    "load",
     "load_part",
     "look",
-    "part_from_contents",
     "pools_maps",
     "region_at",
     "score_batch",

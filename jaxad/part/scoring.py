@@ -14,7 +14,7 @@ from PIL import Image
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.detector import POOLS, Detector
-from jaxad.preparation import Geometry, Preparation, restore
+from jaxad.preparation import Geometry, Preparation, need_same_aspect, restore
 from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
 HIDDEN = np.float32(0.5)
@@ -121,10 +121,11 @@ def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: 
     """The region of interest [h, w] of a photograph of this size, resized if need be; None where there is none.
 
     Raises:
-        InputError: at this size nothing of it is left.
+        InputError: the photograph has another orientation or aspect, or at this size nothing of it is left.
     """
     if roi is None or roi.shape == (height, width):
         return roi
+    need_same_aspect(roi.shape, (height, width))
     inside = np.asarray(Image.fromarray(roi).resize((width, height), Image.Resampling.NEAREST))
     if not inside.any():
         raise InputError(f"nothing of the region of interest is left at {height} x {width} pixels")
