@@ -43,7 +43,7 @@ def run(peers: Peers) -> dict[str, Any]:
         others = peers.contestants({"scikit-learn": f"sklearn {task} exact"}, 1)
         rates = alternate({"jaxad": contestant(task), **others})
         tasks[task] = {"rows_per_second": rates, "ratio_to_fastest_peer": ratio_to_peers(rates, others)}
-    keep("closed_form", {"tasks": tasks})
+    keep("closed_form", {"tasks": tasks, "peers": peers.versions})
     return {"tasks": tasks}
 
 

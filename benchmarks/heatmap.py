@@ -104,6 +104,7 @@ def run(peers: Peers) -> dict[str, Any]:
         "peak_gflops": peak,
         "share_of_peak": rates["jaxad"]["median"] * FLOP_A_WINDOW / peak / 1e9,
         "bfloat16_largest_relative_error": float(np.max(np.abs(exact - rounded)) / np.max(np.abs(exact))),
+        "peers": peers.versions,
     }
     keep("heatmap", result)
     return result

@@ -1,11 +1,15 @@
 """What every benchmark does: take turns with peers, know the machine's peak, keep the result with its circumstances."""
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,31 +23,89 @@ ROUNDS = 7
 PEAK_SIZE = 2048
 
 
-class Peers:
-    """Keras, PyTorch and scikit-learn in their own environment, behind a pipe; none without an interpreter."""
+class PeerError(Exception):
+    """A peer that is not installed, or whose process has died."""
 
-    def __init__(self, python: str | None) -> None:
+
+class Peer:
+    """One framework in a process of its own: two of them in one have been seen to crash."""
+
+    def __init__(self, python: str) -> None:
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the process)
         pipe = subprocess.PIPE
-        command = [python, str(SERVE)]
-        self.process = (
-            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) if python else None
-        )
+        self.process = subprocess.Popen([python, str(SERVE)], stdin=pipe, stdout=pipe, stderr=self.said, text=True)
 
-    def contestants(self, jobs: Mapping[str, str], times: int) -> dict[str, Callable[[], float]]:
-        """Those that are installed, by name; a job is a line for `peers/serve.py` without its count."""
-        if self.process is None:
-            return {}
-        ready = {name: lambda job=job: self._ask(f"{job} {times}") for name, job in jobs.items()}
-        return {name: run for name, run in ready.items() if run() > 0}
+    def ask(self, line: str) -> dict[str, Any]:
+        """What it answers to a line for `peers/serve.py`: a rate and versions.
 
-    def _ask(self, line: str) -> float:
-        assert self.process is not None
+        Raises:
+            PeerError: it is not installed, or has died; with what it said.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().strip()
-        return 0.0 if answer in ("", "absent") else float(answer)
+        try:
+            self.process.stdin.write(f"{line}\n")
+            self.process.stdin.flush()
+            # Frameworks may write lines of their own.
+            answer = next((line for line in self.process.stdout if line.startswith("{")), "")
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            code = self.process.wait()
+            self.said.seek(0)
+            raise PeerError(f"its process ended with code {code} and said:\n{self.said.read()[-2000:].strip()}")
+        found: dict[str, Any] = json.loads(answer)
+        if "absent" in found:
+            raise PeerError(f"is not installed: {found['absent']}")
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.said.close()
+
+
+class Peers:
+    """Keras, PyTorch and scikit-learn in their own environment, each behind a pipe; none without an interpreter."""
+
+    def __init__(self, python: str | None) -> None:
+        self.python = python
+        self.running: dict[str, Peer] = {}
+        self.versions: dict[str, str] = {}
+        """Of the packages that have answered."""
+
+    def contestants(self, jobs: Mapping[str, str], times: int) -> dict[str, Callable[[], float]]:
+        """Those that can do their job, by name; the others are named on standard error with the reason.
+
+        A job is a line for `peers/serve.py` without its count, and begins with the framework.
+        """
+        ready: dict[str, Callable[[], float]] = {}
+        for name, job in jobs.items() if self.python else ():
+            try:
+                self._ask(f"{job} {times}")
+            except PeerError as error:
+                print(f"{name} is left out of {job!r}: {error}", file=sys.stderr)
+            else:
+                ready[name] = partial(self._ask, f"{job} {times}")
+        return ready
+
+    def _ask(self, line: str) -> float:
+        assert self.python is not None
+        framework = line.split()[0]
+        if framework not in self.running:
+            self.running[framework] = Peer(self.python)
+        try:
+            found = self.running[framework].ask(line)
+        except PeerError:
+            self.running.pop(framework).close()  # the next job gets a new process
+            raise
+        self.versions.update(found["versions"])
+        return float(found["rate"])
 
 
 def matrix_product_peak() -> float:

@@ -49,7 +49,7 @@ def run(peers: Peers, names: Iterable[str] = UPDATES) -> dict[str, Any]:
         others = peers.contestants({"Keras": f"keras train {name}", "PyTorch": f"torch train {name}"}, UPDATES[name])
         rates = alternate({"jaxad": jaxad_epoch(name), **others})
         systems[name] = {"samples_per_second": rates, "ratio_to_fastest_peer": ratio_to_peers(rates, others)}
-    keep("training", {"systems": systems})
+    keep("training", {"systems": systems, "peers": peers.versions})
     return {"systems": systems}
 
 

@@ -29,9 +29,9 @@ from . import (
     training,
 )
 from ._check import InputError
-from .detector import Detector, Scores, fit, fit_members, load
+from .detector import Detector, Scores, fit, fit_members
 from .estimator import AnomalyDetector
-from .part import Part, PartScores, load_part
+from .part import Part, PartScores, load, load_part
 from .recipes import RECIPES
 from .training import DivergedError, History
 

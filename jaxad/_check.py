@@ -12,6 +12,9 @@ import numpy as np
 FLOATS = (np.float16, np.float32, np.float64)
 """What the device takes. Longer floats, and those in another machine's order of bytes, are none of these."""
 
+ROUNDING = 1e-6
+"""How far float values may lie outside [0, 1]: resizing and converting leave their last digits there."""
+
 
 class InputError(ValueError):
     """What the caller gave cannot be used; the message says what was wanted, what came and the mend."""
@@ -120,21 +123,39 @@ def need_numbers(values: object, *, what: str) -> np.ndarray:
     return array
 
 
-def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> None:
-    """Refuse NaN, infinities and, unless `any_range`, values outside [0, 1]; name the first image that holds one."""
+def need_channels_last(shape: tuple[int, ...], *, what: str = "images") -> None:
+    """Refuse axes `[n, c, h, w]`, as PyTorch has them: 1, 3 or 4 in place of the height and more than 4 channels.
+
+    Any number of channels is taken; only together with so few rows, and more columns than 4, is it no image.
+    """
+    _, height, width, channels = shape
+    if height in (1, 3, 4) and min(width, channels) > 4:
+        raise InputError(
+            f"{what} must have their channels last, [n, h, w, c], got shape {tuple(shape)}, which would be {channels} "
+            f"channels of {height} x {width} pixels; move the axis: x.transpose(0, 2, 3, 1)"
+        )
+
+
+def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> np.ndarray:
+    """The images, those of rounding brought into [0, 1]; refuse NaN, infinities and, unless `any_range`, other values.
+
+    The error names the first image that holds one.
+    """
     low, high = float(np.min(images)), float(np.max(images))
     if low >= 0.0 and high <= 1.0:
-        return
+        return images
     axes = tuple(range(1, images.ndim))
     if not (np.isfinite(low) and np.isfinite(high)):
         first = int(np.argmax(~np.isfinite(images).all(axis=axes)))
         raise InputError(f"{what} must be finite, got NaN or infinity, first in image {first}; mend or drop it")
     if any_range:
-        return
-    first = int(np.argmax(((images < 0) | (images > 1)).any(axis=axes)))
-    mend = "divide by 255" if low >= 0 and 1 < high <= 255 else "scale them first"
+        return images
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return np.clip(images, 0, 1)
+    first = int(np.argmax(((images < -ROUNDING) | (images > 1 + ROUNDING)).any(axis=axes)))
+    mend = "divide by 255" if low >= 0 and 1.5 < high <= 255 else "scale or clip them first"
     raise InputError(
-        f"{what} must lie in [0, 1], got values from {low:g} to {high:g}, first outside in image {first}; {mend}"
+        f"{what} must lie in [0, 1], got values from {low:.8g} to {high:.8g}, first outside in image {first}; {mend}"
     )
 
 

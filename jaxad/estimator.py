@@ -1,7 +1,8 @@
 """`AnomalyDetector`: the scikit-learn interface over `jaxad.fit` and `Detector`.
 
 Scores follow scikit-learn's convention here and nowhere else in jaxad: higher is more normal. X is rows
-`[n, features]` of any numbers, or images `[n, h, w]` or `[n, h, w, c]` in [0, 1].
+`[n, features]` of any numbers, or images `[n, h, w]` or `[n, h, w, c]`: float in [0, 1], or uint8 or uint16, which are
+divided by 255 or 65535.
 """
 
 import dataclasses
@@ -16,9 +17,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxad import bundle
-from jaxad._check import InputError, need_one_of, raise_problems
+from jaxad._check import InputError, need_channels_last, raise_problems
+from jaxad.datasets.reading import WHOLE, unit_pixels
 from jaxad.detector import fit, from_contents
-from jaxad.recipes import RECIPES, Recipe
+from jaxad.recipes import RECIPES, Recipe, named
 
 BATCH_PIXELS = 2**14
 """Pixels scored in one call, or one image where it is larger."""
@@ -41,7 +43,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         recipe: a name among `jaxad.RECIPES` or a recipe. None takes `"auto"` for images, and for rows the Mahalanobis
             distance by up to 16 principal components, as many as the rows allow.
         image_shape: height, width and, where there is more than one, channels of the images that the rows of X are,
-            pixel by pixel; then X must lie in [0, 1]. None takes rows as numbers of any range: each feature is
+            pixel by pixel; then X is taken as images are. None takes rows as numbers of any range: each feature is
             scaled by its range in the training rows, and a row is an image of one row of pixels.
         contamination: the share of the training samples to call outliers, in (0, 0.5].
         random_state: an int gives the bits of `jaxad.fit(jax.random.key(random_state), ...)`; a `RandomState`, or
@@ -76,13 +78,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit on normal samples, rows or images; y is ignored.
 
         Raises:
-            InputError: an argument that cannot be used, images outside [0, 1], or samples that the recipe does not
-                take; also scikit-learn's own ValueError and TypeError for what is no array of finite numbers.
+            InputError: an argument that cannot be used, float images outside [0, 1], images with their channels in
+                front, or samples that the recipe does not take; also scikit-learn's own ValueError and TypeError for
+                what is no array of finite numbers.
         """
         raise_problems(self._problems())
         X = _with_shape(X)
-        rows = self._need_rows(X, reset=True)
         as_images = len(X.shape) > 2 or self.image_shape is not None
+        rows = self._need_rows(X, as_images=as_images, reset=True)
         self.image_shape_ = self._find_shape(X, rows.shape[1])
         self.low_, self.range_ = rows.dtype.type(0), rows.dtype.type(1)
         if not as_images:
@@ -105,7 +108,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = _with_shape(X)
-        rows = self._need_rows(X, reset=False)
+        rows = self._need_rows(X, as_images=not self._any_range, reset=False)
         if len(X.shape) > 2 and _with_channels(X.shape[1:]) != self.image_shape_:
             raise InputError(
                 f"images must have height, width and channels {self.image_shape_}, as those it was fitted on; "
@@ -136,14 +139,16 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             problems.append(f"recipe must be a name, a recipe or None, got {recipe!r}")
         return problems
 
-    def _need_rows(self, X: Any, *, reset: bool) -> np.ndarray:
-        """The samples as rows `[n, d]`, checked by scikit-learn."""
+    def _need_rows(self, X: Any, *, as_images: bool, reset: bool) -> np.ndarray:
+        """The samples as rows `[n, d]`, checked by scikit-learn; whole numbers of images scaled by their range."""
+        if len(X.shape) == 4:
+            need_channels_last(X.shape, what="X")
         if len(X.shape) > 2:
             X = X.reshape(len(X), math.prod(X.shape[1:]))
         # The first dtype is what others become; float32 stays, for images are large.
-        dtypes = [np.float64, np.float32]
+        dtypes = [np.float64, np.float32, *(WHOLE if as_images else ())]
         rows: np.ndarray = validate_data(self, X, reset=reset, dtype=dtypes, ensure_min_samples=2 if reset else 1)
-        return rows
+        return unit_pixels(rows[:, None, :, None])[:, 0, :, 0] if rows.dtype in WHOLE else rows
 
     def _find_shape(self, X: Any, features: int) -> tuple[int, int, int]:
         given = None if self.image_shape is None else _with_channels(tuple(self.image_shape))
@@ -166,11 +171,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return scaled.astype(np.float32).reshape(-1, *self.image_shape_)
 
     def _choose_recipe(self, rows: np.ndarray, *, as_images: bool) -> Recipe:
-        if isinstance(self.recipe, Recipe):
-            return self.recipe
         if self.recipe is not None:
-            need_one_of(self.recipe, RECIPES, what="recipe")
-            return RECIPES[self.recipe]
+            return named(self.recipe)
         if as_images:
             return RECIPES["auto"]
         if rows.shape[1] < 2:

@@ -99,6 +99,19 @@ class Preparation:
         return image, geometry
 
 
+def need_same_aspect(region: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a region of interest whose height and width are no multiple of a photograph's, but for a rounded pixel.
+
+    Raises:
+        InputError: stretched over the photograph the region would mark other places than those that were drawn.
+    """
+    if abs(region[0] * size[1] - region[1] * size[0]) > max(*region, *size):
+        raise InputError(
+            f"the region of interest is {region[0]} x {region[1]} pixels (height x width) and does not fit {size[0]} x "
+            f"{size[1]}; draw it on a photograph of that shape"
+        )
+
+
 def restore(score_map: Float[np.ndarray, "height width"], geometry: Geometry) -> Float[np.ndarray, "h w"]:
     """A map `[height, width]` of a prepared image in the photograph's own pixels, `[h, w]`; padding is cut off.
 

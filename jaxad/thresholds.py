@@ -34,6 +34,15 @@ class Threshold:
     count: int
     enough: bool
 
+    def doubts(self, rate: float) -> list[str]:
+        """A sentence where there were too few normal scores for the false-positive rate that was asked for."""
+        if self.enough:
+            return []
+        return [
+            f"{self.count} held-out images do not support a false-positive rate of {100 * rate:.3g}%: the true one may "
+            f"be up to {self.interval[1]:.1%}; {math.ceil(1 / rate - 1e-9)} are wanted"
+        ]
+
 
 @dataclass(frozen=True)
 class LabelledThreshold:

@@ -91,6 +91,7 @@ def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(demo, "TRAIN_COUNT", 4)
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
         monkeypatch.setenv(name, "1")  # main leaves those alone
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
     monkeypatch.setattr(sys, "argv", ["jaxad", "demo", "--texture", "grass", "--out", str(tmp_path), "--json"])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -103,7 +104,6 @@ def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jaxad import cli
 
     monkeypatch.setenv("JAXAD_CACHE_DIR", str(tmp_path))
     for said in (None, "elsewhere"):
@@ -111,7 +111,7 @@ def test_compilations_are_kept_where_the_user_has_not_said_otherwise(
             monkeypatch.delenv(name, raising=False)
         if said:
             monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", said)
-        cli._keep_compilations()
+        process.keep_compilations()
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == (said or str(tmp_path / "compiled"))
 
 
@@ -184,6 +184,8 @@ def test_inspect_loads_no_jax(tmp_path: Path, photographs: Path) -> None:
         (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
         (["recipe", "run", "patch-vae", "--set", "epochs=many"], ["epochs", "10"]),
         (["recipe", "run", "patch-vae", "--set", "window=8"], ["window", "8,8"]),
+        (["fit", ".", "-o", "a.jaxad", "--epochs", "3"], ["epochs=3", "auto has no use for epochs"]),
+        (["fit", ".", "-o", "a.jaxad", "--seed", "99999999999999999999"], ["seed", "4294967295"]),
         (["recipe", "run", "patch-vae", "--set", "epochs=0"], ["epochs", "at least 1"]),
         (["recipe", "run", "patch-vae", "--normal", "9"], ["normal and anomaly"]),
         (["recipe", "run", "patch-vae", "--normal", "11"], ["11"]),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from jaxad import losses
 from jaxad._check import InputError
-from jaxad.detector import find_faults, fit, load
+from jaxad.detector import find_faults, fit
 from jaxad.detector.dense_vae import shifted
 from jaxad.models import DenseVAE
+from jaxad.part import load
 from jaxad.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compile_fast")

@@ -9,12 +9,13 @@ from PIL import Image
 
 from jaxad import bundle, losses
 from jaxad._check import InputError
-from jaxad.detector import batches, find_faults, fit, fit_members, load
+from jaxad.detector import batches, find_faults, fit, fit_members
 from jaxad.detector import detector as room
 from jaxad.features import oriented_gradients
 from jaxad.losses import residual
 from jaxad.models import PatchVAE, PatchVAEOutput
-from jaxad.recipes import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, SSIM_AE, to_document
+from jaxad.part import load
+from jaxad.recipes import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, RECIPES, SSIM_AE, to_document
 from tests.references.heatmap import heatmap as slow_heatmap
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -626,3 +627,43 @@ def test_calibrated_score_is_in_units_of_the_held_out(each):
 def test_holdout_that_cannot_be(share, words):
     with pytest.raises(InputError, match=words):
         fit(jax.random.key(0), replace(RECIPE, holdout=share), SMALL)
+
+
+def test_recipes_are_taken_by_name():
+    """As on the command line; by another name than one there is, the closest is told."""
+    images = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
+    by_name, _ = fit(jax.random.key(0), "pixel-neighbours", images)
+    itself, _ = fit(jax.random.key(0), RECIPES["pixel-neighbours"], images)
+    np.testing.assert_array_equal(by_name.score(images).image, itself.score(images).image)
+    assert fit(jax.random.key(0), "auto", images)[0].comparison
+    assert len(fit_members(jax.random.key(0), "pixel-neighbours", images, count=2)[0]) == 2
+    with pytest.raises(InputError, match="did you mean 'pixel-neighbours'"):
+        fit(jax.random.key(0), "pixel-neighbour", images)
+
+
+@pytest.mark.parametrize("axes", [(1, 12, 10), (3, 12, 10), (4, 9, 30)])
+def test_channels_in_front_are_refused_with_the_mend(axes):
+    images = np.random.default_rng(0).random((9, *axes), np.float32)
+    last = images.transpose(0, 2, 3, 1)
+    detector, _ = fit(jax.random.key(0), "pixel-neighbours", last)
+    for given in (images, np.uint8(255 * images)):
+        for use in (lambda x: fit(jax.random.key(0), "pixel-neighbours", x), detector.score):
+            with pytest.raises(InputError, match=r"channels last.*x.transpose\(0, 2, 3, 1\)"):
+                use(given)
+    assert detector.score(last).image.shape == (9,)
+
+
+@pytest.mark.parametrize("axes", [(3, 4, 9), (1, 30, 1), (12, 10, 16), (3, 12, 4), (5, 12, 10), (4, 4, 3)])
+def test_any_number_of_channels_is_taken(axes):
+    images = np.random.default_rng(0).random((9, *axes), np.float32)
+    assert fit(jax.random.key(0), "pixel-neighbours", images)[0].score(images).map.shape == (9, *axes[:2])
+
+
+def test_what_rounding_left_outside_is_taken():
+    images = np.random.default_rng(0).random((9, 6, 5, 1))
+    images[2, 3, 1], images[3, 1, 1] = 1.0000001, -1e-7
+    detector, _ = fit(jax.random.key(0), "pixel-neighbours", images)
+    np.testing.assert_array_equal(detector.score(images).image, detector.score(np.clip(images, 0, 1)).image)
+    images[2, 3, 1] = 1.0000123
+    with pytest.raises(InputError, match="from -1e-07 to 1.0000123, first outside in image 2; scale or clip"):
+        detector.score(images)

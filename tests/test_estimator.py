@@ -154,3 +154,27 @@ def test_bad_input_is_refused(settings, samples, words, unchecked):
 def test_other_images_are_refused(samples, words, fitted):
     with pytest.raises(ValueError, match=words):
         fitted.score_samples(samples)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_whole_numbers_of_images_are_scaled_by_their_range(kind, as_rows):
+    """As by the detector; rows of whole numbers that are no images stay rows."""
+    whole = np.rint(IMAGES * np.iinfo(kind).max).astype(kind)
+    given, shape = (whole.reshape(24, 30), (5, 6)) if as_rows else (whole, None)
+    fitted = AnomalyDetector(recipe="pixel-neighbours", image_shape=shape).fit(given)
+    detector, _ = fit(jax.random.key(0), "pixel-neighbours", whole[..., None])
+    scores = fitted.score_samples(given)
+    np.testing.assert_allclose(scores, -detector.score(whole[..., None]).image, rtol=1e-6)
+    floats = whole.astype(np.float32) / np.iinfo(kind).max
+    np.testing.assert_allclose(fitted.score_samples(floats.reshape(given.shape)), scores, rtol=1e-4, atol=1e-6)
+    rows = np.arange(120, dtype=kind).reshape(30, 4) % 7
+    np.testing.assert_array_equal(
+        AnomalyDetector().fit(rows).score_samples(rows),
+        AnomalyDetector().fit(rows.astype(np.float64)).score_samples(rows.astype(np.float64)),
+    )
+
+
+def test_channels_in_front_are_refused(unchecked):
+    with pytest.raises(ValueError, match=r"X must have their channels last.*x.transpose\(0, 2, 3, 1\)"):
+        AnomalyDetector().fit(np.zeros((5, 3, 12, 10), np.float32))

@@ -18,7 +18,7 @@ from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import Header, file_sum, read_mask
-from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
+from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.regions import find_regions
@@ -101,7 +101,8 @@ def test_same_seed_same_file(root: Path, made: Part, tmp_path: Path) -> None:
         ({"resize": 32, "scale": 0.5}, "choose one of"),
         ({"scale": -1.0}, "scale must be"),
         ({"roi": "nowhere.png"}, "no such file"),
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"seed": 2**32}, "seed must be"),
+        ({"recipe": "patch-vea"}, "did you mean 'patch-vae'"),
         ({"out": "/proc/here/part.jaxad"}, "cannot be"),
         ({"out": "/tmp"}, "is a folder"),
     ],
@@ -111,7 +112,7 @@ def test_bad_options_are_refused_before_anything_is_written(
 ) -> None:
     out = options.pop("out", tmp_path / "part.jaxad")
     with pytest.raises(InputError, match=words):
-        fit_folder(root, out, recipe=QUICK, **options)
+        fit_folder(root, out, **{"recipe": QUICK, **options})
     assert not list(tmp_path.iterdir())
 
 
@@ -226,6 +227,28 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     for metric, name in ((metrics.aupro, "aupro"), (metrics.pixel_auroc, "auroc")):
         assert pixels[name] == pytest.approx(metric(masks, wide.score(paths).map, inside=inside), abs=1e-6)
     assert "outside the region of interest" in pixels["notes"][0]
+
+
+@pytest.mark.parametrize("shape", [(40, 32), (32, 32), (16, 40)])
+def test_a_stretched_region_of_interest_is_refused_early(root: Path, tmp_path: Path, shape: tuple[int, int]) -> None:
+    roi = save(tmp_path / "roi.png", np.full(shape, 255, np.uint8))
+    with pytest.raises(InputError, match=f"is {shape[0]} x {shape[1]} pixels .* does not fit 32 x 40.* such as"):
+        fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, roi=roi)
+
+
+def test_a_photograph_of_another_aspect_than_the_region_fails(made: Part, root: Path, tmp_path: Path) -> None:
+    turned = save(tmp_path / "turned.png", np.zeros((40, 32), np.uint8))
+    twice = save(tmp_path / "twice.png", np.zeros((64, 80), np.uint8))
+    looked = dataclasses.replace(made, roi=np.pad(np.ones((30, 38), bool), 1))
+    run = score_folder(looked, [turned, twice], tmp_path / "out")
+    assert run["counts"] == {"scored": 1, "anomalous": run["counts"]["anomalous"], "failed": 1}
+    assert "does not fit 40 x 32" in (tmp_path / "out" / "errors.csv").read_text()
+
+
+def test_photographs_are_not_enlarged_beyond_memory(root: Path, tmp_path: Path) -> None:
+    for options in ({"scale": 1e9}, {"resize": 1_000_000}):
+        with pytest.raises(InputError, match="of 32 x 40 pixels would become .* choose a smaller resize or scale"):
+            fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, **options)
 
 
 # Choosing a recipe
@@ -523,6 +546,11 @@ def test_threshold_can_be_asked_again(made: Part, root: Path, tmp_path: Path) ->
     wanted = thresholds.for_false_positive_rate(made.normal_scores, rate=0.6)
     assert loose["threshold"]["value"] == wanted.value
     assert loose["threshold"]["rate_asked"] == 0.6
+    assert loose["warnings"] == []
+    strict = score_folder(made, root, tmp_path / "strict", rate=0.0001)
+    assert len(strict["warnings"]) == 1
+    assert "do not support a false-positive rate of 0.01%" in strict["warnings"][0]
+    assert "10000 are wanted" in strict["warnings"][0]
     none = score_folder(made, root, tmp_path / "b", threshold=1e9)
     assert (none["counts"]["anomalous"], (tmp_path / "b" / "regions.jsonl").read_text()) == (0, "")
     write_report(tmp_path / "b")
@@ -759,3 +787,31 @@ def test_images_that_were_trained_on_do_not_count(made: Part, root: Path, tmp_pa
     assert found["images"] == {"bad": 4, "good": 3}
     assert any("trained on are left out: 10" in sentence for sentence in found["warnings"])
     assert any("2 were held out when the threshold was set" in sentence for sentence in found["warnings"])
+
+
+def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, tmp_path: Path) -> None:
+    """A mended file is scored, one still damaged stays with what is wrong with it now, and none stands twice."""
+    folder, out = tmp_path / "photographs", tmp_path / "out"
+    folder.mkdir()
+    good = next((root / "test" / "good").iterdir())
+    for name in ("mended", "still"):
+        (folder / f"{name}.png").write_bytes(b"")
+    (folder / "fine.png").write_bytes(good.read_bytes())
+    assert score_folder(made, folder, out)["counts"]["failed"] == 2
+    (folder / "mended.png").write_bytes(good.read_bytes())
+    (folder / "still.png").write_bytes(b"no image")
+    for _ in range(2):
+        counts = score_folder(made, folder, out, resume=True)["counts"]
+        assert (counts["scored"], counts["failed"]) == (2, 1)
+        found = read_results(out)
+        assert sorted(image["file"] for image in found.images) == ["fine.png", "mended.png"]
+        assert [error["file"] for error in found.errors] == ["still.png"]
+        assert "no image" in found.errors[0]["reason"]
+    # What is not asked for this time keeps its row.
+    assert score_folder(made, folder / "fine.png", out, resume=True)["counts"]["failed"] == 1
+
+
+def test_names_are_written_as_utf8_whatever_they_are_read_as(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources.os, "fsencode", lambda name: name.encode("ascii", "surrogateescape"))
+    read = "划痕.png".encode().decode("ascii", "surrogateescape")
+    assert sources._as_utf8(read) == "划痕.png"

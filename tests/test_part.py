@@ -156,7 +156,7 @@ def test_a_part_without_positions_keeps_raw_maps(made: Part, tmp_path: Path) -> 
         load_part(tmp_path / "a.jaxad")
 
 
-@pytest.mark.parametrize("size", [(32, 40), (24, 50)])
+@pytest.mark.parametrize("size", [(32, 40), (24, 30)])
 def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int, int]) -> None:
     """At their own position, or by the means over all positions where the size is another."""
     part = with_usual(made)
@@ -186,13 +186,18 @@ def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
         np.testing.assert_allclose(found.map[0], unusualness(raw.map[0][None], usual)[0], rtol=1e-4, atol=1e-4)
 
 
-def test_detector_can_be_read_from_a_part(made: Part, tmp_path: Path) -> None:
+def test_what_was_saved_is_loaded_whole(made: Part, tmp_path: Path) -> None:
+    """A detector without the preparation, calibration and threshold of its part would judge otherwise."""
     made.save(tmp_path / "a.jaxad")
-    detector = jaxad.load(tmp_path / "a.jaxad")
-    pixels = photograph(9)[None, ..., None] / np.float32(255)
-    np.testing.assert_array_equal(detector.score(pixels).image, made.detector.score(pixels).image)
+    loaded = jaxad.load(tmp_path / "a.jaxad")
+    assert isinstance(loaded, Part)
+    assert (loaded.preparation, loaded.threshold) == (made.preparation, made.threshold)
+    np.testing.assert_array_equal(loaded.score(photograph(9)).image, made.score(photograph(9)).image)
     made.detector.save(tmp_path / "b.jaxad")
-    with pytest.raises(InputError, match="detector alone and no part"):
+    alone = jaxad.load(tmp_path / "b.jaxad")
+    assert isinstance(alone, jaxad.Detector)
+    assert alone.recipe == made.detector.recipe
+    with pytest.raises(InputError, match="detector alone and no part.*jaxad fit.*jaxad.load"):
         load_part(tmp_path / "b.jaxad")
 
 
@@ -283,7 +288,9 @@ def test_region_of_interest_follows_the_size(made: Part) -> None:
     assert (found[outside] == found.min()).all()
     lost = dataclasses.replace(made, roi=np.pad(np.ones((1, 1), bool), ((0, 31), (0, 39))))
     with pytest.raises(InputError, match="nothing of the region of interest"):
-        lost.score(photograph(7, (9, 9)))
+        lost.score(photograph(7, (8, 10)))
+    with pytest.raises(InputError, match="32 x 40 pixels .* does not fit 40 x 32"):
+        part.score(photograph(7, (40, 32)))
 
 
 def test_document_is_plain_json(made: Part, tmp_path: Path) -> None:

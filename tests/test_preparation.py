@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxad._check import InputError
-from jaxad.preparation import MODES, Preparation, restore
+from jaxad.preparation import MODES, Preparation, need_same_aspect, restore
 
 sides = st.integers(1, 90)
 targets = st.integers(4, 100)
@@ -100,3 +100,24 @@ def test_other_arrays_are_refused() -> None:
         Preparation(1).prepare(np.zeros((3, 4, 2), np.float32))
     with pytest.raises(InputError, match="map must be"):
         restore(np.zeros((3, 4), np.float32), Preparation(1).geometry(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "fits"),
+    [
+        ((72, 120), (144, 240), True),
+        ((36, 60), (72, 120), True),
+        ((50, 75), (101, 150), True),
+        ((72, 120), (72, 119), True),
+        ((120, 72), (72, 120), False),
+        ((72, 72), (72, 120), False),
+        ((72, 120), (72, 110), False),
+    ],
+)
+def test_a_region_of_another_aspect_is_refused_with_both_sizes(region, size, fits):
+    if fits:
+        need_same_aspect(region, size)
+        return
+    words = f"{region[0]} x {region[1]} pixels.*does not fit {size[0]} x {size[1]}"
+    with pytest.raises(InputError, match=words):
+        need_same_aspect(region, size)

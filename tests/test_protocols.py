@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxad import cli, datasets, detector
+from jaxad import cli, datasets, load
 from jaxad._check import InputError
 from jaxad.checkpoints import Checkpoints
 from jaxad.protocols import dense_ae, run_recipe
@@ -124,7 +124,7 @@ def test_run_writes_all_it_promises(name, tmp_path):
     else:
         labels = [recipe.protocol.normal, recipe.protocol.anomaly]
         images = invented_set(recipe.protocol.dataset, "test", labels=labels).images
-    loaded = detector.load(tmp_path / "detector.jaxad")
+    loaded = load(tmp_path / "detector.jaxad")
     assert loaded.recipe == recipe
     for score, values in loaded.score_all(images, any_range=True).items():
         np.testing.assert_array_equal(values.image, arrays[score])
@@ -185,7 +185,7 @@ def test_dense_ae_keeps_pictures_and_checkpoints(tmp_path):
         "reconstructions_020.png",
         "checkpoint_020.jaxad",
     }
-    checkpoint, last = (detector.load(tmp_path / f"{name}.jaxad") for name in ("checkpoint_020", "detector"))
+    checkpoint, last = (load(tmp_path / f"{name}.jaxad") for name in ("checkpoint_020", "detector"))
     images = invented_set("mnist", "test").images
     np.testing.assert_array_equal(checkpoint.score(images).image, last.score(images).image)
     assert results["history"].keys() == {"loss", "noise"}
@@ -249,9 +249,7 @@ def test_diverged_run_leaves_no_results(tmp_path):
     with pytest.raises(DivergedError, match="lower the learning rate"):
         run_recipe(replace(recipe, learning_rate=1e30), out=tmp_path)
     assert not (tmp_path / "results.json").exists()
-    assert np.isfinite(
-        detector.load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).image
-    ).all()
+    assert np.isfinite(load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).image).all()
 
 
 def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):

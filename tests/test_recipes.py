@@ -11,6 +11,7 @@ from jaxad.recipes import (
     RECIPES,
     AutoRecipe,
     from_document,
+    named,
     published_variant,
     to_document,
     with_settings,
@@ -120,3 +121,41 @@ def test_every_setting_takes_the_text_it_shows(recipe):
         with_settings(recipe, ["nonsense"])
     _, _, shown = str(caught.value).partition("with one of ")
     assert with_settings(recipe, shown.split(", ")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "words"),
+    [
+        ("auto", "epochs=3", "auto has no use for epochs; write field=value with one of holdout=0.2, images=2000"),
+        ("pixel-neighbours", "learning_rate=1", "pixel-neighbours has no use for learning_rate; write .*count=5"),
+        ("patch-components", "batch_size=3", "no use for batch_size"),
+        ("surface", "epochs=3", "surface has no epochs of its own and its parts have: write drawn-defects.epochs=3$"),
+        ("image-vae", "batch_size=3", "code.batch_size=3 or wider-code.batch_size=3 or error.batch_size=3"),
+        ("auto", "count=3", "gradient-neighbours.count=3 or"),
+        ("surface", "drawn-defects.epoch=3", "drawn-defects: cannot set 'epoch=3'"),
+        ("surface", "surface-gradients.epochs=3", "surface-gradients has no use for epochs"),
+    ],
+)
+def test_a_setting_without_use_is_refused(name, setting, words):
+    with pytest.raises(InputError, match=words):
+        with_settings(RECIPES[name], [setting])
+
+
+def test_settings_of_a_part():
+    surface = RECIPES["surface"]
+    changed = with_settings(surface, ["drawn-defects.epochs=2", "patch-components.crops=9", "holdout=0.3"])
+    assert [part.epochs for part in changed.parts] == [1, 1, 2]
+    assert changed == replace(
+        surface,
+        holdout=0.3,
+        parts=(surface.parts[0], replace(surface.parts[1], crops=9), replace(surface.parts[2], epochs=2)),
+    )
+
+
+def test_a_recipe_by_name(unchecked):
+    assert named("surface") is RECIPES["surface"]
+    assert named(PATCH_VAE) is PATCH_VAE
+    with pytest.raises(InputError, match="unknown recipe 'surfce'.*did you mean 'surface'"):
+        named("surfce")
+    with pytest.raises(InputError, match="recipe must be a name among jaxad.RECIPES or a recipe, got 7"):
+        named(7)

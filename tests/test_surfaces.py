@@ -10,8 +10,9 @@ from jaxad import datasets, linear, metrics
 from jaxad._check import InputError
 from jaxad.calibration import fit_unit, in_unit
 from jaxad.defects import draw_defects
-from jaxad.detector import NothingToldWarning, choosing, fit, fit_members, load
+from jaxad.detector import NothingToldWarning, choosing, fit, fit_members
 from jaxad.features import gradient_energies
+from jaxad.part import load
 from jaxad.recipes import AUTO, GRADIENT_NEIGHBOURS, RECIPES, SURFACE
 from tests.photograph_folder import unlike_each_other
 from tests.references.heatmap import heatmap as slow_heatmap

@@ -1,11 +1,13 @@
 """Keras, PyTorch and scikit-learn at work, for the benchmarks, which talk to this script over a pipe.
 
 One line in, such as `keras train conv-ae 20` or `torch heatmap compiled 3`, names a framework, a task, its variant and
-how often to do it; one line out holds samples or windows per second, or `absent` where the framework is not
-installed. Everything is written as a competent user would: Keras compiled by `tf.function` and fed by `tf.data`,
-PyTorch channels-last with all cores, eager or by `torch.compile`.
+how often to do it. One line of JSON out holds the rate, samples or windows per second, with the versions of what was
+imported; or, under `absent`, what is not installed. Each framework has a process of this script to itself. Everything
+is written as a competent user would: Keras compiled by `tf.function` and fed by `tf.data`, PyTorch channels-last with
+all cores, eager or by `torch.compile`.
 """
 
+import json
 import os
 import sys
 import time
@@ -20,6 +22,7 @@ IMAGES = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.floa
 HEATMAP_IMAGES, WINDOW, STRIDE, GRID = IMAGES[:200], 8, 2, 11
 CHUNKS = (512, 2048, 8192)
 LOOP_WINDOWS = 24
+PACKAGES = ("keras", "tensorflow", "torch", "sklearn")
 
 
 def images(system):
@@ -200,14 +203,16 @@ def main():
                 for _ in range(3):
                     run()
             run, count = jobs[framework, task, variant]
-        except ImportError:
-            print("absent", flush=True)
+        except ImportError as error:
+            print(json.dumps({"absent": str(error)}), flush=True)
             continue
         began = time.perf_counter()
         for _ in range(int(times)):
             last = run()
         np.asarray(last)  # waits for the last one
-        print(int(times) * count / (time.perf_counter() - began), flush=True)
+        rate = int(times) * count / (time.perf_counter() - began)
+        versions = {name: sys.modules[name].__version__ for name in PACKAGES if name in sys.modules}
+        print(json.dumps({"rate": rate, "versions": versions}), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jaxad._check import InputError
+from jaxad.cli.process import start_jax
 from jaxad.cli.terminal import Json, app
 
 
@@ -24,6 +25,7 @@ def export(
     sides = [] if size is None else size.split(",")
     if size is not None and not (len(sides) == 2 and all(side.strip().isdecimal() and int(side) for side in sides)):
         raise InputError(f"size must be height,width such as 480,640, got {size!r}")
+    start_jax()
 
     from jaxad.export import export_model
 

@@ -1,6 +1,5 @@
 """Commands on folders of photographs: inspect, fit, score, evaluate; and verify."""
 
-import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jaxad._check import InputError, name_some, need_one_of
+from jaxad.cli.process import start_jax
 from jaxad.cli.terminal import (
     SHOWN,
     Devices,
@@ -25,9 +24,10 @@ from jaxad.cli.terminal import (
     app,
     by_kind,
     counting,
+    fitting,
     print_rows,
+    print_tables,
     printable,
-    progress,
     show_not_used,
     show_run,
     warn,
@@ -61,10 +61,10 @@ def inspect_folder(
     for split, defects in found["images"].items():
         for defect, count in defects.items():
             counts.add_row(split, printable(defect), str(count))
-    Console().print(counts, _facts(found))
+    print_tables(counts, _facts(found))
     troubles = _troubles(found)
     if troubles.row_count:
-        Console().print(troubles)
+        print_tables(troubles)
 
 
 @app.command()
@@ -93,14 +93,16 @@ def fit(
     """Learn the normal images of a folder and write a part: detector, threshold and all that scoring needs."""
     from jaxad import recipes
 
-    need_one_of(recipe, recipes.RECIPES, what="recipe")
-    chosen = recipes.with_settings(recipes.RECIPES[recipe], settings or ())
-    chosen = dataclasses.replace(chosen, epochs=epochs or chosen.epochs)
+    given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
+    chosen = recipes.with_settings(recipes.named(recipe), given)
+    # A fusion's epochs are those of its parts.
+    epochs = max((part.epochs for part in getattr(chosen, "parts", ())), default=chosen.epochs)
+    start_jax()
 
     from jaxad import folders
     from jaxad.sharding import make_mesh
 
-    with progress(f"training {recipe}", chosen.epochs) as on_epoch:
+    with fitting(epochs) as (on_step, on_epoch):
         done = folders.fit_folder(
             folder,
             out,
@@ -120,6 +122,7 @@ def fit(
             resume=resume,
             mesh=make_mesh(count=devices),
             on_epoch=on_epoch,
+            on_step=on_step,
         )
     warn(done["warnings"])
     show_not_used(done["images"]["left_out"])
@@ -148,8 +151,8 @@ def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mappi
         name = f"{row['name']} (chosen)" if row["name"] == chosen else row["name"]
         table.add_row(name, separation, f"{row['seconds']:.1f}", printable(row["reason"]))
     for name, reason in left_aside.items():
-        table.add_row(name, "", "", reason)
-    Console().print(table)
+        table.add_row(name, "", "", printable(reason))
+    print_tables(table)
 
 
 @app.command()
@@ -177,6 +180,7 @@ def score(
     index, slash, count = share.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal()):
         raise InputError(f"share must be I/N such as 1/2, got {share!r}")
+    start_jax()
 
     from jaxad import folders, part
     from jaxad.sharding import make_mesh
@@ -200,6 +204,7 @@ def score(
         )
     counts = run["counts"]
     show_not_used(run["not_used"])
+    warn(run["warnings"])
     if counts["failed"]:
         print(f"jaxad: {counts['failed']} files could not be scored; {out / 'errors.csv'} says why", file=sys.stderr)
     if as_json:
@@ -221,6 +226,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks."""
+    start_jax()
+
     from jaxad import folders, part
 
     made = part.load_part(path)
@@ -245,7 +252,7 @@ def evaluate(
     table = Table("defect", "images", "AUROC", "recall at the threshold")
     for name, row in found["defects"].items():
         table.add_row(printable(name), str(row["count"]), _shown(row["auroc"]), _shown(row["recall"]))
-    Console().print(table)
+    print_tables(table)
     for note in found["pixels"]["notes"]:
         print(note)
 
@@ -256,6 +263,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Score the golden images in a part again; exit code 1 where they no longer score as when it was fitted."""
+    start_jax()
+
     from jaxad import part
 
     made = part.load_part(path)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from jaxad._check import InputError, need_one_of
-from jaxad.cli.terminal import Every, Json, Kept, Resume, Seed, Settings, app, progress, show, warn
+from jaxad._check import InputError
+from jaxad.cli.process import start_jax
+from jaxad.cli.terminal import Every, Json, Kept, Resume, Seed, Settings, app, print_tables, progress, show, warn
 
 if TYPE_CHECKING:
     from jaxad.recipes import Protocol
@@ -31,6 +31,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Learn a texture, find the defects drawn on it, draw where they are. Needs no data and no network."""
+    start_jax()
+
     from jaxad.protocols import demo as protocol
 
     if write is not None:
@@ -58,14 +60,14 @@ def convert(
     """Turn trained Keras or PyTorch weights into a detector that scores."""
     from jaxad import recipes
 
-    need_one_of(name, recipes.RECIPES, what="recipe")
-    recipe = recipes.with_settings(recipes.RECIPES[name], settings or ())
+    recipe = recipes.with_settings(recipes.named(name), settings or ())
     sizes = shape.split(",")
     if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) for size in sizes):
         raise InputError(f"shape must be height,width,channels such as 28,28,1, got {shape!r}")
     if not weights.is_file():
         raise InputError(f"weights must be a file, got {str(weights)!r}, which is none")
     height, width, channels = map(int, sizes)
+    start_jax()
 
     from jaxad.convert import to_detector
 
@@ -91,7 +93,7 @@ def list_recipes(as_json: Json = False) -> None:
     for recipe in RECIPES.values():
         figures = "\n".join(f"{name} {value:g}" for name, value in recipe.published)
         table.add_row(recipe.name, recipe.summary, _data(recipe.protocol), figures, recipe.source)
-    Console().print(table)
+    print_tables(table)
 
 
 @recipe_app.command("run")
@@ -118,8 +120,7 @@ def run_recipe(
     """Run the protocol of a published system: data, training, figures, results.json."""
     from jaxad import recipes
 
-    need_one_of(name, recipes.RECIPES, what="recipe")
-    recipe = recipes.RECIPES[name]
+    recipe = recipes.named(name)
     if as_published:
         recipe = recipes.published_variant(recipe)
     recipe = recipes.with_settings(recipe, settings or ())
@@ -128,8 +129,9 @@ def run_recipe(
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         recipe = dataclasses.replace(recipe, protocol=dataclasses.replace(recipe.protocol, **changes))
     out = out or Path(f"jaxad-{name}")
+    # Takes a moment, so it waits until the arguments are known to be good.
+    start_jax()
 
-    # Loads jax, so it waits until the arguments are known to be good.
     from jaxad.protocols import run
 
     with progress(f"training {name}", recipe.epochs) as on_epoch:

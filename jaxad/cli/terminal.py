@@ -17,6 +17,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -25,23 +26,28 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxad._check import name_some
+from jaxad.cli.process import Commands
 
 SHOWN = 20
 """Files of one kind that are named before the rest is counted."""
 
 app = typer.Typer(
+    cls=Commands,
     help="Image anomaly detection in JAX: fit on normal images, score new ones, see where they differ.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
+WIDEST = 100_000
+"""Letters in a line of a table that goes into a file or another program, at most."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSON object and nothing else.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
 ]
 Devices = Annotated[int, typer.Option(min=0, help="Devices to share every batch among; 0 takes all.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all random choices.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random choices.")]
 Kept = Annotated[
     Path | None, typer.Option("--checkpoints", metavar="DIR", help="Folder to keep what training has reached in.")
 ]
@@ -81,6 +87,28 @@ def progress(text: str, epochs: int) -> Iterator[Callable[[int, Mapping[str, flo
             progress.update(task, completed=done, description=f"{text}, loss {terms['loss']:.4g}")
 
         yield on_epoch
+
+
+@contextlib.contextmanager
+def fitting(
+    epochs: int,
+) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[int, Mapping[str, float]], None]]]:
+    """As `progress`, a bar for each step of a fit, such as reading: yields what reports a step, and an epoch."""
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, *times, console=console, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def show(step: str, done: int, total: int, more: str = "") -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step)
+            progress.update(tasks[step], completed=done, total=total, description=f"{step}{more}")
+
+        def on_epoch(done: int, terms: Mapping[str, float]) -> None:
+            show("training", done, epochs, f", loss {terms['loss']:.4g}")
+
+        yield show, on_epoch
 
 
 class _Rate(ProgressColumn):
@@ -136,7 +164,7 @@ def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, 
         table.add_row(label, f"{value:.4f}")
     for label, seconds in results["seconds"].items():
         table.add_row(f"seconds to {label}", f"{seconds:.1f}")
-    Console().print(table)
+    print_tables(table)
     print(f"look at {where}")
 
 
@@ -151,4 +179,20 @@ def print_rows(rows: Mapping[str, str]) -> None:
     table = Table("what", "value")
     for label, value in rows.items():
         table.add_row(label, value)
-    Console().print(table)
+    print_tables(table)
+
+
+def print_tables(*tables: Table) -> None:
+    """Tables of text: folded into the width of a terminal, and as wide as they are where none is looked at."""
+    for table in tables:
+        for column in table.columns:
+            column.overflow = "fold"
+    _Tables(width=None if sys.stdout.isatty() else WIDEST).print(*tables)
+
+
+class _Tables(Console):
+    """Where tables are printed."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave a reader who has gone to `jaxad.cli.process`; rich would end the command by code 1."""
+        raise BrokenPipeError

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from PIL import Image
 
-from jaxad._check import InputError, need_images, need_numbers, need_unit_range
+from jaxad._check import InputError, need_channels_last, need_images, need_numbers, need_unit_range
 from jaxad.datasets.photograph import from_pillow, read_photograph
 
 BATCH_PIXELS = 2**20
@@ -73,16 +73,19 @@ def batches(items: Iterable[tuple[Tag, Pixels]], *, shares: int = 1) -> Iterator
 def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -> Float32[np.ndarray, "n h w c"]:
     """Images `[n, h, w, c]` as float32 in [0, 1]: uint8 is divided by 255, uint16 by 65535, float must lie there.
 
+    What rounding left outside, up to 1e-6, is brought to 0 or 1.
+
     Args:
         images: the images; float32 on the host comes back as it is, without a copy.
         any_range: take float outside [0, 1] too; NaN is refused all the same.
         what: to call them in an error.
 
     Raises:
-        InputError: another dtype or shape, no image at all, or float values outside [0, 1].
+        InputError: another dtype or shape, channels in front, no image at all, or float values outside [0, 1].
     """
     pixels = need_numbers(images, what=what)
     need_images(pixels, what=what, any_dtype=True)
+    need_channels_last(pixels.shape, what=what)
     if pixels.dtype in WHOLE:
         return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
     if not np.issubdtype(pixels.dtype, np.floating):
@@ -93,8 +96,7 @@ def unit_pixels(images: Any, *, any_range: bool = False, what: str = "images") -
     # What float32 cannot hold becomes infinite, and is refused as such.
     with np.errstate(over="ignore"):
         pixels = np.asarray(pixels, np.float32)
-    need_unit_range(pixels, any_range=any_range, what=what)
-    return pixels
+    return need_unit_range(pixels, any_range=any_range, what=what)
 
 
 def _from_array(array: np.ndarray, any_range: bool) -> Pixels:

@@ -14,7 +14,7 @@ from jaxad.detector.detector import (
 from jaxad.detector.fitting import choose_recipe, fit, fit_members
 from jaxad.detector.health import BLIND, find_faults, tell_drawn_defects
 from jaxad.detector.learning import FitDivergedError
-from jaxad.detector.loading import from_contents, load
+from jaxad.detector.loading import from_contents
 from jaxad.detector.system import Scored
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "fit",
     "fit_members",
     "from_contents",
-    "load",
     "on_devices",
     "score_shots",
     "tell_drawn_defects",

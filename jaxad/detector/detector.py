@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_images, need_one_of
+from jaxad._check import InputError, need_channels_last, need_images, need_one_of
 from jaxad._types import AnyArray, Images
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
@@ -251,6 +251,7 @@ class Detector:
     def _need_array(self, images: Any, any_range: bool) -> np.ndarray:
         """Images of one array `[n, h, w, c]`: whole numbers as they are, float as float32."""
         need_images(images, any_dtype=True)
+        need_channels_last(images.shape)
         self.system.need_shape(images.shape[1:])
         pixels = np.asarray(images)
         return (

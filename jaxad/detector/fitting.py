@@ -20,7 +20,7 @@ from jaxad.detector.choosing import OnCandidate, choose
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.learning import Extras, Watched, train
 from jaxad.detector.systems import FusionSystem, make_system
-from jaxad.recipes import AutoRecipe, Recipe
+from jaxad.recipes import AutoRecipe, Recipe, named
 from jaxad.training import ExtraBatch, History, OnEpoch
 
 HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
@@ -29,7 +29,7 @@ HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
 
 def fit(
     key: PRNGKey,
-    recipe: Recipe,
+    recipe: Recipe | str,
     images: Pixels,
     *,
     watched: Mapping[str, Watched] | None = None,
@@ -45,7 +45,7 @@ def fit(
 
     Args:
         key: draws weights, crops, orders and noise; the same key gives the same bits.
-        recipe: one of `jaxad.RECIPES`, or a variant by `dataclasses.replace`.
+        recipe: a name among `jaxad.RECIPES`, one of these recipes, or a variant by `dataclasses.replace`.
         images: normal images `[n, h, w, c]`; uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1].
         watched: other images `[m, h, w, c]` by name, whose loss the history shows under that name.
         extra_batch: images `[b, h, w, c]` for one more update after every epoch.
@@ -65,20 +65,20 @@ def fit(
         recipe `auto` gives a detector of the recipe that it chose, with all that it tried as `comparison`.
 
     Raises:
-        InputError: images that cannot be used (see `Detector.score`), a recipe that names an unknown
+        InputError: images that cannot be used (see `Detector.score`), an unknown recipe, or one that names an unknown
             loss, score or pool, images to watch by a model that sees windows, or checkpoints that cannot be written,
             hold another training, or hold one that is not to be resumed.
         FitDivergedError: the loss is no longer finite; it carries the detector of the last good epoch.
     """
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
     extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
-    detectors, history = _fit(key[None], recipe, images, extras)
+    detectors, history = _fit(key[None], named(recipe), images, extras)
     return detectors[0], history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
 
 
 def fit_members(
     key: PRNGKey,
-    recipe: Recipe,
+    recipe: Recipe | str,
     images: Pixels,
     *,
     count: int,
@@ -99,7 +99,7 @@ def fit_members(
     need_at_least(count, 1, what="count")
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
     extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
-    return _fit(jax.random.split(key, count), recipe, images, extras)
+    return _fit(jax.random.split(key, count), named(recipe), images, extras)
 
 
 def choose_recipe(
@@ -136,6 +136,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
     need_at_least(recipe.learning_rate, 0, what="learning_rate")
+    need_at_least(recipe.batch_size, 1, what="batch_size")
     need_at_least(recipe.restarts, 1, what="restarts")
     system = make_system(recipe, images.shape[1:])
     closed = system.fitted_at_once

@@ -18,23 +18,14 @@ from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import DenseAERecipe
 
 
-def load(path: str | os.PathLike[str]) -> Detector:
-    """Read a detector that `Detector.save` or `Part.save` wrote.
-
-    Raises:
-        InputError: the file is missing, damaged, foreign or too new, or its arrays do not fit the model of its
-            recipe; all that do not fit are listed.
-    """
-    return from_contents(*bundle.read(path), path)
-
-
 def from_contents(
     arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
 ) -> Detector:
     """The detector in what was read from the bundle at `path`; arrays `[...]` under `part/` are not its own.
 
     Raises:
-        InputError: as `load`.
+        InputError: the bundle holds no detector, or its arrays do not fit the model of its recipe; all that do not fit
+            are listed.
     """
     arrays = {name: array for name, array in arrays.items() if not name.startswith(PART)}
     stored, sizes = document.get("recipe"), document.get("shape")

@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxad import bundle
 from jaxad._check import InputError, need_one_of, need_output_folder
 from jaxad._files import replacing
-from jaxad.detector import Detector, from_contents
+from jaxad.detector import Detector
 from jaxad.export import running
 from jaxad.export.computation import Computation, make_computation
 from jaxad.export.to_onnx import to_onnx
 from jaxad.export.to_stablehlo import PLATFORMS, to_stablehlo
-from jaxad.part import Part, part_from_contents
+from jaxad.part import Part, load
 
 TOLERANCE = 1e-5
 """Relative difference of scores that is let pass."""
@@ -88,7 +87,7 @@ def export_model(
             is not installed, or a file that does not score as jaxad does.
     """
     need_one_of(to, FORMATS, what="format")
-    source = source if isinstance(source, Part | Detector) else _read(source)
+    source = source if isinstance(source, Part | Detector) else load(source)
     computation = make_computation(source, size)
     bytes_needed = sum(array.nbytes for array in computation.detector.contents()[0].values())
     if bytes_needed > MOST_BYTES:
@@ -104,11 +103,6 @@ def export_model(
         model.write_bytes(data)
         description.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
     return facts
-
-
-def _read(path: str | os.PathLike[str]) -> Part | Detector:
-    arrays, document = bundle.read(path)
-    return (part_from_contents if "part" in document else from_contents)(arrays, document, path)
 
 
 def _check(candidate: Path, to: str, computation: Computation, source: Part | Detector) -> _Checked:

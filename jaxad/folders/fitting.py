@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import math
 import os
 import time
 import warnings
@@ -35,7 +34,8 @@ from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
-from jaxad.recipes import AUTO, AutoRecipe, Recipe, compares_positions
+from jaxad.preparation import need_same_aspect
+from jaxad.recipes import AUTO, AutoRecipe, Recipe, compares_positions, named
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
@@ -50,7 +50,7 @@ def fit_folder(
     out: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
-    recipe: Recipe = AUTO,
+    recipe: Recipe | str = AUTO,
     resize: int | None = None,
     scale: float | None = None,
     native: bool = False,
@@ -60,7 +60,6 @@ def fit_folder(
     roi: str | os.PathLike[str] | None = None,
     max_pixels: int = MAX_PIXELS,
     seed: int = 0,
-    epochs: int | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
     every: int = 1,
     resume: bool = False,
@@ -77,20 +76,20 @@ def fit_folder(
 
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
-        out: the file to write; `jaxad.load_part` reads it.
+        out: the file to write; `jaxad.load` reads it.
         labels: a table that says what each image is; see `jaxad.datasets.labels`.
-        recipe: one of `jaxad.RECIPES` or a variant; `auto` compares whole images only where they are of almost one
-            size, on one grid that fits memory; the plan says which.
+        recipe: a name among `jaxad.RECIPES`, one of these recipes or a variant; `auto` compares whole images only where
+            they are of almost one size, on one grid that fits memory; the plan says which.
         resize: for models of windows the shorter side in pixels; for models of whole images both sides.
         scale: factor for both sides.
         native: sizes as they are; the default for models of windows.
         grey: turn colour into grey. Otherwise grey is repeated where any photograph is in colour.
         holdout: share of the normal images to hold out.
         rate: false-positive rate to aim at.
-        roi: a mask file, see `jaxad.datasets.read_mask`: only where it is white are images looked at.
+        roi: a mask file, see `jaxad.datasets.read_mask`: only where it is white are images looked at; its height and
+            width stand to each other as in the photographs.
         max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
         seed: of the held-out images, weights and crops; the same one gives the same bits.
-        epochs: instead of the recipe's own.
         checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
         every: epochs between two checkpoints.
         resume: go on with what the folder of checkpoints holds.
@@ -106,21 +105,22 @@ def fit_folder(
         comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
 
     Raises:
-        InputError: the folder, its images or an option cannot be used, or too few images are left to hold out two.
+        InputError: the folder, its images, the recipe or an option cannot be used, or too few images are left to hold
+            out two.
         UnreadableError: the mask cannot be read.
     """
     began = time.perf_counter()
     _need_options(holdout, rate, seed)
     open_checkpoints(checkpoints, every=every, resume=resume)
     inside = _read_roi(roi, max_pixels)
-    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
     step = on_step or (lambda *_: None)
     found = survey(root, labels=labels, max_pixels=max_pixels)
     copies = find_copies(found)
     headers = normal_headers(found, copies)
+    _need_fitting_roi(inside, headers)
     plan = plan_fit(
         headers,
-        recipe=recipe,
+        recipe=named(recipe),
         resize=resize,
         scale=scale,
         native=native,
@@ -243,7 +243,9 @@ def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
 def _need_options(holdout: float, rate: float, seed: int) -> None:
     shares = (("holdout", holdout), ("rate", rate))
     problems = [f"{name} must lie strictly between 0 and 1, got {x}" for name, x in shares if not 0 < x < 1]
-    raise_problems([*problems, *([f"seed must be at least 0, got {seed}"] if seed < 0 else [])])
+    if not 0 <= seed < 2**32:
+        problems.append(f"seed must be at least 0 and below 2^32, got {seed}")
+    raise_problems(problems)
 
 
 def _read_roi(path: str | os.PathLike[str] | None, max_pixels: int) -> Roi:
@@ -253,6 +255,17 @@ def _read_roi(path: str | os.PathLike[str] | None, max_pixels: int) -> Roi:
     if not inside.any():
         raise InputError(f"region of interest {str(path)!r} must be white somewhere, and is black everywhere")
     return inside
+
+
+def _need_fitting_roi(inside: Roi, headers: Mapping[Path, Header]) -> None:
+    """Refuse a region of interest that would be stretched over the photographs."""
+    if inside is None:
+        return
+    for path, header in headers.items():
+        try:
+            need_same_aspect((inside.shape[0], inside.shape[1]), (header.height, header.width))
+        except InputError as error:
+            raise InputError(f"{error}, such as {path.name!r}") from None
 
 
 def _need_place(out: str | os.PathLike[str]) -> None:
@@ -278,12 +291,7 @@ def _provenance(
 
 
 def _warnings(made: part.Part, headers: Iterable[Header], *, left_out: int) -> list[str]:
-    sentences = []
-    if not made.threshold.enough:
-        sentences.append(
-            f"{made.threshold.count} held-out images do not support a false-positive rate of {made.rate:.2%}: the true "
-            f"one may be up to {made.threshold.interval[1]:.1%}; {math.ceil(1 / made.rate)} are wanted"
-        )
+    sentences = made.threshold.doubts(made.rate)
     if made.preparation.channels == 3 and any(header.channels == 1 for header in headers):
         sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
     if left_out:

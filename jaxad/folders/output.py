@@ -16,7 +16,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -47,18 +47,28 @@ class Result(NamedTuple):
 class Output:
     """A folder of results while it is being written; `resume` goes on with what lies there.
 
+    Photographs that failed are tried `again` where they are named so, for the files may have been mended.
+
     Raises:
         InputError: the folder cannot be written, holds a run and is not to be resumed, or holds another run.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], started: dict[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        started: dict[str, Any],
+        *,
+        resume: bool,
+        again: Collection[str] = (),
+    ) -> None:
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
         rows = _begun(self.folder, started, resume=resume)
         self.rows = _with_pictures(rows, self.folder, self.map_suffix)
         scored = {row[0] for row in self.rows}
+        left_aside = scored.union(again)
         errors = _whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
-        self.failed = {name: reason for name, reason in errors if name not in scored}
+        self.failed = {name: reason for name, reason in errors if name not in left_aside}
         regions = [line for line, file in _whole_lines(self.folder / "regions.jsonl") if file in scored]
         for name in ("pictures", *(["maps"] if self.map_suffix else [])):
             (self.folder / name).mkdir(exist_ok=True)

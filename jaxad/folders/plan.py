@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxad._check import InputError
 from jaxad.datasets import FEWEST, Copies, Header, Survey, UnreadableError, count_held_out
+from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
 
@@ -87,6 +88,7 @@ def plan_fit(
     preparation = choose_preparation(
         recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
     )
+    _need_bounded(headers, preparation)
     usable, left_out = _usable(headers, preparation, recipe)
     count = count_held_out(len(usable), share=holdout)
     if not count:
@@ -252,6 +254,17 @@ def _of_any_size(recipe: AutoRecipe, why: str) -> tuple[AutoRecipe, dict[str, st
     return replace(recipe, candidates=kept), {
         candidate.name: reason for candidate in recipe.candidates if candidate not in kept
     }
+
+
+def _need_bounded(headers: Mapping[Path, Header], preparation: Preparation) -> None:
+    """Refuse to enlarge photographs beyond what can be held."""
+    for path, header in headers.items() if preparation.mode != "native" else ():
+        height, width = preparation.geometry(header.height, header.width).size
+        if height * width > max(MAX_PIXELS, header.height * header.width):
+            raise InputError(
+                f"{path.name!r} of {header.height} x {header.width} pixels would become {height} x {width}, more than "
+                f"{MAX_PIXELS} pixels; choose a smaller resize or scale"
+            )
 
 
 def _usable(

@@ -66,15 +66,15 @@ def score_folder(
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
         workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
         max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
-        resume: go on with a run that was stopped; no photograph is scored twice.
+        resume: go on with a run that was stopped; no photograph is scored twice, and those that failed are tried again.
         share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
             one share each, to folders of their own, which `merge_folders` joins.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
         What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the part,
-        and not_used: files that are no images to score, each with the reason. Images that could not be scored are in
-        `errors.csv`.
+        not_used: files that are no images to score, each with the reason, and warnings, sentences. Images that could
+        not be scored are in `errors.csv`.
 
     Raises:
         InputError: an option or the source cannot be used, or the folder holds a run that is not to be, or cannot be,
@@ -83,12 +83,12 @@ def score_folder(
     if maps is not None:
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
-    limit = _threshold(made, threshold, rate)
+    limit, warnings = _threshold(made, threshold, rate)
     found = find_sources(source, labels=labels, max_pixels=max_pixels)
     sources, shared = _share(found.images, *share)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
-    output = Output(out, started, resume=resume)
+    output = Output(out, started, resume=resume, again={one.name for one in sources})
     try:
         began, before = time.perf_counter(), len(output.rows)
         _score_all(
@@ -120,6 +120,7 @@ def score_folder(
             "provenance": {
                 key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")
             },
+            "warnings": warnings,
         }
         output.finish(run)
     finally:
@@ -137,17 +138,19 @@ def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source],
     return sources[index - 1 :: count], {"share": [index, count], "sources": hashlib.sha256(names).hexdigest()}
 
 
-def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> dict[str, Any]:
+def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> tuple[dict[str, Any], list[str]]:
+    """The threshold to decide by, and doubts about one that was asked for; of the part's own, fitting has told them."""
     if threshold is not None and rate is not None:
         raise InputError("give a threshold or a false-positive rate, not both")
     if threshold is not None:
         if not np.isfinite(threshold):
             raise InputError(f"threshold must be a finite number, got {threshold}")
         above = float(np.mean(made.normal_scores > threshold))
-        return {"value": threshold, "rate_asked": None, "rate": above, "count": len(made.normal_scores)}
+        return {"value": threshold, "rate_asked": None, "rate": above, "count": len(made.normal_scores)}, []
     if rate is None:
-        return {**asdict(made.threshold), "rate_asked": made.rate}
-    return {**asdict(thresholds.for_false_positive_rate(made.normal_scores, rate=rate)), "rate_asked": rate}
+        return {**asdict(made.threshold), "rate_asked": made.rate}, []
+    found = thresholds.for_false_positive_rate(made.normal_scores, rate=rate)
+    return {**asdict(found), "rate_asked": rate}, found.doubts(rate)
 
 
 def _score_all(

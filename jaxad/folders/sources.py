@@ -52,7 +52,12 @@ def find_sources(
         raise InputError("images to score must be a folder or at least one file, got none")
     if labels is not None:
         raise InputError(f"labels {str(labels)!r} go with a folder, got {len(given)} files; name their folder")
-    return Sources([Source(Path(path), path, "") for path in given], [])
+    return Sources([Source(Path(path), _as_utf8(path), "") for path in given], [])
+
+
+def _as_utf8(name: str) -> str:
+    """The bytes of a name as UTF-8, which results are written in, whatever this process takes file names to be in."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def _in_folder(found: Survey) -> Sources:
@@ -61,9 +66,9 @@ def _in_folder(found: Survey) -> Sources:
             f"folder {str(found.root)!r} has images to train on and none to score; to score them, name "
             f"{str(found.train[0].path.parent)!r}"
         )
-    images = [Source(path, found.name(path), defect) for path, defect in found.to_judge]
+    images = [Source(path, _as_utf8(found.name(path)), _as_utf8(defect)) for path, defect in found.to_judge]
     taken = {path for path, _ in found.to_judge}
     aside = [(path, reason) for path, reason in found.not_used if path not in taken]
     if found.split:
         aside += [(item.path, "an image to train on; to score it, name its folder") for item in found.train]
-    return Sources(images, sorted((found.name(path), reason) for path, reason in aside))
+    return Sources(images, sorted((_as_utf8(found.name(path)), reason) for path, reason in aside))

@@ -1,6 +1,6 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
-from jaxad.part.part import Part, golden_scores, load_part, part_from_contents
+from jaxad.part.part import Part, golden_scores, load, load_part
 from jaxad.part.scoring import PartScores, Seen, brought_back, hide, judge, judged_anew, look, region_at, sees_windows
 
 __all__ = [
@@ -12,9 +12,9 @@ __all__ = [
     "hide",
     "judge",
     "judged_anew",
+    "load",
     "load_part",
     "look",
-    "part_from_contents",
     "region_at",
     "sees_windows",
 ]

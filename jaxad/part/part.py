@@ -128,7 +128,7 @@ class Part:
         return bundle.fingerprint(*self._contents())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the part to one file, which `load_part` reads; `jaxad.load` reads the detector in it.
+        """Write the part to one file, which `jaxad.load` reads.
 
         Raises:
             InputError: the file cannot be written.
@@ -167,29 +167,35 @@ def golden_scores(
     return np.array([np.nan if isinstance(one, InputError) else one.image for one in found], np.float32)
 
 
+def load(path: str | os.PathLike[str]) -> Part | Detector:
+    """Read what `Part.save` or `Detector.save` wrote, by `jaxad fit` or `jaxad convert` too: a part, or a detector.
+
+    Raises:
+        InputError: the file is missing, damaged, foreign or too new, or does not fit its model.
+    """
+    arrays, document = bundle.read(path)
+    return (_part if "part" in document else from_contents)(arrays, document, path)
+
+
 def load_part(path: str | os.PathLike[str]) -> Part:
     """Read a part that `Part.save` wrote.
 
     Raises:
-        InputError: the file is missing, damaged, foreign or too new, does not fit its model, or holds no part.
+        InputError: as `load`, or the file holds a detector alone.
     """
-    return part_from_contents(*bundle.read(path), path)
+    loaded = load(path)
+    if isinstance(loaded, Detector):
+        raise InputError(
+            f"bundle {str(path)!r} holds a detector alone and no part; make one with `jaxad fit`, or score in Python "
+            "with jaxad.load"
+        )
+    return loaded
 
 
-def part_from_contents(
-    arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
-) -> Part:
-    """The part in what was read from the bundle at `path`: arrays `[...]` by name, and the document.
-
-    Raises:
-        InputError: as `load_part`.
-    """
+def _part(arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]) -> Part:
     detector = from_contents(arrays, document, path)
-    stored: Any = document.get("part")
-    if stored is None:
-        raise InputError(f"bundle {str(path)!r} holds a detector alone and no part; make one with `jaxad fit`")
     try:
-        found = need_fields(stored, _Stored, what="part")
+        found = need_fields(document["part"], _Stored, what="part")
         raise_problems(_misfits(arrays))
         return _from_document(detector, found, arrays)
     except (KeyError, InputError) as error:

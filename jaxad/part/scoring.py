@@ -18,7 +18,7 @@ from jaxad.calibration import Usual, unusualness
 from jaxad.datasets import unit_pixels
 from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
 from jaxad.extents import HIDDEN, Batch, model_input, on_photograph
-from jaxad.preparation import Geometry, Preparation, restore
+from jaxad.preparation import Geometry, Preparation, need_same_aspect, restore
 from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
 Pixels = Shaped[np.ndarray, "h w c"]
@@ -168,10 +168,11 @@ def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: 
     """The region of interest [h, w] of a photograph of this size, resized if need be; None where there is none.
 
     Raises:
-        InputError: at this size nothing of it is left.
+        InputError: the photograph has another orientation or aspect, or at this size nothing of it is left.
     """
     if roi is None or roi.shape == (height, width):
         return roi
+    need_same_aspect(roi.shape, (height, width))
     inside = np.asarray(Image.fromarray(roi).resize((width, height), Image.Resampling.NEAREST))
     if not inside.any():
         raise InputError(f"nothing of the region of interest is left at {height} x {width} pixels")

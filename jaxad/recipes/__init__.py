@@ -31,7 +31,7 @@ from jaxad.recipes.rows import (
     TEXTURE_VAE,
     VARIANTS,
 )
-from jaxad.recipes.settings import from_document, published_variant, to_document, with_settings
+from jaxad.recipes.settings import from_document, named, published_variant, to_document, with_settings
 
 __all__ = [
     "AUTO",
@@ -59,6 +59,7 @@ __all__ = [
     "Recipe",
     "compares_positions",
     "from_document",
+    "named",
     "published_variant",
     "to_document",
     "window_of",

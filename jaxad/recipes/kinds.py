@@ -1,10 +1,17 @@
 """What every kind of system says of itself: frozen data of numbers, strings and tuples, so a recipe hashes."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jaxad._options import Cover, Reduce
 
 Blocks = tuple[tuple[int, int], ...]
+
+TRAINING = (
+    *("loss", "epochs", "batch_size", "learning_rate", "learning_rate_decay", "one_cycle", "weight_decay"),
+    *("adam_epsilon", "restarts"),
+)
+"""Fields that say how one network is trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +30,9 @@ class Protocol:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What every system says of itself."""
+
+    without_use: ClassVar[tuple[str, ...]] = ()
+    """Fields that mean nothing to systems of this kind, whatever they hold."""
 
     name: str
     summary: str
@@ -150,6 +160,8 @@ class DenseVAERecipe(Recipe):
 class ClosedFormRecipe(Recipe):
     """A transform of images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
 
+    without_use: ClassVar[tuple[str, ...]] = TRAINING
+
     model: str = "closed_form"
     loss: str = "none"
     transform: str = "oriented_gradients"
@@ -165,6 +177,8 @@ class ClosedFormRecipe(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class PatchComponentsRecipe(Recipe):
     """Principal components of windows of several sizes, slid over the image: linear autoencoders, fitted at once."""
+
+    without_use: ClassVar[tuple[str, ...]] = TRAINING
 
     model: str = "patch_components"
     loss: str = "none"
@@ -197,6 +211,8 @@ class DrawnDefectsRecipe(Recipe):
 class FusionRecipe(Recipe):
     """Few, different detectors whose scores are added, each in deviations above its held-out normal ones."""
 
+    without_use: ClassVar[tuple[str, ...]] = TRAINING
+
     model: str = "fusion"
     loss: str = "none"
     score: str = "fused"
@@ -209,6 +225,8 @@ class FusionRecipe(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class AutoRecipe(Recipe):
     """Fits cheap candidates and keeps the one that best tells held-out normal images from defects drawn on them."""
+
+    without_use: ClassVar[tuple[str, ...]] = (*TRAINING, "score", "pool")
 
     model: str = "auto"
     loss: str = "none"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from jaxad._check import need_fields, need_one_of, raise_problems
+from jaxad._check import InputError, need_fields, need_one_of, raise_problems
 from jaxad.recipes.kinds import (
     AutoRecipe,
     ClosedFormRecipe,
@@ -17,6 +17,7 @@ from jaxad.recipes.kinds import (
     PatchVAERecipe,
     Recipe,
 )
+from jaxad.recipes.rows import RECIPES
 
 R = TypeVar("R", bound=Recipe)
 RECIPES_INSIDE = ("parts", "candidates")
@@ -42,32 +43,75 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
     """The recipe with fields changed by `"name=value"` texts, such as `"epochs=5"` or `"window=16,16"`.
 
     A field that holds a tuple takes its entries separated by commas; features and stride of a block are one entry,
-    with a colon between, as in `"encoder=32:2,64:2"`.
+    with a colon between, as in `"encoder=32:2,64:2"`. Fields of the recipes inside a recipe are set behind their name,
+    as in `"drawn-defects.epochs=5"` for `surface`.
 
     Raises:
-        InputError: a text without `=`, an unknown field (the fields are listed), or a value of the wrong type.
+        InputError: a text without `=`, a field that is unknown or without use (the fields are listed, or which part
+            has one of that name), or a value of the wrong type.
 
     >>> from jaxad.recipes import PATCH_VAE
     >>> with_settings(PATCH_VAE, ["epochs=5", "window=16,16"]).window
     (16, 16)
     """
-    offered = {f.name: f.type for f in fields(recipe) if f.name not in UNSETTABLE}
-    now = {name: _as_text(getattr(recipe, name)) for name in offered}
+    inside = {part.name: part for holder in RECIPES_INSIDE for part in getattr(recipe, holder, ())}
+    offered, problems = _offered(recipe), []
     changes: dict[str, Any] = {}
-    problems = []
+    texts: dict[str, list[str]] = {}
     for text in settings:
-        name, separator, value = text.partition("=")
-        name = name.strip()
-        if not separator or name not in offered:
-            shown = ", ".join(f"{field}={value}" for field, value in now.items())
-            problems.append(f"cannot set {text!r}: write field=value with one of {shown}")
-            continue
+        name, separator, value = (word.strip() for word in text.partition("="))
+        part, _, field = name.rpartition(".")
+        if separator and part in inside:
+            texts.setdefault(part, []).append(f"{field}={value}")
+        elif not separator or name not in offered:
+            problems.append(f"cannot set {text!r}: {_mend(recipe, inside, name, value)}")
+        else:
+            try:
+                changes[name] = _parse(value, offered[name])
+            except ValueError:
+                problems.append(f"cannot set {text!r}: {name} takes a value like {_as_text(getattr(recipe, name))}")
+    for part, its in texts.items():
         try:
-            changes[name] = _parse(value.strip(), offered[name])
-        except ValueError:
-            problems.append(f"cannot set {text!r}: {name} takes a value like {now[name]}")
+            inside[part] = with_settings(inside[part], its)
+        except InputError as error:
+            problems.append(f"{part}: {error}")
     raise_problems(problems)
-    return replace(recipe, **changes)
+    held: dict[str, Any] = {
+        holder: tuple(inside[part.name] for part in getattr(recipe, holder))
+        for holder in RECIPES_INSIDE
+        if hasattr(recipe, holder)
+    }
+    return replace(recipe, **changes, **held)
+
+
+def _offered(recipe: Recipe) -> dict[str, Any]:
+    """The fields that can be set, with their types."""
+    return {f.name: f.type for f in fields(recipe) if f.name not in (*UNSETTABLE, *recipe.without_use)}
+
+
+def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -> str:
+    """What to write in place of a field that cannot be set."""
+    takers = [part for part, its in inside.items() if name in _offered(its)]
+    if takers:
+        settings = " or ".join(f"{part}.{name}={value}" for part in takers)
+        return f"{recipe.name} has no {name} of its own and its parts have: write {settings}"
+    shown = ", ".join(f"{field}={_as_text(getattr(recipe, field))}" for field in _offered(recipe))
+    useless = f"{recipe.name} has no use for {name}; " if name in recipe.without_use else ""
+    return f"{useless}write field=value with one of {shown}"
+
+
+def named(recipe: Recipe | str) -> Recipe:
+    """The recipe of that name among `RECIPES`; a recipe comes back as it is.
+
+    Raises:
+        InputError: there is none of that name, or it is neither a name nor a recipe.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if not isinstance(recipe, str):
+        raise InputError(f"recipe must be a name among jaxad.RECIPES or a recipe, got {recipe!r}")
+    need_one_of(recipe, RECIPES, what="recipe")
+    return RECIPES[recipe]
 
 
 def published_variant(recipe: R) -> R:

@@ -1,0 +1,121 @@
+"""What surrounds a command: streams of any encoding, jax with the devices it is told to use, and how a command ends."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from typer.core import TyperGroup
+
+from jaxad._check import InputError, need_output_folder
+from jaxad._files import cache_folder
+
+INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
+"""Exit codes as a shell gives them to what the signals SIGINT and SIGPIPE end."""
+
+
+class Commands(TyperGroup):
+    """All commands. Typer would end an interrupted one without a word, and one whose reader has gone by code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _end_interrupted()
+        except BrokenPipeError:
+            _end_unread()
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run the command line; what it raises for bad input becomes one sentence on standard error and exit code 2."""
+    _settle_streams()
+    # Figures are files and belong to no window, so what notebooks and desktops set here is not even looked up.
+    os.environ["MPLBACKEND"] = "Agg"
+    warnings.showwarning = _show_warning
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _end_unread()
+    except KeyboardInterrupt:
+        _end_interrupted()
+    except InputError as error:
+        _say(str(error))
+        sys.exit(2)
+    except OSError as error:
+        _say(f"{error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
+        sys.exit(2)
+    except MemoryError as error:
+        _say(f"there is not enough memory{f': {error}' if str(error) else ''}; use smaller images, or fewer at once")
+        sys.exit(2)
+
+
+def start_jax() -> None:
+    """Import jax, which keeps what it compiles from now on, and find its devices.
+
+    Raises:
+        InputError: the environment asks for devices that there are not, or for what jax does not know.
+    """
+    keep_compilations()
+    try:
+        import jax
+
+        jax.devices()
+    except Exception as error:  # jax has no kind of its own for this: AssertionError, RuntimeError and ValueError come
+        asked = os.environ.get("JAX_PLATFORMS")
+        told = f" with JAX_PLATFORMS={asked!r}" if asked else ""
+        reason = (str(error).strip().splitlines() or ["there is no such device, or it is not supported here"])[0]
+        mend = "; set JAX_PLATFORMS=cpu, or unset it to take what is there" if asked else ""
+        raise InputError(
+            f"jax cannot start{told}: {reason.partition(' (set JAX_PLATFORMS')[0].rstrip('.')}{mend}"
+        ) from None
+
+
+def keep_compilations() -> None:
+    """Let the next process find what this one compiles; jax reads these when it is imported, later."""
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = cache_folder() / "compiled"
+    try:
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+            need_output_folder(folder, what="cache", option="JAXAD_CACHE_DIR")
+        )
+    except InputError as error:
+        _say(f"warning: compiled programs are not kept: {error}")
+
+
+def _settle_streams() -> None:
+    """What the encoding of a stream cannot hold, such as a name in Chinese, is written as its number, never refused."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before the command began
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (as long as the process)
+        reconfigure = getattr(getattr(sys, name), "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    _say(f"warning: {' '.join(str(message).split())}")
+
+
+def _say(text: str) -> None:
+    print(f"jaxad: {text}", file=sys.stderr)
+
+
+def _end_interrupted() -> NoReturn:
+    # A second one ends the process at once, while threads finish what they are at.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _say("interrupted")
+    sys.exit(INTERRUPTED)
+
+
+def _end_unread() -> NoReturn:
+    # Python flushes once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(PIPE_CLOSED)

@@ -1,0 +1,205 @@
+"""The command in the surroundings that people have: backends, devices, encodings, pipes and Ctrl-C."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.table import Table
+
+from jaxad.cli import process, terminal
+from jaxad.folders import fit_folder
+from tests.photograph_folder import QUICK, write_set
+
+LONG = "a_photograph_of_the_third_camera_on_line_seven_at_station_12_number_"
+
+
+def start(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxad", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), **environment},
+    )
+
+
+def jaxad(*arguments: str | Path, cwd: Path, **environment: str) -> tuple[int, bytes, bytes]:
+    running = start(*arguments, cwd=cwd, **environment)
+    out, err = running.communicate(timeout=120)
+    assert b"Traceback" not in out + err
+    return running.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part, and photographs whose names no terminal of this world shows."""
+    home = tmp_path_factory.mktemp("terminal")
+    write_set(home / "set")
+    fit_folder(home / "set", home / "part.jaxad", recipe=QUICK, rate=0.4)
+    image = Image.fromarray(np.zeros((32, 40), np.uint8))
+    for name in ("划痕🙂/照片.png", "ü.png", "bad\udcff.png"):
+        path = home / "names" / "bad" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    (home / "names" / "bad" / "坏.png").write_bytes(b"")
+    (home / "names" / "good").mkdir()
+    image.save(home / "names" / "good" / "1.png")
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["cp1252", "ascii", "C"],
+)
+def test_any_name_is_written_in_any_encoding(home: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    out = os.fsdecode(tmp_path / "结果")
+    for _ in range(2):  # the second goes on with what the first wrote
+        code, _, err = jaxad("score", "part.jaxad", "names", "-o", out, "--resume", cwd=home, **environment)
+        assert code == 3
+        assert b"1 files could not be scored" in err
+    table = (tmp_path / "结果" / "results.csv").read_bytes()
+    assert table.count(b"\n") == 5
+    assert "划痕🙂/照片.png".encode() in table
+    assert b"bad\xff.png" in table
+    assert jaxad("report", out, cwd=home, **environment)[0] == 0
+    code, _, err = jaxad("verify", "没有.jaxad", cwd=home, **environment)
+    assert (code, err.count(b"\n")) == (2, 1)
+
+
+def test_tables_are_whole_in_a_pipe(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "names", tmp_path / "names")
+    for number in (1, 2):
+        (tmp_path / "names" / "bad" / f"{LONG}{number}.png").write_bytes(b"")
+    code, out, _ = jaxad(
+        "inspect", "names", cwd=tmp_path, PYTHONIOENCODING="cp1252", MPLBACKEND="nonsense", COLUMNS="40"
+    )
+    assert code == 0
+    assert all(f"bad/{LONG}{number}.png".encode() in out for number in (1, 2))
+    assert b"\\u5212\\u75d5\\U0001f642" in out
+
+
+def test_tables_are_folded_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("file")
+    table.add_row(LONG)
+    terminal.print_tables(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert LONG in "".join(line.strip("│ ") for line in lines)
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline_that_there_is_not", "nonsense"])
+def test_no_backend_of_figures_is_needed(backend: str, home: Path, tmp_path: Path) -> None:
+    code, _, err = jaxad("score", "part.jaxad", "set", "-o", tmp_path / "out", cwd=home, MPLBACKEND=backend)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("asked", ["cuda", "nonsense"])
+def test_devices_that_there_are_not_are_one_sentence(asked: str, home: Path) -> None:
+    code, out, err = jaxad("verify", "part.jaxad", cwd=home, JAX_PLATFORMS=asked)
+    assert (code, out, err.count(b"\n")) == (2, b"", 1)
+    assert f"jax cannot start with JAX_PLATFORMS='{asked}'".encode() in err
+
+
+def test_every_command_that_computes_starts_jax_by_one_door(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In this process, for speed: what the door refuses reaches no further."""
+
+    def refuse() -> None:
+        raise process.InputError("no devices")
+
+    for room in ("export", "folders", "systems"):
+        monkeypatch.setattr(f"jaxad.cli.{room}.start_jax", refuse)
+    out, part, photographs = str(tmp_path / "out"), str(home / "part.jaxad"), str(home / "set")
+    for arguments in (
+        ["fit", photographs, "-o", out],
+        ["score", part, photographs, "-o", out],
+        ["evaluate", part, photographs],
+        ["verify", part],
+        ["export", part, "--to", "safetensors", "-o", out],
+        ["demo", "--out", out],
+        ["recipe", "run", "dense-ae", "--out", out],
+        ["convert", "dense-ae", part, "-o", out],
+    ):
+        with pytest.raises(process.InputError, match="no devices"):
+            terminal.app(arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cache_that_cannot_be_used_is_told_and_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JAXAD_CACHE_DIR", str(tmp_path / "file"))
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.delenv(name, raising=False)
+    process.keep_compilations()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    assert "compiled programs are not kept" in capsys.readouterr().err
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+
+
+def test_a_reader_that_has_gone_ends_the_command_as_a_shell_expects(home: Path) -> None:
+    for arguments in (["inspect", "names"], ["recipe", "list", "--json"]):
+        running = start(*arguments, cwd=home)
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        err = running.stderr.read()
+        running.stderr.close()
+        assert running.wait(timeout=60) == 141
+        assert b"Traceback" not in err
+        assert b"BrokenPipe" not in err
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing(home: Path) -> None:
+    folder = home / "stopped"
+    folder.mkdir()
+    running = start("fit", "set", "-o", "stopped/a.jaxad", "--recipe", "drawn-defects", cwd=home)
+    time.sleep(4)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (130, b"jaxad: interrupted\n")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_fit_tells_of_every_step(tmp_path: Path) -> None:
+    write_set(tmp_path / "set")
+    steps = []
+    fit_folder(
+        tmp_path / "set",
+        tmp_path / "a.jaxad",
+        recipe=QUICK,
+        rate=0.4,
+        on_step=lambda step, done, total: steps.append((step, done == total)),
+    )
+    assert ("reading", True) in steps
+    assert ("judging", True) in steps
+
+
+def test_steps_of_a_fit_are_bars_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.fitting(3) as (on_step, on_epoch):
+        on_step("reading", 2, 5)
+        on_step("choosing", 1, 7)
+        on_epoch(3, {"loss": 0.25})
+    shown = capsys.readouterr().err
+    assert all(words in shown for words in ("reading", "2/5", "choosing", "1/7", "training, loss 0.25", "3/3"))
