@@ -3,10 +3,10 @@
 Rooms that load jax are imported inside the commands, so that `--help` answers at once.
 """
 
-from jaxad.cli import export, folders, process, results, systems
+from jaxad.cli import export, folders, inspection, process, results, systems
 from jaxad.cli.terminal import app
 
-__all__ = ["export", "folders", "main", "process", "results", "systems"]
+__all__ = ["export", "folders", "inspection", "main", "process", "results", "systems"]
 
 
 def main() -> None:

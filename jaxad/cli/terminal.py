@@ -46,6 +46,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results as one JSO
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
 ]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", metavar="CSV", help="A table with a label for each file, instead of folders.")
+]
 Devices = Annotated[int, typer.Option(min=0, help="Devices to share every batch among; 0 takes all.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random choices.")]
 Kept = Annotated[
