@@ -49,7 +49,7 @@ def run_uniform(
 ) -> PyTree[np.ndarray]:
     """What `run` makes of images of one size, a pytree of arrays `[n, ...]`; `shares` devices share a batch.
 
-    `run` is compiled for each of few batch sizes; the last batch is filled up with copies of its last image.
+    `run` is compiled for one of few batch sizes; the last batch is filled up with copies of its last image.
     """
     wholes: Any = None
     for (begin, _), part in _ahead(lambda item: run(item[1]), _padded_batches(images, shares)):
@@ -150,11 +150,11 @@ def _batches(shots: Sequence[Shot], canvases: Canvases | None, shares: int) -> I
             )
             groups.setdefault(kind, []).append((index, view))
     for kind, places in groups.items():
-        most = min(BATCH_CANVASES, max(1, BATCH_PIXELS // math.prod(kind.canvas))) * shares
-        for begin in range(0, len(places), most):
-            some = places[begin : begin + most]
-            size = min(most, shares * _usual_size(-(-len(some) // shares))) if kind.exact else most
-            yield _laid_out(shots, some, size, kind)
+        most = min(BATCH_CANVASES, max(1, BATCH_PIXELS // math.prod(kind.canvas)))
+        # Empty canvases cost little, and so have one program; copies of photographs cost as much as these.
+        size = _batch_size(len(places), most, shares) if kind.exact else most * shares
+        for begin in range(0, len(places), size):
+            yield _laid_out(shots, places[begin : begin + size], size, kind)
 
 
 def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: int, kind: _Kind) -> _Laid:
@@ -202,14 +202,21 @@ def _ahead(run: Callable[[Item], PyTree], items: Iterable[Item]) -> Iterator[tup
 
 def _padded_batches(images: np.ndarray, shares: int) -> Iterator[tuple[int, Batch]]:
     """Batches with the places where they begin."""
-    share = max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2]))
-    for begin in range(0, len(images), share * shares):
-        batch = images[begin : begin + share * shares]
-        missing = shares * min(share, _usual_size(-(-len(batch) // shares))) - len(batch)
+    size = _batch_size(len(images), max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])), shares)
+    for begin in range(0, len(images), size):
+        batch = images[begin : begin + size]
+        missing = size - len(batch)
         yield begin, Batch(np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch)
 
 
-def _usual_size(count: int) -> int:
-    """The next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few programs to compile, and at most a third too many images."""
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 else power
+def _batch_size(count: int, most: int, shares: int) -> int:
+    """How many images each batch of `count` has, `most` at most for each device: about the same for all batches.
+
+    A device's share is one of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... or `most`: few programs to compile, and at most a third
+    too many images.
+    """
+    batches = -(-count // (most * shares))
+    share = -(-count // (batches * shares))
+    power = 1 << (share - 1).bit_length()
+    usual = power * 3 // 4 if share <= power * 3 // 4 else power
+    return min(most, usual) * shares

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
 
@@ -71,8 +72,11 @@ class ClosedFormSystem(System):
 
     def solve(self, images: Images) -> PyTree:
         """The normal images `[n, h, w, c]` themselves, transformed, or their principal components."""
-        size = max(1, BLOCK_PIXELS // (images.shape[1] * images.shape[2]))
-        rows = jnp.concatenate([_rows(self, images[i : i + size]) for i in range(0, len(images), size)])
+        size = min(len(images), max(1, BLOCK_PIXELS // (images.shape[1] * images.shape[2])))
+        # The last block is as large as the others, or it would be compiled anew; what it repeats is cut off.
+        filled = np.concatenate([images, images[: -len(images) % size]])
+        rows = jnp.concatenate([_rows(self, filled[i : i + size]) for i in range(0, len(filled), size)])
+        rows = rows[: len(rows) * len(images) // len(filled)]
         if self.recipe.local:
             rows = rows[:: -(-len(rows) // MOST_CELLS)]
         if self.recipe.score == "nearest":
