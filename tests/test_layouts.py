@@ -260,7 +260,7 @@ def test_masks_that_cannot_be_right_are_a_sentence_each(write: Write) -> None:
     found = inspect_folder(write(*several("train/good", "test/dent"), masks=masks))
     reasons = {row["path"]: row["reason"] for row in found["masks"]["odd"]}
     assert set(reasons) == {"ground_truth/dent/1.png", "ground_truth/dent/2.png"}
-    assert "black all over" in reasons["ground_truth/dent/1.png"]
+    assert "black everywhere" in reasons["ground_truth/dent/1.png"]
     assert "probably inverted" in reasons["ground_truth/dent/2.png"]
     assert sum("is not used: it is" in words for words in found["warnings"]) == 2
 

@@ -5,7 +5,7 @@ import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
@@ -25,7 +25,7 @@ from jaxad.datasets.samples import (
     take_samples,
     white_of,
 )
-from jaxad.datasets.tiff import Tiff, read_tiff
+from jaxad.datasets.tiff import Stream, Tiff, read_tiff
 
 _ON_ITS_SIDE = frozenset({5, 6, 7, 8})
 _MODES = {1: "", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -84,7 +84,7 @@ class OpenedImage(NamedTuple):
     """
 
     path: Path
-    file: BinaryIO
+    file: Stream
     image: ImageFile.ImageFile
     tiff: Tiff | None
     mode: str
@@ -153,7 +153,7 @@ def opened(path: Path, max_pixels: int, *, data: bytes | None = None) -> Iterato
         if path.stat().st_size == 0:
             raise UnreadableError(path, "the file is empty")
         # An open file, not its path: Pillow maps a path into memory and so garbles plain TIFFs that lie on their side.
-        stream: BinaryIO = path.open("rb") if data is None else io.BytesIO(data)
+        stream: Stream = path.open("rb") if data is None else io.BytesIO(data)
         with stream as file, _PILLOW_ASIDE:
             tiff = read_tiff(file)
             problem = tiff and (UNREAD_EXTENSIONS.get(path.suffix.lower()) or tiff.problem())
@@ -161,7 +161,7 @@ def opened(path: Path, max_pixels: int, *, data: bytes | None = None) -> Iterato
                 raise UnreadableError(path, problem)
             file.seek(0)
             apart = tiff if tiff and tiff.planes else None
-            shown: BinaryIO = apart.plane(file, 0, whole=False) if apart else file
+            shown: Stream = apart.plane(file, 0, whole=False) if apart else file
             with Image.open(shown, formats=FORMATS) as image:
                 problem = why_refused(image, max_pixels)
                 if problem:

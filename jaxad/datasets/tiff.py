@@ -11,6 +11,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from jaxad._check import name_some
 
+Stream = BinaryIO | io.BytesIO
+"""An open file, or the bytes of one."""
+
 WIDTH, HEIGHT, BITS, PHOTOMETRIC = 256, 257, 258, 262
 SAMPLES, PLANAR, EXTRA, FORMAT = 277, 284, 338, 339
 _OF_PLANES = frozenset({273, 279, 324, 325})
@@ -115,7 +118,7 @@ class Tiff(NamedTuple):
         """What the samples behind the colours are; taken for the transparency where nothing is said, as by Pillow."""
         return self.tags.get(EXTRA, (_TRANSPARENCY,) * (self._count - self._colours))
 
-    def plane(self, file: BinaryIO, index: int, *, whole: bool = True) -> io.BytesIO:
+    def plane(self, file: Stream, index: int, *, whole: bool = True) -> io.BytesIO:
         """A grey TIFF of one plane, black as zero or as the file has it; without pixels unless `whole`."""
         tags = {tag: values for tag, values in self.tags.items() if tag in _KEPT}
         for tag in _OF_PLANES & set(tags):
@@ -133,7 +136,7 @@ class Tiff(NamedTuple):
         return made
 
 
-def read_tiff(file: BinaryIO) -> Tiff | None:
+def read_tiff(file: Stream) -> Tiff | None:
     """What the tags of a TIFF say; None where the file is none. Raises ValueError or `struct.error` for garbage."""
     end = file.seek(0, io.SEEK_END)
 
