@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxad import datasets, fit, thresholds
+from jaxad import canvases, datasets, fit, thresholds
 from jaxad.folders.held_out import HeldOut, judge_held_out
 from jaxad.part import Part, load_part
 from jaxad.preparation import Preparation
@@ -113,3 +113,14 @@ def test_parts_verify_after_they_were_saved(placed: Part, anywhere: Part, tmp_pa
         assert made.verify() == []
         made.save(tmp_path / "one.jaxad")
         assert load_part(tmp_path / "one.jaxad").verify() == []
+
+
+def test_positions_of_photographs_larger_than_any_canvas_are_judged_as_they_are(
+    placed: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [aligned(60), aligned(61)[:, :-1]]
+    expected = placed.score(pictures)
+    monkeypatch.setattr(canvases, "SIDE", 32)
+    found = replace(placed, detector=replace(placed.detector)).score(pictures)
+    np.testing.assert_array_equal(found.image, expected.image)
+    jax.tree.map(np.testing.assert_array_equal, found.map, expected.map)

@@ -199,6 +199,9 @@ DOORS = [
 ]
 
 INNER = {
+    "datasets.mask_problem",
+    "datasets.Once.refuse",
+    "datasets.pixel_sum",
     "patches.take_windows",
     "patches.fold_axis",
     "metrics.label_regions",
