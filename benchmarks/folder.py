@@ -73,7 +73,7 @@ def measure(paths: list[Path], made: part.Part, out: Path, *, workers: int) -> d
     photographs = datasets.photographs(paths[:KERNEL_IMAGES])
     batches = [
         np.stack([pixels for _, pixels in batch])
-        for batch in datasets.same_size_batches((None, pixels) for pixels in photographs)
+        for batch in datasets.batches((None, pixels) for pixels in photographs)
     ]
     made.detector.score(batches[0])
     began = time.perf_counter()

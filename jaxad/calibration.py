@@ -155,7 +155,10 @@ def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = No
     if where is not None:
         return _pool_where(flat, jnp.asarray(where).reshape(flat.shape), share)
     count = max(1, round(share * flat.shape[1]))
-    return jnp.mean(flat if count == flat.shape[1] else jax.lax.top_k(flat, count)[0], axis=1)
+    if count == flat.shape[1]:
+        return jnp.mean(flat, axis=1)
+    # Pixels that are no numbers come first or last, as their sign has it.
+    return jnp.where(jnp.any(jnp.isnan(flat), axis=1), jnp.nan, jnp.mean(jax.lax.top_k(flat, count)[0], axis=1))
 
 
 def _pool_where(flat: Float[Array, "n k"], where: Bool[Array, "n k"], share: float) -> Float[Array, " n"]:
@@ -175,7 +178,8 @@ def _pool_where(flat: Float[Array, "n k"], where: Bool[Array, "n k"], share: flo
     # Pixels that are equal to the least one share what is left of the count.
     lowest = jnp.min(flat, axis=1, where=where & (order >= least[:, None]), initial=jnp.inf)
     some = count - jnp.sum(above, axis=1)
-    return (jnp.sum(flat, axis=1, where=above) + some * lowest) / count
+    pooled = (jnp.sum(flat, axis=1, where=above) + some * lowest) / count
+    return jnp.where(jnp.any(jnp.isnan(flat) & where, axis=1), jnp.nan, pooled)
 
 
 class Unit(NamedTuple):

@@ -157,6 +157,25 @@ class Canvases:
         return [(begin, *pair) for begin, pair in zip(begins, itertools.pairwise(bounds), strict=True)]
 
 
+class OneCanvas:
+    """The canvas of photographs that are judged by their positions, which are those of its pixels; none is larger."""
+
+    def __init__(self, canvas: Size) -> None:
+        self.canvas = canvas
+
+    def admit(self, sizes: Iterable[Size]) -> "OneCanvas":
+        """There is nothing to choose."""
+        return self
+
+    def is_exact(self, size: Size) -> bool:
+        """Whether photographs of this size fill the canvas."""
+        return size == self.canvas
+
+    def views(self, size: Size) -> list[View]:
+        """All of a photograph, in the corner."""
+        return [View(self.canvas, 0, 0, (0, 0, *size))]
+
+
 def _merged(groups: Counter[Size], most: int) -> list[Size]:
     """Few shapes that hold all groups: pairs are joined while a program less is worth what stays empty in exchange."""
     shapes = np.array(list(groups), np.int64).reshape(-1, 2)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from jaxad._options import GREY_WEIGHTS
@@ -74,9 +75,10 @@ def model_input(batch: Batch, channels: int) -> Float[Array, "n h w channels"]:
     """
     images = jnp.asarray(batch.images)
     if jnp.issubdtype(images.dtype, jnp.integer):
-        white = jnp.float32(jnp.iinfo(images.dtype).max)
-        # A constant would become a product with its reciprocal, which rounds differently from the host's division.
-        images = images.astype(jnp.float32) / jax.lax.optimization_barrier(white)
+        white = int(jnp.iinfo(images.dtype).max)
+        # Looked up: a division would become a product with a reciprocal, which rounds differently from the host's.
+        shares = np.arange(white + 1, dtype=np.float32) / np.float32(white)
+        images = jnp.take(jnp.asarray(shares), images.astype(jnp.int32), mode="clip")
     if batch.shown is not None:
         images = jnp.where(batch.shown[..., None], images, HIDDEN)
     if images.shape[-1] == channels:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad._check import need_at_least, need_images, raise_problems
+from jaxad._check import need_at_least, need_floats, need_images, raise_problems
 from jaxad._types import Images
 from jaxad.extents import Axis, Extent, axes_of
 from jaxad.patches import map_tiles
@@ -152,7 +152,11 @@ def spread_cells(
 
     `cells` are `[n, rows, columns]` of images of height and width `shape`, as `gradient_energies` lays them; `step`
     and `extent` are as there.
+
+    Raises:
+        InputError: no float cells `[n, rows, columns]`.
     """
+    need_floats(cells, "n rows columns", what="cells")
     if extent is None:
         return jax.image.resize(cells, (cells.shape[0], *shape), "linear")
     down, across = (_between_cells(axis, step) for axis in axes_of(shape, extent=extent))

@@ -11,6 +11,7 @@ from jaxad import fit, fit_members, training
 from jaxad.detector import detector as room
 from jaxad.detector.learning import make_optimizer
 from jaxad.detector.systems import make_system
+from jaxad.extents import Batch
 from jaxad.recipes import PATCH_VAE, RECIPES
 from jaxad.sharding import make_mesh
 
@@ -53,7 +54,7 @@ def collectives(recipe, mesh):
 
 def devices_that_score(mesh):
     detector = fit(jax.random.key(0), RECIPES["pixel-components"], GOOD)[0].on_mesh(mesh).for_scoring
-    scored = room._run_batch(room._score_batch, (None, "float32"), detector, TEST[:16])
+    scored = room._score_batch(detector, "float32", None, Batch(TEST[:16]))
     return [len({shard.device for shard in leaf.addressable_shards}) for leaf in jax.tree.leaves(scored)]
 
 

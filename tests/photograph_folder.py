@@ -3,10 +3,13 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 from PIL import Image
 
-from jaxad.recipes import GRADIENT_NEIGHBOURS, PATCH_VAE
+from jaxad import Detector
+from jaxad.detector.systems import make_system
+from jaxad.recipes import GRADIENT_NEIGHBOURS, PATCH_VAE, Recipe
 from jaxad.recipes.rows import PATCH_COMPONENTS
 
 QUICK = dataclasses.replace(
@@ -17,6 +20,13 @@ AT_ONCE = dataclasses.replace(PATCH_COMPONENTS, crops=500, scales=((4, 2, 4),))
 """Of windows, fitted in closed form."""
 SPOT = (slice(12, 20), slice(16, 24))
 """Where a bad photograph is white: rows 12 to 19 and columns 16 to 23."""
+
+
+def untrained(recipe: Recipe, shape: tuple[int, int, int]) -> Detector:
+    """A detector with random variables, for images of height, width and channels."""
+    rng = np.random.default_rng(0)
+    template = make_system(recipe, shape).template({})
+    return Detector(recipe, shape, jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype("f4"), template))
 
 
 def photograph(

@@ -619,8 +619,9 @@ def test_calibrated_score_is_in_units_of_the_held_out(each):
     np.testing.assert_allclose(detector.score(SMALL).image, top, rtol=1e-4, atol=1e-4)
     members, _ = fit_members(jax.random.key(0), detector.recipe, SMALL, count=2)
     assert (members[0].usual.mean != members[1].usual.mean).any()
-    with pytest.raises(InputError, match="calibrated maps must be 12 x 13 pixels"):
-        detector.score(images_of(1, 13, 13, 1))
+    for other in (images_of(1, 13, 13, 1), [SMALL[0], SMALL[0, :, :12]]):
+        with pytest.raises(InputError, match="must be 12 x 13 pixels.* got 1[32] x 1[32]"):
+            detector.score(other)
 
 
 @pytest.mark.parametrize(("share", "words"), [(1.0, r"in \[0, 1\), got 1.0"), (0.1, "holdout=0.1 of 6 images is 1")])

@@ -13,16 +13,14 @@ import numpy as np
 import pytest
 import safetensors
 
-import jaxad
 from jaxad import part, recipes
 from jaxad._check import InputError
-from jaxad.detector.systems import make_system
 from jaxad.export import export_model, exporting, running
 from jaxad.export.computation import make_computation
 from jaxad.export.to_onnx import in_plain_operations
 from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
 from jaxad.preparation import Preparation
-from tests.photograph_folder import QUICK, photograph, save
+from tests.photograph_folder import QUICK, photograph, save, untrained
 from tests.test_cli import jaxad as command
 from tests.test_cli import need_refusal
 from tests.test_part import make_part, with_usual
@@ -66,16 +64,9 @@ def coloured(whole: part.Part) -> part.Part:
     return dataclasses.replace(windows, golden=tuple(np.repeat(one[..., None], 3, axis=-1) for one in windows.golden))
 
 
-def untrained(recipe: recipes.Recipe) -> jaxad.Detector:
-    rng = np.random.default_rng(0)
-    template = make_system(recipe, (12, 16, 1)).template({})
-    variables = jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(np.float32), template)
-    return jaxad.Detector(recipe, (12, 16, 1), variables)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_lowers_for_every_platform(kind: str) -> None:
-    computation = make_computation(untrained(KINDS[kind]), None)
+    computation = make_computation(untrained(KINDS[kind], (12, 16, 1)), None)
     lowered = lower_for_all(computation)
     assert lowered.platforms == PLATFORMS
     assert [str(out.shape) for out in lowered.out_avals] == ["(n,)", "(n, 12, 16)"]
@@ -83,7 +74,7 @@ def test_every_kind_lowers_for_every_platform(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["conv_ae", "patch_vae"])
 def test_plain_operations_score_alike(kind: str) -> None:
-    computation = make_computation(untrained(KINDS[kind]), None)
+    computation = make_computation(untrained(KINDS[kind], (12, 16, 1)), None)
     images = np.random.default_rng(0).integers(0, 256, (1, 12, 16, 1), dtype=np.uint8)
     traced = jax.make_jaxpr(lambda x: jax.lax.map(computation.score, x))(images)
     plain = in_plain_operations(traced)

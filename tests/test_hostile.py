@@ -137,9 +137,7 @@ DOORS = [
     Door("heatmaps.window_scores", lambda x: heatmaps.window_scores(brightness, x, **WINDOWS), IMAGES.shape, UNIT),
     Door("features.oriented_gradients", features.oriented_gradients, IMAGES.shape, UNIT),
     Door("features.gradient_energies", features.gradient_energies, IMAGES.shape, UNIT),
-    Door("features.logarithm", features.logarithm, IMAGES.shape, UNIT),
-    Door("features.remove_median", features.remove_median, IMAGES.shape, UNIT),
-    Door("features.remove_median", lambda x: features.remove_median(x, size=3), IMAGES.shape, UNIT),
+    Door("features.spread_cells", lambda x: features.spread_cells(x, (11, 10)), (2, 3, 3), NUMBERS),
     Door("defects.draw_defects", compiled(draw_defects), IMAGES.shape, UNIT),
     Door("defects.turn_upside_down", defects.turn_upside_down, IMAGES.shape, UNIT),
     Door("defects.turn_by_half", defects.turn_by_half, IMAGES.shape, UNIT),
@@ -201,6 +199,9 @@ DOORS = [
 ]
 
 INNER = {
+    "datasets.mask_problem",
+    "datasets.Once.refuse",
+    "datasets.pixel_sum",
     "patches.take_windows",
     "patches.fold_axis",
     "metrics.label_regions",

@@ -14,9 +14,9 @@ import jaxad
 from jaxad import bundle, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
-from jaxad.datasets import photographs, same_size_batches
-from jaxad.part import Part, load_part
-from jaxad.preparation import Preparation
+from jaxad.datasets import batches, photographs
+from jaxad.part import Part, Seen, golden_scores, load_part, look, region_at
+from jaxad.preparation import Preparation, restore
 from jaxad.recipes import SURFACE
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
 
@@ -55,10 +55,10 @@ def with_usual(made: Part) -> Part:
     rng = np.random.default_rng(0)
     mean, deviation = rng.normal(0, 9, (32, 40)), rng.uniform(1, 2, (32, 40))
     usual = Usual(*(jax.numpy.asarray(each, jax.numpy.float32) for each in (mean, deviation)))
-    calibrated = dataclasses.replace(made, usual=usual)
-    return dataclasses.replace(
-        calibrated, golden_scores=dataclasses.replace(calibrated, roi=None).score(made.golden).image
-    )
+    letterbox = Preparation(made.detector.shape[-1], "letterbox", box=(32, 40))
+    calibrated = dataclasses.replace(made, usual=usual, preparation=letterbox)
+    scores = golden_scores(calibrated.detector, letterbox, usual, made.golden)
+    return dataclasses.replace(calibrated, golden_scores=scores)
 
 
 def test_every_source_scores_alike(made: Part, tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_batches_are_lazy_and_small() -> None:
             read.append(index)
             yield index, np.zeros((512, 512, 1), np.float32)
 
-    batches = same_size_batches(items())
-    assert [tag for tag, _ in next(batches)] == [0]
-    assert len(read) <= 2
+    neighbours = batches(items())
+    assert [tag for tag, _ in next(neighbours)] == [0, 1, 2, 3]
+    assert len(read) <= 5
 
 
 @pytest.mark.parametrize(
@@ -156,23 +156,61 @@ def test_a_part_without_positions_keeps_raw_maps(made: Part, tmp_path: Path) -> 
         load_part(tmp_path / "a.jaxad")
 
 
-@pytest.mark.parametrize("size", [(32, 40), (24, 30)])
-def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int, int]) -> None:
-    """At their own position, or by the means over all positions where the size is another."""
+@pytest.mark.parametrize(
+    ("size", "masked"),
+    [((32, 40), False), ((24, 50), False), ((64, 80), False), ((32, 40), True), ((24, 30), True), ((64, 80), True)],
+)
+def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int, int], masked: bool) -> None:
+    """At their own position; photographs of other sizes are brought to the one that was calibrated."""
+    part, pixels = with_usual(made), photograph(9, size)[..., None]
+    assert part.usual is not None
+    roi = None
+    if masked:
+        roi = np.zeros((32, 40), bool)
+        roi[4:28, 4:14] = True
+    raw, seen = (look(part.detector, part.preparation, roi, usual, [pixels])[0] for usual in (None, part.usual))
+    assert isinstance(raw, Seen)
+    assert isinstance(seen, Seen)
+    counted = np.ones((32, 40), bool) if seen.counted is None else seen.counted
+    expected = ((raw.map - part.usual.mean) / part.usual.deviation)[counted]
+    np.testing.assert_allclose(seen.map[counted], expected, rtol=1e-4, atol=1e-4)
+    # Neither what pads a photograph nor what lies off the region counts.
+    assert counted.sum() == {(32, 40): 1280, (24, 50): 19 * 40, (64, 80): 1280}[size] or masked
+    assert seen.image == seen.map[counted].max()
+    found = dataclasses.replace(part, roi=roi).score(pixels)
+    inside = region_at(roi, *size)
+    restored = restore(seen.map, seen.geometry)
+    expected = restored if inside is None else np.where(inside, restored, restored[inside].min())
+    np.testing.assert_array_equal(found.map[0], expected)
+    assert found.image[0] == np.float32(seen.image)
+    assert part.verify() == []
+
+
+@pytest.mark.parametrize("size", [(32, 40), (24, 50)])
+def test_what_is_usual_everywhere_judges_any_size(made: Part, size: tuple[int, int]) -> None:
+    mean, deviation = 3.0, 2.0
+    part = dataclasses.replace(made, usual=Usual(*(jax.numpy.full((1, 1), each) for each in (mean, deviation))))
+    raw, found = (one.score(photograph(9, size)) for one in (made, part))
+    np.testing.assert_allclose(found.map[0], (raw.map[0] - mean) / deviation, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.image, (raw.image - mean) / deviation, rtol=1e-5)
+
+
+def test_an_old_part_with_positions_brings_photographs_to_them(made: Part, tmp_path: Path) -> None:
+    """It was written when photographs of other sizes, and so golden crops, were judged by the mean over positions."""
     part = with_usual(made)
     assert part.usual is not None
-    raw, found = made.score(photograph(9, size)), part.score(photograph(9, size))
-    mean, deviation = (np.asarray(x) if size == (32, 40) else np.mean(x) for x in part.usual)
-    np.testing.assert_allclose(found.map[0], (raw.map[0] - mean) / deviation, rtol=1e-4, atol=1e-4)
-    assert found.image[0] == found.map[0].max()
-    assert part.verify() == []
-    roi = np.zeros((32, 40), bool)
-    roi[4:28, 4:14] = True
-    inside = np.asarray(Image.fromarray(roi).resize(size[::-1], Image.Resampling.NEAREST))
-    seen, hidden = (dataclasses.replace(one, roi=roi).score(photograph(9, size)) for one in (part, made))
-    expected = np.where(inside, (hidden.map[0] - mean) / deviation, np.inf)
-    np.testing.assert_allclose(seen.map[0][inside], expected[inside], rtol=1e-4, atol=1e-4)
-    assert (seen.image[0], seen.map[0][~inside].max()) == (seen.map[0][inside].max(), seen.map[0].min())
+    alone = [made.score(pixels).map[0] for pixels in made.golden]
+    golden = [
+        (alone[0] - part.usual.mean) / part.usual.deviation,
+        (alone[1] - part.usual.mean.mean()) / part.usual.deviation.mean(),
+    ]
+    old = {"preparation": made.preparation, "golden_scores": np.array([one.max() for one in golden], np.float32)}
+    dataclasses.replace(part, **old).save(tmp_path / "a.jaxad")
+    back = load_part(tmp_path / "a.jaxad")
+    assert back.preparation == part.preparation
+    assert back.verify() == []
+    for size in ((32, 40), (31, 40), (64, 80)):
+        np.testing.assert_array_equal(back.score(photograph(9, size)).map[0], part.score(photograph(9, size)).map[0])
 
 
 def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
@@ -256,6 +294,7 @@ def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Part) -> N
     [
         (QUICK, Preparation(1)),
         (dataclasses.replace(QUICK, pool="mean"), Preparation(1)),
+        (dataclasses.replace(QUICK, holdout=0.4), Preparation(1)),
         (WHOLE, Preparation(1, "letterbox", box=(32, 32))),
     ],
 )
@@ -286,6 +325,9 @@ def test_region_of_interest_follows_the_size(made: Part) -> None:
     outside = np.ones((64, 80), bool)
     outside[16:48, 20:60] = False
     assert (found[outside] == found.min()).all()
+    mean = dataclasses.replace(made.detector, recipe=dataclasses.replace(made.detector.recipe, pool="mean"))
+    pooled = dataclasses.replace(part, detector=mean).score(photograph(7, (64, 80)))
+    assert pooled.image[0] == pytest.approx(pooled.map[0][~outside].mean(), rel=1e-5)
     lost = dataclasses.replace(made, roi=np.pad(np.ones((1, 1), bool), ((0, 31), (0, 39))))
     with pytest.raises(InputError, match="nothing of the region of interest"):
         lost.score(photograph(7, (8, 10)))

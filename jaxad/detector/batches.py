@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, PyTree, Shaped
 
-from jaxad.canvases import Canvases, View
+from jaxad._check import InputError
+from jaxad.canvases import Canvases, OneCanvas, View
 from jaxad.detector.system import Scored, System
 from jaxad.extents import Batch, Extent
 
@@ -65,11 +66,11 @@ def score_shots(
     names: Names,
     shots: Sequence[Shot],
     system: System,
-    canvases: Canvases | None,
+    canvases: Canvases | OneCanvas | None,
     *,
     shares: int = 1,
-) -> list[dict[str, Found]]:
-    """Scores and maps of photographs of any sizes, by name, in their order.
+) -> list[dict[str, Found] | InputError]:
+    """Scores and maps of photographs of any sizes, by name, or why one cannot be scored, in their order.
 
     Args:
         score: names and a batch to scores `[b]` and maps `[b, h, w]` by name; compiled for each kind of batch.
@@ -96,12 +97,17 @@ def score_shots(
             if laid.kind.part:
                 images = {name: float(one.image[row]) for name, one in scored.items()}
                 parts.setdefault(index, []).append((images, count))
+    results: list[dict[str, Found] | InputError] = [*found]
     for index, pieces in parts.items():
         scores, counts = zip(*pieces, strict=True)
-        for name, one in found[index].items():
-            image = system.whole(name, scores, counts, one.map, shots[index].counted)
-            found[index][name] = one._replace(image=image)
-    return found
+        try:
+            results[index] = {
+                name: one._replace(image=system.whole(name, scores, counts, one.map, shots[index].counted))
+                for name, one in found[index].items()
+            }
+        except InputError as error:
+            results[index] = error
+    return results
 
 
 def _joined(before: Found | None, one: Found, view: View, size: tuple[int, int]) -> Found:
@@ -138,7 +144,7 @@ class _Laid(NamedTuple):
     batch: Batch
 
 
-def _batches(shots: Sequence[Shot], canvases: Canvases | None, shares: int) -> Iterator[_Laid]:
+def _batches(shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, shares: int) -> Iterator[_Laid]:
     groups: dict[_Kind, list[tuple[int, View]]] = {}
     for index, shot in enumerate(shots):
         views = [View(shot.size, 0, 0, (0, 0, *shot.size))] if canvases is None else canvases.views(shot.size)

@@ -24,7 +24,7 @@ from jaxad.datasets import batches, photographs, unit_pixels
 from jaxad.detector.arrays import flat
 from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.batches import Found, Names, Shot, run_uniform, score_shots
-from jaxad.detector.system import POOLS, Scored, System
+from jaxad.detector.system import POOLS, Scored, System, times
 from jaxad.detector.systems import make_system
 from jaxad.extents import Batch, Extent, model_input, on_photograph
 from jaxad.one_class_svm import OneClassSVM
@@ -156,7 +156,20 @@ class Detector:
         if self.usual is None:
             return scored
         score_map = unusualness(scored[self.recipe.score].map, self.usual)
-        return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map), score_map)}
+        return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map, where=counted), score_map)}
+
+    def need_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse images of height, width and channels that it cannot judge.
+
+        Raises:
+            InputError: the model cannot read them, or positions are judged and they have others.
+        """
+        self.system.need_shape(shape)
+        if self.usual is not None and shape[:2] != self.usual.mean.shape:
+            raise InputError(
+                f"images must be {times(self.usual.mean.shape)} pixels, whose positions the detector was calibrated "
+                f"at, got {times(shape[:2])}; resize them, or use a recipe without calibration"
+            )
 
     @property
     def score_name(self) -> str:
@@ -167,7 +180,7 @@ class Detector:
     def canvases(self) -> Canvases | None:
         """What photographs of any sizes are laid on; None where all must have the size fitted on."""
         reach = self.system.reach
-        return None if reach is None else Canvases(reach=reach, step=self.system.step)
+        return None if reach is None or self.usual is not None else Canvases(reach=reach, step=self.system.step)
 
     @property
     def system(self) -> System:
@@ -234,7 +247,10 @@ class Detector:
         found: list[dict[str, Found]] = []
         for batch in self._read(source, any_range):
             shots = [Shot(pixels) for pixels in batch]
-            found += score_shots(score, names, shots, self.system, self.canvases, shares=self.shares)
+            for one in score_shots(score, names, shots, self.system, self.canvases, shares=self.shares):
+                if isinstance(one, InputError):
+                    raise one
+                found.append(one)
         return {name: gathered([scored[name] for scored in found]) for name in found[0]}
 
     def _read(self, source: Any, any_range: bool) -> Iterator[list[np.ndarray]]:
@@ -242,7 +258,7 @@ class Detector:
         empty = True
         for batch in batches(((None, one) for one in photographs(source, any_range=any_range)), shares=self.shares):
             for _, pixels in batch:
-                self.system.need_shape(pixels.shape)
+                self.need_shape(pixels.shape)
             yield [pixels for _, pixels in batch]
             empty = False
         if empty:
@@ -252,7 +268,7 @@ class Detector:
         """Images of one array `[n, h, w, c]`: whole numbers as they are, float as float32."""
         need_images(images, any_dtype=True)
         need_channels_last(images.shape)
-        self.system.need_shape(images.shape[1:])
+        self.need_shape(images.shape[1:])
         pixels = np.asarray(images)
         return (
             pixels

@@ -23,9 +23,17 @@ Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
 
 TOP = 0.1
+
+
+def _highest(maps: Maps, *, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
+    """The largest score of each map: `[n]`; not a number where one pixel is none, which XLA's maximum may hide."""
+    highest = jnp.max(maps, axis=(1, 2), initial=-jnp.inf, where=where)
+    return jnp.where(jnp.any(jnp.isnan(maps), axis=(1, 2), where=where), jnp.nan, highest)
+
+
 POOLS: dict[str, Callable[..., Array]] = {
     "mean": partial(jnp.mean, axis=(1, 2)),
-    "max": partial(jnp.max, axis=(1, 2), initial=-jnp.inf),
+    "max": _highest,
     "top": partial(pool, share=TOP),
 }
 """How maps `[n, h, w]` become scores `[n]`, with `where` of the pixels that count, `[n, h, w]`."""

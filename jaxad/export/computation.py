@@ -94,7 +94,7 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
             "the size out and bring images to the former"
         )
     channels = detector.shape[-1]
-    detector.system.need_shape((*chosen, channels))
+    detector.need_shape((*chosen, channels))
     if not isinstance(source, Part):
         return Computation(detector, chosen, channels)
     if roi is not None and source.preparation.geometry(*chosen).inside != chosen:

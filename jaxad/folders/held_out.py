@@ -121,7 +121,7 @@ def judge_held_out(
 
     inputs = {preparation.geometry(*size).size for size in sizes.values()}
     if detector.canvases is not None:
-        detector.canvases.admit(preparation.geometry(*size).size for size in sizes.values())
+        detector.canvases.admit(preparation.geometry(*size).inside for size in sizes.values())
     usual: Usual | None = None
     found = seen()
     if detector.usual is None and len(inputs) == 1:

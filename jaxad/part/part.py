@@ -92,7 +92,7 @@ class Part:
                 maps.append(found.map)
         return PartScores(np.array(scores, np.float32), maps)
 
-    def score_batch(self, batch: Sequence[Shaped[np.ndarray, "h w c"]]) -> list[Found | InputError]:
+    def score_batch(self, batch: Sequence[Shaped[np.ndarray, "..."]]) -> list[Found | InputError]:
         """Score photographs `[h, w, c]` of any sizes at once, uint8, uint16 or float32 in [0, 1].
 
         Returns:
@@ -104,7 +104,7 @@ class Part:
     def admit(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Prepare for photographs of these heights and widths, one entry each: the fewer programs are compiled."""
         if self.detector.canvases is not None:
-            self.detector.canvases.admit(self.preparation.geometry(*size).size for size in sizes)
+            self.detector.canvases.admit(self.preparation.geometry(*size).inside for size in sizes)
 
     def calibrate(self, scores: Float[np.ndarray, "*n"] | np.float32) -> Float[np.ndarray, "*n"] | np.float32:
         """Scores `[...]` in standard deviations above the mean of the held-out normal ones; not clamped."""
@@ -158,13 +158,19 @@ class Part:
 def golden_scores(
     detector: Detector, preparation: Preparation, usual: Usual | None, golden: Sequence[Shaped[np.ndarray, "..."]]
 ) -> Float[np.ndarray, " g"]:
-    """What golden images `[h, w, c]` score, `[g]`: of a model of any size, by what is usual wherever they lie."""
-    if detector.system.reach is not None:
-        usual = usual and everywhere(usual)
-        if preparation.mode == "letterbox":
-            preparation = Preparation(preparation.channels)
-    found = look(detector, preparation, None, usual, list(photographs(golden)))
-    return np.array([np.nan if isinstance(one, InputError) else one.image for one in found], np.float32)
+    """What golden images `[h, w, c]` score, `[g]`: by what is usual at their positions, or wherever they lie.
+
+    They may be crops where the model takes any size; only one of the size that was calibrated has its positions.
+    """
+    if detector.system.reach is not None and preparation.mode == "letterbox":
+        preparation = Preparation(preparation.channels)
+    scores = []
+    for pixels in photographs(golden):
+        size = preparation.geometry(pixels.shape[0], pixels.shape[1]).size
+        judges = usual and (usual if size == usual.mean.shape else everywhere(usual))
+        (found,) = look(detector, preparation, None, judges, [pixels])
+        scores.append(np.nan if isinstance(found, InputError) else found.image)
+    return np.array(scores, np.float32)
 
 
 def load(path: str | os.PathLike[str]) -> Part | Detector:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
+from jaxad.canvases import Canvases, OneCanvas
 from jaxad.datasets import unit_pixels
 from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
 from jaxad.extents import HIDDEN, Batch, model_input, on_photograph
@@ -41,11 +42,11 @@ class Seen(NamedTuple):
     image: float
     map: Float[np.ndarray, "height width"]
     """At the size of the model's input."""
+    counted: Bool[np.ndarray, "height width"] | None
+    """Which pixels of the map count; by default all."""
     geometry: Geometry
     inside: Region
     """The region of interest in the photograph's pixels."""
-    counted: Bool[np.ndarray, "height width"] | None
-    """Which pixels of the map count; by default all."""
 
 
 def sees_windows(recipe: Recipe) -> bool:
@@ -83,7 +84,7 @@ def look(
     preparation: Preparation,
     roi: Bool[np.ndarray, "rows columns"] | None,
     usual: Usual | None,
-    photographs: Sequence[Pixels],
+    photographs: Sequence[Shaped[np.ndarray, "..."]],
 ) -> list[Seen | InputError]:
     """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order."""
     shots: list[Shot] = []
@@ -93,7 +94,7 @@ def look(
         try:
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
             shot, geometry = _prepared(detector, preparation, inside, pixels)
-            detector.system.need_shape((*shot.size, detector.shape[-1]))
+            detector.need_shape((*shot.size, detector.shape[-1]))
         except InputError as error:
             found.append(error)
             continue
@@ -102,10 +103,16 @@ def look(
         found.append(InputError("it was not scored"))
     score = partial(_judge_batch, (detector.for_scoring, usual))
     name = detector.score_name
-    scored = score_shots(score, (name,), shots, detector.system, detector.canvases, shares=detector.shares)
+    canvases: Canvases | OneCanvas | None = detector.canvases
+    if canvases is not None and usual is not None and usual.mean.shape != (1, 1):
+        canvases = OneCanvas((usual.mean.shape[0], usual.mean.shape[1]))
+    scored = score_shots(score, (name,), shots, detector.system, canvases, shares=detector.shares)
     for (place, geometry, inside), shot, scores in zip(prepared, shots, scored, strict=True):
+        if isinstance(scores, InputError):
+            found[place] = scores
+            continue
         one = scores[name]
-        found[place] = Seen(one.image, one.map, geometry, inside, shot.counted)
+        found[place] = Seen(one.image, *_padded(one.map, shot.counted, geometry.size), geometry, inside)
         if not np.isfinite(one.image):
             found[place] = InputError(f"its score must be finite, got {one.image}; weights may be broken: fit again")
     return found
@@ -153,10 +160,26 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
     if geometry.inside != geometry.size and detector.system.reach is not None:
         # What pads the photograph is no part of it.
         (top, left), (height, width) = geometry.corner, geometry.inside
+        photograph = np.s_[top : top + height, left : left + width]
+        if detector.canvases is not None:
+            # Windows do not look at it either: the photograph lies in the corner of a canvas.
+            shown = None if shown is None else shown[photograph]
+            return Shot(image[photograph], shown, shown), geometry._replace(corner=(0, 0))
         on_it = np.zeros(geometry.size, bool)
-        on_it[top : top + height, left : left + width] = True
+        on_it[photograph] = True
         counted = on_it if counted is None else counted & on_it
     return Shot(image, shown, counted), geometry
+
+
+def _padded(
+    score_map: Float[np.ndarray, "p q"], counted: Bool[np.ndarray, "p q"] | None, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """A map in the corner of the model's input, where what pads it does not count."""
+    if score_map.shape == size:
+        return score_map, counted
+    beyond = [(0, whole - length) for whole, length in zip(size, score_map.shape, strict=True)]
+    inside = np.ones(score_map.shape, bool) if counted is None else counted
+    return np.pad(score_map, beyond, mode="edge"), np.pad(inside, beyond)
 
 
 def hide(pixels: Float[np.ndarray, "h w c"], inside: Region) -> Float[np.ndarray, "h w c"]:
@@ -173,7 +196,8 @@ def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: 
     if roi is None or roi.shape == (height, width):
         return roi
     need_same_aspect(roi.shape, (height, width))
-    inside = np.asarray(Image.fromarray(roi).resize((width, height), Image.Resampling.NEAREST))
+    # As numbers: Pillow's True is a byte of 255, which XLA takes for -1.
+    inside = np.asarray(Image.fromarray(roi.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)) > 0
     if not inside.any():
         raise InputError(f"nothing of the region of interest is left at {height} x {width} pixels")
     return inside
