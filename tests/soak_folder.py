@@ -28,6 +28,10 @@ class Folder(NamedTuple):
     """Named as photographs are, and damaged."""
     aside: list[str]
     """To train on, or no photographs; hidden ones are not among them."""
+    tiny: list[str]
+    """Of those to score, one pixel high: less than windows are."""
+    not_learnt: list[str]
+    """Among those to train on, cut off or copies."""
 
 
 def texture(size: tuple[int, int], seed: int) -> np.ndarray:
@@ -41,7 +45,7 @@ def texture(size: tuple[int, int], seed: int) -> np.ndarray:
 
 def write_folder(root: Path, *, count: int, sides: tuple[int, int] = (24, 120), huge: bool = True) -> Folder:
     """So many photographs of so many sizes, in the layout of MVTec AD, with `sides` from the first to the last."""
-    folder = Folder(root, [], [], [])
+    folder = Folder(root, [], [], [], [], [])
     spread = sides[1] + 1 - sides[0]
     places = np.random.default_rng(0).permutation(spread * spread)[:count]
     sizes = [(int(sides[0] + place // spread), int(sides[0] + place % spread)) for place in places]
@@ -88,6 +92,8 @@ def _write_learnt(folder: Folder, index: int, size: tuple[int, int]) -> None:
     if index % 30 == 5:
         (folder.root / name).write_bytes((folder.root / name).read_bytes()[:300])
     folder.aside.append(name)
+    if index % 15 == 1 or index % 30 == 5:
+        folder.not_learnt.append(name)
 
 
 def _write_bad(folder: Folder, index: int, size: tuple[int, int]) -> None:
@@ -111,6 +117,8 @@ ODD: tuple[Callable[[np.ndarray], tuple[str, np.ndarray | Image.Image]], ...] = 
     lambda pixels: ("palette.gif", Image.fromarray(_bytes(pixels)).convert("P")),
     lambda pixels: ("black and white.png", Image.fromarray(_bytes(pixels)).convert("1")),
 )
+TINY = 2
+"""How many of them are one pixel high; they come first."""
 
 
 def _write_odd(folder: Folder, index: int, size: tuple[int, int]) -> None:
@@ -118,6 +126,8 @@ def _write_odd(folder: Folder, index: int, size: tuple[int, int]) -> None:
     if turn < len(ODD):
         name, image = ODD[turn](texture(size, index))
         _save(folder, f"test/good/{index:05} {name}", image)
+        if turn < TINY:
+            folder.tiny.append(folder.scored[-1])
         return
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -131,10 +141,11 @@ def _write_damaged(folder: Folder, index: int, size: tuple[int, int]) -> None:
     Image.fromarray(_bytes(texture(size, index))).save(stream, ("png", "tiff")[index // EVERY % 2])
     whole = stream.getvalue()
     middle = len(whole) // 2
+    flipped = bytes(255 - byte for byte in whole[middle : middle + 64])
     kinds = {
         "empty.png": b"",
         "cut.png": whole[:middle],
-        "flipped.png": whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 64]) + whole[middle + 64 :],
+        "flipped.png": whole[:middle] + flipped + whole[middle + 64 :],
         "words.jpg": b"these are words\n" * 20,
         "head.tif": whole[:8],
     }
@@ -148,16 +159,22 @@ def _write_damaged(folder: Folder, index: int, size: tuple[int, int]) -> None:
 
 
 def _write_copy(folder: Folder, index: int, size: tuple[int, int]) -> None:
-    """Twice with the same bytes, or the same pixels in two formats."""
+    """The same bytes twice, the same pixels in two formats, or one that is learnt from."""
+    kind = index // EVERY % 4
     pixels = _bytes(texture(size, index))
-    other = ("again.png", "again.bmp", "again.tif")[index // EVERY % 3]
+    if kind == 3:
+        with Image.open(folder.root / "train/good/00000.png") as learnt:
+            pixels = np.asarray(learnt)
+    other = ("again.png", "again.bmp", "again.tif", "as one learnt.png")[kind]
     for name in (f"test/good/{index:05}.png", f"test/good/{index:05} {other}"):
         _save(folder, name, pixels)
 
 
 def _write_junk(folder: Folder) -> None:
-    for name in ("notes.txt", "test/good/Thumbs.db", "test/bad/0001.heic", "train/good/readme.md", "test/numbers"):
+    for name in ("notes.txt", "test/good/Thumbs.db", "train/good/readme.md", "test/numbers"):
         (folder.root / name).write_bytes(b"no photograph")
         folder.aside.append(name)
+    (folder.root / "test/bad/0001.heic").write_bytes(b"no photograph")
+    folder.unreadable.append("test/bad/0001.heic")
     for name in (".DS_Store", "test/good/._00001.png", "train/good/.hidden.png"):
         (folder.root / name).write_bytes(b"hidden")
