@@ -11,8 +11,10 @@ from tests.soak_folder import Folder, write_folder
 from tests.soak_run import soak
 
 RECIPES = {"surface-gradients": {}, "patch-components": {"settings": ("crops=5000",), "takes_tiny": False}}
-PROGRAMS = 40
-"""Compiled by one command at most; those of single operations count."""
+PROGRAMS = 20
+"""Compiled by one command at most, single operations included."""
+PROGRAMS_OF_FIT = 100
+"""Nine in ten are single operations of a closed form, whatever the photographs are."""
 MEBIBYTES = 1500
 """Resident at most; 400 of them are the libraries."""
 
@@ -28,5 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def test_many_sizes_and_all_that_lies_about(recipe, folder, tmp_path):
     seen = soak(folder, tmp_path, recipe=recipe, **RECIPES[recipe])
     assert seen.problems == []
-    assert {name: ran.programs for name, ran in seen.commands.items() if ran.programs > PROGRAMS} == {}
+    programs = {name: ran.programs for name, ran in seen.commands.items()}
+    assert programs.pop("fit") <= PROGRAMS_OF_FIT
+    assert max(programs.values()) <= PROGRAMS, programs
     assert {name: ran.mebibytes for name, ran in seen.commands.items() if ran.mebibytes > MEBIBYTES} == {}
