@@ -188,7 +188,8 @@ def _grid_along(axis: Axis, step: int) -> _Grid:
     # One more at either end than the canvas is long, for the pixels between its own points and their neighbours.
     most = -(-axis.canvas // step) + 2
     first = jnp.floor(_cell_of(axis, axis.first, _Grid(count, 0, most))).astype(int)
-    return _Grid(count, jnp.clip(first, 0, jnp.maximum(count - most, 0)), most)
+    # Never before the canvas, where a mean has no pixel to be of; beyond the last point that one is repeated.
+    return _Grid(count, jnp.maximum(first, 0), most)
 
 
 def _cell_of(axis: Axis, pixels: Any, grid: _Grid) -> Array:

@@ -1,0 +1,36 @@
+"""600 photographs of 600 sizes through the command line, with damaged, huge, odd and doubled ones among them.
+
+By hand with more of them: `python -m benchmarks.soak`.
+"""
+
+import sys
+
+import pytest
+
+from tests.soak_folder import Folder, write_folder
+from tests.soak_run import soak
+
+RECIPES = {"surface-gradients": {}, "patch-components": {"settings": ("crops=5000",), "takes_tiny": False}}
+PROGRAMS = 20
+"""Compiled by one command at most, single operations included."""
+PROGRAMS_OF_FIT = 100
+"""Nine in ten are single operations of a closed form, whatever the photographs are."""
+MEBIBYTES = 1500
+"""Resident at most; 400 of them are the libraries."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    return write_folder(tmp_path_factory.mktemp("soak") / "photographs", count=600)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_many_sizes_and_all_that_lies_about(recipe, folder, tmp_path):
+    seen = soak(folder, tmp_path, recipe=recipe, **RECIPES[recipe])
+    assert seen.problems == []
+    programs = {name: ran.programs for name, ran in seen.commands.items()}
+    assert programs.pop("fit") <= PROGRAMS_OF_FIT
+    assert max(programs.values()) <= PROGRAMS, programs
+    assert {name: ran.mebibytes for name, ran in seen.commands.items() if ran.mebibytes > MEBIBYTES} == {}
