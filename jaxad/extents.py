@@ -75,10 +75,7 @@ def model_input(batch: Batch, channels: int) -> Float[Array, "n h w channels"]:
     """
     images = jnp.asarray(batch.images)
     if jnp.issubdtype(images.dtype, jnp.integer):
-        white = int(jnp.iinfo(images.dtype).max)
-        # Looked up: a division would become a product with a reciprocal, which rounds differently from the host's.
-        shares = np.arange(white + 1, dtype=np.float32) / np.float32(white)
-        images = jnp.take(jnp.asarray(shares), images.astype(jnp.int32), mode="clip")
+        images = jax.lax.platform_dependent(images, cpu=_looked_up, default=_divided)
     if batch.shown is not None:
         images = jnp.where(batch.shown[..., None], images, HIDDEN)
     if images.shape[-1] == channels:
@@ -86,6 +83,17 @@ def model_input(batch: Batch, channels: int) -> Float[Array, "n h w channels"]:
     if channels == 1:
         return (images @ jnp.array(GREY_WEIGHTS, jnp.float32))[..., None]
     return jnp.repeat(images, channels, axis=-1)
+
+
+def _looked_up(images: Array) -> Array:
+    """Shares of white to the bits of the host's division, which XLA would turn into a product with a reciprocal."""
+    white = int(jnp.iinfo(images.dtype).max)
+    shares = np.arange(white + 1, dtype=np.float32) / np.float32(white)
+    return jnp.take(jnp.asarray(shares), images.astype(jnp.int32), mode="clip")
+
+
+def _divided(images: Array) -> Array:
+    return images.astype(jnp.float32) / np.float32(jnp.iinfo(images.dtype).max)
 
 
 def on_photograph(shape: tuple[int, int], extent: Extent) -> Bool[Array, "n h w"]:

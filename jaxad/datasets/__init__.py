@@ -16,11 +16,12 @@ from jaxad.datasets.photograph import (
     read_photograph,
     read_photographs,
 )
-from jaxad.datasets.reading import batches, photographs, unit_pixels
+from jaxad.datasets.reading import WHOLE, batches, photographs, unit_pixels
 from jaxad.datasets.textures import textures
 
 __all__ = [
     "FEWEST",
+    "WHOLE",
     "Copies",
     "Header",
     "ImageSet",

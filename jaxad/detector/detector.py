@@ -20,7 +20,7 @@ from jaxad._check import InputError, need_channels_last, need_images, need_one_o
 from jaxad._types import AnyArray, Images
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
-from jaxad.datasets import batches, photographs, unit_pixels
+from jaxad.datasets import WHOLE, batches, photographs, unit_pixels
 from jaxad.detector.arrays import flat
 from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.batches import Found, Names, Shot, run_uniform, score_shots
@@ -270,11 +270,7 @@ class Detector:
         need_channels_last(images.shape)
         self.need_shape(images.shape[1:])
         pixels = np.asarray(images)
-        return (
-            pixels
-            if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
-            else unit_pixels(pixels, any_range=any_range)
-        )
+        return pixels if pixels.dtype in WHOLE else unit_pixels(pixels, any_range=any_range)
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):
