@@ -185,7 +185,7 @@ def _calibrated(detector: Detector, seen: Iterator[part.Seen]) -> tuple[Usual | 
 
 def _golden(samples: np.ndarray, preparation: Preparation, detector: Detector) -> np.ndarray:
     """The photograph [h, w, c], or its middle where the model takes any size, as whole numbers."""
-    if detector.system.reach is not None:
+    if detector.canvases is not None:
         side = math.ceil(max(GOLDEN_SIDE, *window_of(detector.recipe)) / min(1.0, preparation.scale))
         top, left = (max(0, (length - side) // 2) for length in samples.shape[:2])
         samples = samples[top : top + side, left : left + side].copy()

@@ -162,7 +162,7 @@ def golden_scores(
 
     They may be crops where the model takes any size; only one of the size that was calibrated has its positions.
     """
-    if detector.system.reach is not None and preparation.mode == "letterbox":
+    if detector.canvases is not None and preparation.mode == "letterbox":
         preparation = Preparation(preparation.channels)
     scores = []
     for pixels in photographs(golden):

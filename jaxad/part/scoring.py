@@ -22,6 +22,9 @@ from jaxad.extents import HIDDEN, Batch, model_input, on_photograph
 from jaxad.preparation import Geometry, Preparation, need_same_aspect, restore
 from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
+MOST_SCALE = 1.1
+"""How many times as large, or as small, a photograph may be as those whose positions were calibrated."""
+
 Pixels = Shaped[np.ndarray, "h w c"]
 Region = Bool[np.ndarray, "h w"] | None
 
@@ -87,12 +90,17 @@ def look(
     photographs: Sequence[Shaped[np.ndarray, "..."]],
 ) -> list[Seen | InputError]:
     """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order."""
+    canvases: Canvases | OneCanvas | None = detector.canvases
+    if canvases is not None and usual is not None and usual.mean.shape != (1, 1):
+        canvases = OneCanvas((usual.mean.shape[0], usual.mean.shape[1]))
     shots: list[Shot] = []
     found: list[Seen | InputError] = []
     prepared: list[tuple[int, Geometry, Region]] = []
     for place, pixels in enumerate(photographs):
         try:
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
+            if isinstance(canvases, OneCanvas):
+                _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), canvases.canvas)
             shot, geometry = _prepared(detector, preparation, inside, pixels)
             detector.need_shape((*shot.size, detector.shape[-1]))
         except InputError as error:
@@ -103,9 +111,6 @@ def look(
         found.append(InputError("it was not scored"))
     score = partial(_judge_batch, (detector.for_scoring, usual))
     name = detector.score_name
-    canvases: Canvases | OneCanvas | None = detector.canvases
-    if canvases is not None and usual is not None and usual.mean.shape != (1, 1):
-        canvases = OneCanvas((usual.mean.shape[0], usual.mean.shape[1]))
     scored = score_shots(score, (name,), shots, detector.system, canvases, shares=detector.shares)
     for (place, geometry, inside), shot, scores in zip(prepared, shots, scored, strict=True):
         if isinstance(scores, InputError):
@@ -169,6 +174,17 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
         on_it[photograph] = True
         counted = on_it if counted is None else counted & on_it
     return Shot(image, shown, counted), geometry
+
+
+def _need_scale(geometry: Geometry, canvas: tuple[int, int]) -> None:
+    """Refuse a photograph that would be resized much: its noise, which windows are judged by, would be another."""
+    factor = geometry.inside[0] / geometry.source[0]
+    if not 1 / MOST_SCALE <= factor <= MOST_SCALE:
+        size, wanted = (" x ".join(map(str, pair)) for pair in (geometry.source, canvas))
+        raise InputError(
+            f"it has {size} pixels, and windows are judged by their positions on photographs of about {wanted}; take "
+            "photographs at that scale, or fit on such as these"
+        )
 
 
 def _padded(
