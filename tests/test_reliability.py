@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def unkept(page: str) -> list[str]:
-    """Rows of the page's table without a test that exists."""
-    promises = [row for row in page.splitlines() if row.startswith("| ")][1:]
+    """Rows of the page's first table without a test that exists; tables further down say what was seen."""
+    promises = [row for row in page.split("\n## ")[0].splitlines() if row.startswith("| ")][1:]
     assert promises
     problems = []
     for row in promises:
