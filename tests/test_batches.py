@@ -55,9 +55,11 @@ def assert_same(found: Found | InputError, expected: Found | InputError) -> None
     np.testing.assert_allclose(found.image, expected.image, rtol=1e-4, atol=1e-4)
 
 
-def mixed() -> list[np.ndarray]:
-    """Sizes, kinds of numbers, grey and colour, none like its neighbour."""
+def mixed(roi: np.ndarray | None) -> list[np.ndarray]:
+    """Sizes, kinds of numbers, grey and colour, none like its neighbour; with a region, of its shape."""
     sizes = [(32, 40), (21, 57), (8, 8), (33, 40), (32, 40), (4, 90)]
+    if roi is not None:
+        sizes = [(32, 40), (24, 30), (16, 20), (40, 50), (32, 40), (36, 45)]
     kinds = [np.uint8, np.uint16, np.float32, np.uint8, np.float32, np.uint16]
     pictures = []
     for index, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
@@ -69,9 +71,9 @@ def mixed() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("roi", [None, REGION], ids=["whole", "region"])
 def test_mixed_photographs_come_back_in_order_each_as_alone(make: Make, roi: np.ndarray | None) -> None:
-    found = make("top", roi=roi).score_batch(mixed())
+    found = make("top", roi=roi).score_batch(mixed(roi))
     assert len(found) == 6
-    for one, pixels in zip(found, mixed(), strict=True):
+    for one, pixels in zip(found, mixed(roi), strict=True):
         (alone,) = make("top", roi=roi).score_batch([pixels])
         assert isinstance(alone, Found)
         assert alone.map.shape == pixels.shape[:2]
@@ -127,11 +129,8 @@ def test_a_large_photograph_in_parts_is_the_whole(
     make: Make, monkeypatch: pytest.MonkeyPatch, name: str, roi: np.ndarray | None, usual: Usual | None
 ) -> None:
     part = make(name, roi=roi, usual=usual)
-    pixels = [
-        photograph(1, (75, 61))[..., None],
-        photograph(2, (31, 90))[..., None],
-        photograph(3, (20, 20))[..., None],
-    ]
+    sizes = [(75, 61), (31, 90), (20, 20)] if roi is None else [(72, 90), (48, 60), (16, 20)]
+    pixels = [photograph(index, size)[..., None] for index, size in enumerate(sizes)]
     wholes = [make(name, roi=roi, usual=usual).score_batch([one])[0] for one in pixels]
     monkeypatch.setattr(canvases, "SIDE", 32)
     found = part.score_batch(pixels)
