@@ -7,6 +7,7 @@ of the storages) and then, in the order of those keys, each storage as its count
 import math
 import os
 import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -26,6 +27,13 @@ STORAGES: dict[str, np.dtype[Any]] = {
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
 }
+OPCODES = frozenset(
+    "PROTO STOP MARK GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
+    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS "
+    "BINPUT LONG_BINPUT BINGET LONG_BINGET".split()  # noqa: SIM905  a line for each word would hide the rest of the file
+)
+"""What PyTorch writes of the language of pickles."""
+
 REFUSED = (
     OSError,
     EOFError,
@@ -63,11 +71,11 @@ def read_pickled(path: Path) -> dict[str, np.ndarray]:
 
 
 class _Storage(NamedTuple):
-    """Numbers that lie somewhere behind the pickles. A tuple, for nothing in a pickle can change one once it is made."""
+    """Numbers that lie somewhere behind the pickles. A tuple, which no pickle can change once it is made."""
 
     key: str
     dtype: np.dtype[Any]
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -89,9 +97,9 @@ class _MakeTensor:
         if not isinstance(storage, _Storage) or len(shape) != len(strides) or not all(_is_count(n) for n in numbers):
             raise InputError("holds a tensor that is not one")
         last = offset + sum((length - 1) * step for length, step in zip(shape, strides, strict=True))
-        if math.prod(shape) > storage.count or (0 not in shape and last >= storage.count):
+        if math.prod(shape) > storage.length or (0 not in shape and last >= storage.length):
             raise InputError(
-                f"holds a tensor of shape {tuple(shape)} beyond the {storage.count} numbers of its storage"
+                f"holds a tensor of shape {tuple(shape)} beyond the {storage.length} numbers of its storage"
             )
         return _Tensor(storage, offset, tuple(shape), tuple(strides))
 
@@ -117,13 +125,26 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(key, STORAGES[kind], count)
 
 
+def _load(file: BinaryIO) -> Any:
+    """The next object of a file, once every opcode up to its end was seen to be harmless."""
+    start, size = file.tell(), os.fstat(file.fileno()).st_size
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name not in OPCODES:
+            raise InputError(f"uses {opcode.name}, which PyTorch never wrote; it was not run: do not trust the file")
+        # The unpickler makes room for all places up to the highest, so one number could ask for all memory.
+        if opcode.name == "LONG_BINPUT" and int(argument or 0) > size:
+            raise InputError(f"asks for {argument} places, more than it has bytes")
+    file.seek(start)
+    return _Unpickler(file).load()
+
+
 def _read(file: BinaryIO) -> dict[str, np.ndarray]:
-    header = [_Unpickler(file).load() for _ in range(3)]
+    header = [_load(file) for _ in range(3)]
     if header[0] != MAGIC or header[1] != PROTOCOL:
         raise InputError("is not a file of PyTorch's form before 1.6; save it as safetensors")
     if not isinstance(header[2], dict) or header[2].get("little_endian") is not True:
         raise InputError("was written on a machine of another order of bytes; save it as safetensors")
-    state, keys = _Unpickler(file).load(), _Unpickler(file).load()
+    state, keys = _load(file), _load(file)
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise InputError(f"holds {type(state).__name__}, wanted a state dictionary: names and tensors")
     strangers = [name for name, value in state.items() if not isinstance(value, _Tensor)]
@@ -142,8 +163,8 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 def _read_storage(file: BinaryIO, storage: _Storage) -> np.ndarray:
     (count,) = struct.unpack("<q", file.read(8).ljust(8, b"\xff"))
-    if count != storage.count:
-        raise InputError(f"storage {storage.key} must hold {storage.count} numbers, got {max(count, 0)}")
+    if count != storage.length:
+        raise InputError(f"storage {storage.key} must hold {storage.length} numbers, got {max(count, 0)}")
     size = count * storage.dtype.itemsize
     if size > os.fstat(file.fileno()).st_size - file.tell():
         raise InputError("ends before its last storage does; fetch the file again")
