@@ -51,14 +51,15 @@ class Backbone:
         Raises:
             InputError: an unknown stage, images of other channels, or smaller than the network takes.
         """
-        return stage_outputs(self.network, self.variables, images, stages=tuple(stages))
+        found = stage_outputs(self.network, self.variables, images, stages=tuple(stages))
+        return {stage: found[stage] for stage in stages}
 
 
 @partial(jax.jit, static_argnums=0, static_argnames="stages")
 def stage_outputs(
     network: Network, variables: Mapping[str, Any], images: Pixels, *, stages: tuple[str, ...]
 ) -> dict[str, Array]:
-    """`Backbone.outputs` of images `[n, h, w, c]` as a function of the weights."""
+    """`Backbone.outputs` of images `[n, h, w, c]` as a function of the weights, and in the order of the alphabet."""
     outputs: dict[str, Array] = network.apply(variables, images, stages)  # type: ignore[assignment]
     return outputs
 

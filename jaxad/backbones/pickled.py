@@ -27,11 +27,11 @@ STORAGES: dict[str, np.dtype[Any]] = {
     "LongStorage": np.dtype("<i8"),
     "IntStorage": np.dtype("<i4"),
 }
-OPCODES = frozenset(
-    "PROTO STOP MARK GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
-    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS "
-    "BINPUT LONG_BINPUT BINGET LONG_BINGET".split()  # noqa: SIM905  a line for each word would hide the rest of the file
-)
+OPCODES = """
+PROTO STOP MARK GLOBAL REDUCE BUILD BINPERSID NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE
+EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
+BINPUT LONG_BINPUT BINGET LONG_BINGET
+"""
 """What PyTorch writes of the language of pickles."""
 
 REFUSED = (
@@ -129,7 +129,7 @@ def _load(file: BinaryIO) -> Any:
     """The next object of a file, once every opcode up to its end was seen to be harmless."""
     start, size = file.tell(), os.fstat(file.fileno()).st_size
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name not in OPCODES:
+        if opcode.name not in OPCODES.split():
             raise InputError(f"uses {opcode.name}, which PyTorch never wrote; it was not run: do not trust the file")
         # The unpickler makes room for all places up to the highest, so one number could ask for all memory.
         if opcode.name == "LONG_BINPUT" and int(argument or 0) > size:
