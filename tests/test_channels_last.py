@@ -8,6 +8,8 @@ import pytest
 from jaxad.models.channels_last import Convolution, DepthwiseConvolution, convolve_depthwise, make_pads, max_pool
 from tests.references import convolution as slow
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 CASES = [
     (size, stride, padding, shape)
     for size, stride, padding in [
@@ -33,11 +35,10 @@ def lowered_for(request, monkeypatch):
 
 def whole_numbers(shape, seed):
     """Small enough that float32 adds them up without rounding."""
-    return jnp.asarray(np.random.default_rng(seed).integers(-8, 9, shape), jnp.float32)
+    return np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float32)
 
 
 def padded(image, size, stride, padding, value=0.0):
-    image = np.asarray(image)
     if padding == "SAME":
         edges = [slow.pads(length, size, stride, "SAME") for length in image.shape[:2]]
     else:
@@ -49,7 +50,7 @@ def padded(image, size, stride, padding, value=0.0):
 def test_convolution_is_that_of_plain_loops(size, stride, padding, shape, lowered_for):
     x, kernel, bias = whole_numbers((2, *shape, 3), 0), whole_numbers((size, size, 3, 4), 1), whole_numbers(4, 2)
     module = Convolution(4, size, stride, padding)
-    found = module.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    found = module.apply(*jax.tree.map(jnp.asarray, ({"params": {"kernel": kernel, "bias": bias}}, x)))
     for image, result in zip(x, found, strict=True):
         wanted = slow.convolution(padded(image, size, stride, padding), kernel, (stride, stride), "VALID") + bias
         np.testing.assert_array_equal(result, wanted)
@@ -59,9 +60,9 @@ def test_convolution_is_that_of_plain_loops(size, stride, padding, shape, lowere
 def test_depthwise_convolution_is_that_of_plain_loops(size, stride, padding, shape, lowered_for):
     x, kernel, bias = whole_numbers((2, *shape, 3), 0), whole_numbers((size, size, 3), 1), whole_numbers(3, 2)
     module = DepthwiseConvolution(size, stride, padding)
-    found = module.apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    found = module.apply(*jax.tree.map(jnp.asarray, ({"params": {"kernel": kernel, "bias": bias}}, x)))
     # A dense kernel that is zero between different channels.
-    dense = np.asarray(kernel)[:, :, None] * np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3)
+    dense = kernel[:, :, None] * np.eye(3, dtype=np.float32).reshape(1, 1, 3, 3)
     for image, result in zip(x, found, strict=True):
         wanted = slow.convolution(padded(image, size, stride, padding), dense, (stride, stride), "VALID") + bias
         np.testing.assert_array_equal(result, wanted)
@@ -70,7 +71,7 @@ def test_depthwise_convolution_is_that_of_plain_loops(size, stride, padding, sha
 @pytest.mark.parametrize("shape", [(8, 8), (9, 7)])
 def test_max_pool_is_that_of_plain_loops(shape, lowered_for):
     x = whole_numbers((2, *shape, 3), 0) - 20
-    found = max_pool(x, size=3, stride=2, padding=1)
+    found = max_pool(jnp.asarray(x), size=3, stride=2, padding=1)
     for image, result in zip(x, found, strict=True):
         seen = padded(image, 3, 2, 1, -np.inf)
         rows, columns = ((length - 3) // 2 + 1 for length in seen.shape[:2])
@@ -94,7 +95,8 @@ def test_convolutions_stay_ones_on_accelerators(size, groups):
 
 
 def test_convolutions_stand_in_compiled_loops():
-    x, kernel, bias = whole_numbers((3, 6, 6, 2), 0), whole_numbers((3, 3, 2), 1), whole_numbers(2, 2)
+    arrays = whole_numbers((3, 6, 6, 2), 0), whole_numbers((3, 3, 2), 1), whole_numbers(2, 2)
+    x, kernel, bias = map(jnp.asarray, arrays)
     pads = make_pads(x, 3, 1, "SAME")
 
     def once(image):

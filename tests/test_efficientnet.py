@@ -45,21 +45,23 @@ def assert_close(actual, expected, rounding=1e-5):
         np.testing.assert_allclose(actual[name], wanted, rtol=0, atol=rounding * np.abs(wanted).max(), err_msg=name)
 
 
-def test_outputs_are_the_same_in_every_way_of_calling(small):
+def test_outputs_are_the_same_one_by_one(small):
     images = draw_images(37, 50)
-    eager = SMALL.apply(small.variables, images, STAGES)
-    assert_close(small.outputs(images, STAGES), eager)
-    mapped = jax.vmap(lambda image: SMALL.apply(small.variables, image[None], STAGES))(images)
-    assert_close({name: value[:, 0] for name, value in mapped.items()}, eager)
-    one = small.outputs(images[1:], STAGES)
-    assert_close(one, {name: value[1:] for name, value in eager.items()})
+    expected = small.outputs(images, STAGES)
+    assert tuple(expected) == STAGES
+    mapped = jax.jit(jax.vmap(lambda image: SMALL.apply(small.variables, image[None], STAGES)))(images)
+    assert_close({name: value[:, 0] for name, value in mapped.items()}, expected)
+    looped = jax.jit(lambda x: jax.lax.map(lambda image: SMALL.apply(small.variables, image[None], STAGES), x))(images)
+    assert_close({name: value[:, 0] for name, value in looped.items()}, expected)
+    second = small.outputs(images[1:], STAGES)
+    assert_close(second, {name: value[1:] for name, value in expected.items()})
 
 
 def test_gradients_are_finite(small):
     def total(image):
         return jnp.sum(SMALL.apply(small.variables, image[None], ("pooled",))["pooled"])
 
-    gradient = jax.grad(total)(jnp.asarray(draw_images(32, 32)[0] / 255, jnp.float32))
+    gradient = jax.jit(jax.grad(total))(jnp.asarray(draw_images(32, 32)[0] / 255, jnp.float32))
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0
 
