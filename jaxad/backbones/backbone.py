@@ -64,23 +64,32 @@ def stage_outputs(
     return outputs
 
 
-def open_backbone(source: str | os.PathLike[str] | None = None) -> Backbone:
+def open_default() -> Backbone:
+    """EfficientNet-Lite0 with the weights that are installed beside jaxad; it needs no network.
+
+    Raises:
+        InputError: the weights are missing, or were altered.
+    """
+    state, sha256 = read_lite0()
+    network, layout = NETWORKS[DEFAULT]
+    return Backbone(DEFAULT, network, to_parameters(network, layout, state), sha256)
+
+
+def open_backbone(source: str | os.PathLike[str]) -> Backbone:
     """The backbone of a file of weights.
 
     Args:
         source: a `.safetensors` file under the names of torchvision or timm, which tells by its arrays which of
-            `NETWORKS` it holds; `hub:NAME` for such a file of a repository on the Hugging Face hub; None is
-            EfficientNet-Lite0 from its installed package, which needs no network.
+            `NETWORKS` it holds; `hub:NAME` for such a file of a repository on the Hugging Face hub; or
+            `efficientnet-lite0` for `open_default`.
 
     Raises:
         InputError: weights that are missing, altered, damaged or not finite, or of no network that is known; all
             arrays that are missing, surplus or misshaped are listed.
     """
-    if source is None:
-        state, sha256 = read_lite0()
-        network, layout = NETWORKS[DEFAULT]
-        return Backbone(DEFAULT, network, to_parameters(network, layout, state), sha256)
     name = os.fspath(source)
+    if name == DEFAULT:
+        return open_default()
     path = fetch(name.removeprefix(HUB)) if name.startswith(HUB) else Path(name)
     state, sha256 = read_weights(path)
     return make_backbone(state, sha256=sha256, what=repr(name))

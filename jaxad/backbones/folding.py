@@ -50,12 +50,13 @@ def to_parameters(network: Network, layout: Layout, state: State) -> dict[str, A
     parameters: dict[str, Any] = {}
     for row in layout.rows(network):
         if row.kind == "array":
-            parameters[row.layer] = np.squeeze(state[row.weight])
+            found: Any = np.squeeze(state[row.weight])
         elif row.kind == "layer norm":
-            parameters[row.layer] = {"scale": state[f"{row.weight}.weight"], "bias": state[f"{row.weight}.bias"]}
+            found = {"scale": state[f"{row.weight}.weight"], "bias": state[f"{row.weight}.bias"]}
         else:
-            parameters[row.layer] = fold(row, state, epsilon=layout.epsilon)
-    return {"params": jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), parameters)}
+            found = fold(row, state, epsilon=layout.epsilon)
+        parameters[row.layer] = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), found)
+    return {"params": parameters}
 
 
 def fold(row: Row, state: State, *, epsilon: float) -> dict[str, np.ndarray]:

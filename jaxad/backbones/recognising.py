@@ -57,6 +57,7 @@ def _differences(state: State, shapes: Mapping[str, tuple[int, ...]]) -> dict[st
         ],
         "not of floats": [f"{name} ({value.dtype})" for name, value in both.items() if name not in floats],
         "not finite": [name for name, value in floats.items() if not np.isfinite(value).all()],
+        "below zero": [name for name, value in floats.items() if name.endswith("running_var") and (value < 0).any()],
     }
 
 

@@ -57,7 +57,7 @@ def standardise(x: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
 
 
 def choose(outputs: Iterator[tuple[str, Array]], names: Sequence[str], known: Mapping[str, Stage]) -> dict[str, Array]:
-    """The outputs of these names, in their order; what comes after the last of them is not computed.
+    """The outputs `[n, ...]` of these names, in their order; what comes after the last of them is not computed.
 
     Raises:
         InputError: a name that is not `known`.
