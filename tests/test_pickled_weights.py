@@ -99,6 +99,7 @@ def plain_file(value):
 
 
 DAMAGED = {
+    "another opcode": (HEADER + pickle.dumps({"a": 0.5}, 2), "uses BINFLOAT, which PyTorch never wrote"),
     "empty": (b"", "damaged"),
     "another file": (b"PK\x03\x04" + bytes(100), "damaged"),
     "another magic number": (plain_file(1) * 3, "form before 1.6"),

@@ -15,7 +15,7 @@ from jaxad.backbones.files import HUB, fetch, read_lite0, read_weights
 from jaxad.backbones.folding import to_parameters
 from jaxad.backbones.layouts import NETWORKS, Network, State
 from jaxad.backbones.recognising import recognise
-from jaxad.models import Stage
+from jaxad.models import Rest, Stage
 
 DEFAULT = "efficientnet-lite0"
 """The network whose weights are installed with jaxad."""
@@ -57,10 +57,13 @@ class Backbone:
 
 @partial(jax.jit, static_argnums=0, static_argnames="stages")
 def stage_outputs(
-    network: Network, variables: Mapping[str, Any], images: Pixels, *, stages: tuple[str, ...]
+    network: Network, variables: Mapping[str, Any], images: Pixels, *, stages: tuple[str, ...], rest: Rest | None = None
 ) -> dict[str, Array]:
-    """`Backbone.outputs` of images `[n, h, w, c]` as a function of the weights, and in the order of the alphabet."""
-    outputs: dict[str, Array] = network.apply(variables, images, stages)  # type: ignore[assignment]
+    """`Backbone.outputs` of images `[n, h, w, c]` as a function of the weights, and in the order of the alphabet.
+
+    `rest` says how many rows and columns of the images show photographs, where that is not all.
+    """
+    outputs: dict[str, Array] = network.apply(variables, images, stages, rest)  # type: ignore[assignment]
     return outputs
 
 

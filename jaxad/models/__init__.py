@@ -4,7 +4,7 @@ from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
 from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
 from jaxad.models.dense_vae import DenseVAE
 from jaxad.models.efficientnet import EfficientNetLite
-from jaxad.models.network import Stage
+from jaxad.models.network import Rest, Stage
 from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.models.resnet import ResNet
 from jaxad.models.segmenter import Segmenter
@@ -20,6 +20,7 @@ __all__ = [
     "PatchVAE",
     "PatchVAEOutput",
     "ResNet",
+    "Rest",
     "Segmenter",
     "Stage",
     "VisionTransformer",

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxad._types import Pixels
-from jaxad.models.channels_last import Convolution, DepthwiseConvolution
-from jaxad.models.network import Stage, as_colour, choose
+from jaxad.models.channels_last import Convolution, DepthwiseConvolution, Padding
+from jaxad.models.network import Rest, Stage, as_colour, choose, clear, mean_of_places, reduce_rest
 
 Blocks = tuple[tuple[int, int, int, int, int], ...]
 """Repeats, kernel, stride of the first, expansion and channels of each row of blocks."""
@@ -67,28 +68,51 @@ class EfficientNetLite(nn.Module):
         ]
 
     @nn.compact
-    def __call__(self, images: Pixels, stages: Sequence[str]) -> dict[str, Array]:
+    def __call__(self, images: Pixels, stages: Sequence[str], rest: Rest | None = None) -> dict[str, Array]:
         """The outputs of these stages for images `[n, h, w, c]`: maps `[n, h2, w2, channels]` and rows `[n, channels]`.
 
         Images are grey or RGB, uint8 or float in [0, 1], with sides of 32 pixels or more. A map has
         `ceil(side / stride)` places along a side.
+
+        `rest` says how many rows and columns of the images, from the first on, show photographs, where that is not all;
+        sides are then multiples of 32. The outputs are those of the photographs alone, and mean nothing beyond
+        `ceil(rest / stride)` places.
         """
-        return choose(_outputs(self, images), stages, self.stages)
+        return choose(_outputs(self, images, rest), stages, self.stages)
 
 
-def _outputs(network: EfficientNetLite, images: Pixels) -> Iterator[tuple[str, Array]]:
+def _outputs(network: EfficientNetLite, images: Pixels, rest: Rest | None) -> Iterator[tuple[str, Array]]:
     x = (255.0 * as_colour(images, least=network.least) - 127.0) / 128.0
-    x = nn.relu6(Convolution(network.stem, 3, 2, "SAME", name="stem")(x))
+    x, padding = _padded(x, 3, 2, rest)
+    x = nn.relu6(Convolution(network.stem, 3, 2, padding, name="stem")(x))
+    rest = reduce_rest(rest, 2)
     for i, (size, stride, expansion, channels) in enumerate(network.rows()):
         inner = x
         if expansion > 1:
             inner = nn.relu6(Convolution(x.shape[-1] * expansion, name=f"block_{i}_expand")(x))
-        inner = nn.relu6(DepthwiseConvolution(size, stride, "SAME", name=f"block_{i}_depthwise")(inner))
+        inner, padding = _padded(inner, size, stride, rest)
+        inner = nn.relu6(DepthwiseConvolution(size, stride, padding, name=f"block_{i}_depthwise")(inner))
+        rest = reduce_rest(rest, stride)
         yield f"depthwise_{i}", inner
         y = Convolution(channels, name=f"block_{i}_project")(inner)
         x = x + y if x.shape == y.shape else y
         yield f"block_{i}", x
-    pooled = jnp.mean(nn.relu6(Convolution(network.head, name="head")(x)), (1, 2))
+    pooled = mean_of_places(nn.relu6(Convolution(network.head, name="head")(x)), rest)
     yield "pooled", pooled
     if network.classes:
         yield "logits", nn.Dense(network.classes, name="classifier")(pooled)
+
+
+def _padded(x: Array, size: int, stride: int, rest: Rest | None) -> tuple[Array, Padding]:
+    """What a layer of "same" padding sees, and the padding that it has yet to do.
+
+    With stride 2 that padding begins a pixel earlier along an axis whose length is odd.
+    """
+    x = clear(x, rest)
+    if rest is None or stride == 1:
+        return x, "SAME"
+    n, height, width, c = x.shape
+    edge = (size - 1) // 2
+    padded = jnp.pad(x, [(0, 0), (edge, edge), (edge, edge), (0, 0)])
+    begin = (0, 1 - rest[0] % 2, 1 - rest[1] % 2, 0)
+    return jax.lax.dynamic_slice(padded, begin, (n, height + size - 2, width + size - 2, c)), 0

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxad._types import Pixels
 from jaxad.models.channels_last import Convolution, max_pool
-from jaxad.models.network import Stage, as_colour, choose, standardise
+from jaxad.models.network import Rest, Stage, as_colour, choose, clear, mean_of_places, reduce_rest, standardise
 
 
 class ResNet(nn.Module):
@@ -44,39 +43,46 @@ class ResNet(nn.Module):
         return (256 if self.bottleneck else 64) << row
 
     @nn.compact
-    def __call__(self, images: Pixels, stages: Sequence[str]) -> dict[str, Array]:
+    def __call__(self, images: Pixels, stages: Sequence[str], rest: Rest | None = None) -> dict[str, Array]:
         """The outputs of these stages for images `[n, h, w, c]`: maps `[n, h2, w2, channels]` and rows `[n, channels]`.
 
         Images are grey or RGB, uint8 or float in [0, 1], with sides of 32 pixels or more. A map has
         `ceil(side / stride)` places along a side.
+
+        `rest` says how many rows and columns of the images, from the first on, show photographs, where that is not all;
+        sides are then multiples of 32. The outputs are those of the photographs alone, and mean nothing beyond
+        `ceil(rest / stride)` places.
         """
-        return choose(_outputs(self, images), stages, self.stages)
+        return choose(_outputs(self, images, rest), stages, self.stages)
 
 
-def _outputs(network: ResNet, images: Pixels) -> Iterator[tuple[str, Array]]:
-    x = standardise(as_colour(images, least=network.least))
+def _outputs(network: ResNet, images: Pixels, rest: Rest | None) -> Iterator[tuple[str, Array]]:
+    x = clear(standardise(as_colour(images, least=network.least)), rest)
     x = nn.relu(Convolution(64, 7, 2, 3, name="conv1")(x))
-    x = max_pool(x, size=3, stride=2, padding=1)
+    rest = reduce_rest(rest, 2)
+    x = max_pool(clear(x, rest), size=3, stride=2, padding=1)  # Nothing is below zero, so zeros win nowhere.
+    rest = reduce_rest(rest, 2)
     for row, count in enumerate(network.blocks):
         for i in range(count):
             stride = 2 if row and i == 0 else 1
-            x = _block(network, x, f"layer{row + 1}_{i}", row, stride)
+            x = _block(network, clear(x, rest), f"layer{row + 1}_{i}", row, stride, rest)
+            rest = reduce_rest(rest, stride)
         yield f"layer{row + 1}", x
-    pooled = jnp.mean(x, (1, 2))
+    pooled = mean_of_places(x, rest)
     yield "pooled", pooled
     if network.classes:
         yield "logits", nn.Dense(network.classes, name="fc")(pooled)
 
 
-def _block(network: ResNet, x: Array, name: str, row: int, stride: int) -> Array:
+def _block(network: ResNet, x: Array, name: str, row: int, stride: int, rest: Rest | None) -> Array:
     inner, channels = network.width << row, network.channels(row)
     if network.bottleneck:
         y = nn.relu(Convolution(inner, name=f"{name}_conv1")(x))
-        y = nn.relu(Convolution(inner, 3, stride, 1, name=f"{name}_conv2")(y))
+        y = nn.relu(Convolution(inner, 3, stride, 1, name=f"{name}_conv2")(clear(y, rest)))
         y = Convolution(channels, name=f"{name}_conv3")(y)
     else:
         y = nn.relu(Convolution(inner, 3, stride, 1, name=f"{name}_conv1")(x))
-        y = Convolution(channels, 3, 1, 1, name=f"{name}_conv2")(y)
+        y = Convolution(channels, 3, 1, 1, name=f"{name}_conv2")(clear(y, reduce_rest(rest, stride)))
     if x.shape[-1] != channels or stride > 1:
         x = Convolution(channels, 1, stride, name=f"{name}_downsample")(x)
     return nn.relu(x + y)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxad._check import InputError
 from jaxad._types import Pixels
 from jaxad.models.channels_last import Convolution
-from jaxad.models.network import Stage, as_colour, choose, standardise
+from jaxad.models.network import Rest, Stage, as_colour, choose, standardise
 
 EPSILON = 1e-6
 """Added to the variance by every LayerNorm."""
@@ -46,12 +47,16 @@ class VisionTransformer(nn.Module):
         return {name: Stage(self.width, self.patch) for name in names} | {"class": Stage(self.width, 0)}
 
     @nn.compact
-    def __call__(self, images: Pixels, stages: Sequence[str]) -> dict[str, Array]:
+    def __call__(self, images: Pixels, stages: Sequence[str], rest: Rest | None = None) -> dict[str, Array]:
         """The outputs of these stages for images `[n, h, w, c]`: maps `[n, h2, w2, channels]` and rows `[n, channels]`.
 
         Images are grey or RGB, uint8 or float in [0, 1], with sides of 14 pixels or more. A map has `ceil(side / 14)`
         places along a side; beyond the image the last of them see the mean colour.
+
+        `rest` must be None: every patch sees every other, so photographs are scored each at its own size.
         """
+        if rest is not None:
+            raise InputError("a vision transformer takes whole photographs, got canvases; give each its own size")
         return choose(_outputs(self, images), stages, self.stages)
 
 

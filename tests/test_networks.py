@@ -11,7 +11,7 @@ import pytest
 from jaxad._check import InputError
 from jaxad.backbones import NETWORKS, Backbone, stage_outputs
 from jaxad.backbones.folding import array_shapes, to_parameters
-from jaxad.models import EfficientNetLite
+from jaxad.models import EfficientNetLite, ResNet, VisionTransformer
 from tests.data.drawn_weights import draw_images, draw_weights
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -55,6 +55,35 @@ def test_outputs_are_the_same_one_by_one(small):
     assert_close({name: value[:, 0] for name, value in looped.items()}, expected)
     second = small.outputs(images[1:], STAGES)
     assert_close(second, {name: value[1:] for name, value in expected.items()})
+
+
+RESNET_STAGES = ("layer1", "layer4", "logits")
+CANVASED = {
+    "efficientnet": (SMALL, NETWORKS["efficientnet-lite0"][1], STAGES),
+    "resnet": (ResNet((1, 2, 1, 1), width=64, classes=5), NETWORKS["resnet18"][1], RESNET_STAGES),
+    "bottleneck": (ResNet((1, 2, 1, 1), bottleneck=True, width=8, classes=5), NETWORKS["resnet50"][1], RESNET_STAGES),
+}
+
+
+@pytest.mark.parametrize("size", [(45, 70), (64, 96), (36, 59), (33, 96)], ids=str)
+@pytest.mark.parametrize("which", ["efficientnet", "resnet", "bottleneck"])
+def test_a_photograph_on_a_canvas_gives_what_it_gives_alone(which, size):
+    network, layout, stages = CANVASED[which]
+    height, width = size
+    photographs = draw_images(height, width)
+    canvases = np.full((2, 64, 96, 3), 200, np.uint8)
+    canvases[:, :height, :width] = photographs
+    variables = to_parameters(network, layout, draw_weights(array_shapes(network, layout)))
+    alone = stage_outputs(network, variables, photographs, stages=stages)
+    rest = jnp.asarray(height), jnp.asarray(width)
+    found = stage_outputs(network, variables, canvases, stages=stages, rest=rest)
+    assert_close(
+        {
+            name: found[name][:, : value.shape[1], : value.shape[2]] if value.ndim == 4 else found[name]
+            for name, value in alone.items()
+        },
+        alone,
+    )
 
 
 def test_gradients_are_finite(small):
@@ -101,3 +130,9 @@ def test_what_is_not_asked_for_is_not_computed(small):
 def test_images_that_do_not_fit_are_refused(images, stages, said, small, unchecked):
     with pytest.raises(InputError, match=said):
         small.outputs(images, stages)
+
+
+def test_a_transformer_takes_no_canvases():
+    network = VisionTransformer(depth=1)
+    with pytest.raises(InputError, match="whole photographs, got canvases"):
+        network.apply({}, draw_images(64, 64), ["class"], (45, 60))
