@@ -3,8 +3,12 @@
 from jaxad.models.conv_ae import AutoencoderOutput, ConvAE
 from jaxad.models.dense_ae import ACTIVATIONS, DenseAE
 from jaxad.models.dense_vae import DenseVAE
+from jaxad.models.efficientnet import EfficientNetLite
+from jaxad.models.network import Rest, Stage
 from jaxad.models.patch_vae import PatchVAE, PatchVAEOutput, with_decoder_table
+from jaxad.models.resnet import ResNet
 from jaxad.models.segmenter import Segmenter
+from jaxad.models.vision_transformer import VisionTransformer
 
 __all__ = [
     "ACTIVATIONS",
@@ -12,8 +16,13 @@ __all__ = [
     "ConvAE",
     "DenseAE",
     "DenseVAE",
+    "EfficientNetLite",
     "PatchVAE",
     "PatchVAEOutput",
+    "ResNet",
+    "Rest",
     "Segmenter",
+    "Stage",
+    "VisionTransformer",
     "with_decoder_table",
 ]
