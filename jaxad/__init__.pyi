@@ -1,4 +1,5 @@
 from . import (
+    backbones,
     bundle,
     calibration,
     checkpoints,
@@ -45,6 +46,7 @@ __all__ = [
     "Part",
     "PartScores",
     "Scores",
+    "backbones",
     "bundle",
     "calibration",
     "checkpoints",
