@@ -23,7 +23,7 @@ MOST_EXACT = 4
 SIDE = 2048
 """Height and width of a canvas at most; what is longer is shown in parts."""
 GRAIN = 16
-"""Sides of canvases are multiples of it."""
+"""Sides of canvases are multiples of it, and of the step."""
 PROGRAM = 2**22
 """Pixels that are scored, on two cores, in about the time that it takes to compile one more program."""
 EMPTIEST = 4
@@ -109,7 +109,7 @@ class Canvases:
         if not wanted:
             return
         groups: Counter[Size] = Counter()
-        grain = GRAIN
+        grain = math.lcm(GRAIN, self.step)
         while not groups or len(groups) > MOST_GROUPS:
             groups.clear()
             for size, (height, width) in wanted.items():
