@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxad.cli import process
+
 SMALL = ["--set", "crops=256", "--set", "epochs=1", "--set", "stride=8,8"]
 
 
