@@ -194,7 +194,10 @@ def evaluate(
     labels: Labels = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks."""
+    """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks.
+
+    Exit code 3 where some photographs could not be scored.
+    """
     start_jax()
 
     from jaxad import folders, part
@@ -207,7 +210,13 @@ def evaluate(
     show_not_used(found["not_used"])
     if as_json:
         print(json.dumps(found))
-        return
+    else:
+        _print_metrics(found)
+    if found["errors"]:
+        raise typer.Exit(3)
+
+
+def _print_metrics(found: Mapping[str, Any]) -> None:
     at_threshold = {name: value for name, value in found["at_threshold"].items() if name != "threshold"}
     figures = {
         "image AUROC": found["auroc"],

@@ -48,7 +48,8 @@ def walk(root: Path) -> Tree:
         InputError: no such folder, or one that cannot be listed.
     """
     if not root.is_dir():
-        raise InputError(f"{str(root)!r} must be a folder of images, and there is no such folder")
+        what = "is a file" if root.exists() else "there is no such folder"
+        raise InputError(f"{str(root)!r} must be a folder of images, and {what}")
     tree = Tree([], [], [], [], 0)
     hidden = 0
     for here, names, files in os.walk(root, onerror=_refuse_unlisted):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
@@ -70,6 +71,7 @@ def fit(
             hold another training, or hold one that is not to be resumed.
         FitDivergedError: the loss is no longer finite; it carries the detector of the last good epoch.
     """
+    _need_key(key)
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
     extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
     detectors, history = _fit(key[None], named(recipe), images, extras)
@@ -97,6 +99,7 @@ def fit_members(
     called with the first detector.
     """
     need_at_least(count, 1, what="count")
+    _need_key(key)
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
     extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
     return _fit(jax.random.split(key, count), named(recipe), images, extras)
@@ -126,6 +129,11 @@ def choose_recipe(
         fit=lambda *given: fit(*given, mesh=mesh)[0],
         on_candidate=on_candidate,
     )
+
+
+def _need_key(key: object) -> None:
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise InputError(f"key must come from jax.random.key(seed), got {type(key).__name__}; write jax.random.key(0)")
 
 
 def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tuple[list[Detector], History]:

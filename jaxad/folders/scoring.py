@@ -86,6 +86,9 @@ def score_folder(
     limit, warnings = _threshold(made, threshold, rate)
     found = find_sources(source, labels=labels, max_pixels=max_pixels)
     sources, shared = _share(found.images, *share)
+    if share[1] == 1 and isinstance(source, str | os.PathLike) and os.path.isdir(source):
+        # Below another folder the same names are other photographs.
+        shared["source"] = os.path.realpath(source)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
     output = Output(out, started, resume=resume, again={one.name for one in sources})

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxad._check import InputError, raise_problems
+from jaxad._check import InputError, name_some, raise_problems
 from jaxad.datasets import Survey, survey
 from jaxad.datasets.photograph import MAX_PIXELS
 
@@ -50,6 +50,8 @@ def find_sources(
     raise_problems(f"{path!r} is a folder; score one folder, or several files" for path in given if Path(path).is_dir())
     if not given:
         raise InputError("images to score must be a folder or at least one file, got none")
+    if not any(Path(path).exists() or Path(path).is_symlink() for path in given):
+        raise InputError(f"there is no folder or file {name_some([repr(path) for path in given])}; check the path")
     if labels is not None:
         raise InputError(f"labels {str(labels)!r} go with a folder, got {len(given)} files; name their folder")
     return Sources([Source(Path(path), _as_utf8(path), "") for path in given], [])
