@@ -29,7 +29,7 @@ MAPS = ("npy", "png")
 
 Maps = Literal["npy", "png"]
 AnyPath = str | os.PathLike[str]
-Pixels = Shaped[np.ndarray, "h w c"]
+Pixels = Shaped[np.ndarray, "_ _ _"]
 Batch = list[tuple[Source, Pixels]]
 
 
