@@ -18,6 +18,7 @@ from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import Header, file_sum, read_mask
+from jaxad.datasets.opening import OpenedImage
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
@@ -361,22 +362,21 @@ def test_memory_is_bounded_for_many_large_photographs() -> None:
         assert 0.98 * 2**26 < 3 * len(plan.train) * height * width <= 2**26
 
 
-def test_files_to_train_on_are_opened_for_their_header_and_once_for_all_else(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_file_is_decoded_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {file_sum(path): path for path in (root / "train/good").iterdir()}
-    opened: list[Path] = []
-    really_open = Path.open
+    decoded: list[Path] = []
+    samples = OpenedImage.samples
 
-    def counted(path: Path, *args: object, **kwargs: object) -> object:
-        opened.append(path)
-        return really_open(path, *args, **kwargs)
+    def counted(image: OpenedImage) -> object:
+        decoded.append(image.path)
+        return samples(image)
 
-    monkeypatch.setattr(Path, "open", counted)
+    monkeypatch.setattr(OpenedImage, "samples", counted)
     done = fit_folder(root, tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4)
-    trained = [known[digest] for digest in load_part(tmp_path / "a.jaxad").provenance["sha256"]["train"]]
-    assert len(set(trained)) == done["images"]["train"] == 10
-    assert [opened.count(path) for path in trained] == [2] * 10
+    sums = load_part(tmp_path / "a.jaxad").provenance["sha256"]
+    used = [known[digest] for digest in (*sums["train"], *sums["holdout"])]
+    assert len(set(used)) == done["images"]["train"] + done["images"]["holdout"]
+    assert sorted(path for path in decoded if path in used) == sorted(used)
 
 
 @pytest.mark.parametrize("kind", ["even", "almost", "sizes", "colours", "grey to train on"])
