@@ -144,6 +144,9 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
             f"output folder {str(folder)!r} holds no run that can go on: its {STARTED} is missing or damaged; "
             "choose another folder"
         ) from None
+    if "source" not in before or "source" not in started:
+        # Single files are named as they were given, so they may join what was begun with a folder.
+        before, started = ({**one, "source": None} for one in (before, started))
     changes = name_changes(before, started)
     if changes:
         raise InputError(
