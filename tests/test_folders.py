@@ -811,6 +811,17 @@ def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, t
     assert score_folder(made, folder / "fine.png", out, resume=True)["counts"]["failed"] == 1
 
 
+def test_a_run_goes_on_with_its_own_folder_alone(made: Part, root: Path, tmp_path: Path) -> None:
+    """Below another one the same names are other photographs."""
+    score_folder(made, root / "test" / "good", tmp_path / "out")
+    other = next(folder for folder in (root / "test").iterdir() if folder.name != "good")
+    with pytest.raises(InputError, match="holds another run: source was .*good"):
+        score_folder(made, other, tmp_path / "out", resume=True)
+    with pytest.raises(InputError, match="no folder or file .*tets"):
+        score_folder(made, root / "tets", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_names_are_written_as_utf8_whatever_they_are_read_as(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources.os, "fsencode", lambda name: name.encode("ascii", "surrogateescape"))
     read = "划痕.png".encode().decode("ascii", "surrogateescape")
