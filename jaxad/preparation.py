@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from PIL import Image
 
 from jaxad._check import InputError, need_floats, raise_problems
@@ -82,13 +82,18 @@ class Preparation:
         return self.scale if self.mode == "scale" else 1.0
 
     def prepare(
-        self, photograph: Float[np.ndarray, "h w c"]
+        self, photograph: Shaped[np.ndarray, "h w c"]
     ) -> tuple[Float[np.ndarray, "height width channels"], Geometry]:
         """The model's input for a photograph `[h, w, c]`, c = 1 or 3, and where the photograph lies in it.
 
+        Whole numbers of 8 or 16 bits are divided by their largest.
+
         Raises:
-            InputError: no float array `[h, w, c]`, or another number of channels.
+            InputError: no such array `[h, w, c]`, or another number of channels.
         """
+        if getattr(photograph, "dtype", None) in (np.uint8, np.uint16):
+            white = np.float32(np.iinfo(photograph.dtype).max)
+            photograph = np.divide(photograph, white, dtype=np.float32)
         need_floats(photograph, "h w c", what="photograph")
         geometry = self.geometry(photograph.shape[0], photograph.shape[1])
         image = _resized(_with_channels(photograph, self.channels), geometry.inside)

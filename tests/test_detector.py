@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxad import bundle, losses
 from jaxad._check import InputError
-from jaxad.detector import batches, find_faults, fit, fit_members
+from jaxad.detector import NothingToldWarning, batches, find_faults, fit, fit_members
 from jaxad.detector import detector as room
 from jaxad.features import oriented_gradients
 from jaxad.losses import residual
@@ -151,7 +151,7 @@ BAD_IMAGES = [
     ((IMAGES * 255).astype(np.int64), "must be uint8, uint16 or float in .0, 1., got int64; convert them"),
     (IMAGES > 0.5, "must be uint8, uint16 or float in .0, 1., got bool"),
     (IMAGES * 255, r"must lie in \[0, 1\], got values from .*, first outside in image 0; divide by 255"),
-    (IMAGES - np.eye(5, dtype=np.float32)[3].reshape(5, 1, 1, 1), "first outside in image 3; scale them first"),
+    (IMAGES - np.eye(5, dtype=np.float32)[3].reshape(5, 1, 1, 1), "first outside in image 3; scale or clip them first"),
     (np.where(np.arange(5).reshape(5, 1, 1, 1) == 2, np.nan, IMAGES), "must be finite, got NaN.* first in image 2"),
     (IMAGES[:, :3], "height must be at least the window's 4 pixels, got 3"),
     (IMAGES[:0], "at least one image"),
@@ -195,29 +195,38 @@ def test_every_source_scores_as_the_array(detector, tmp_path):
     assert detector.score_all(paths[0]).keys() == detector.score_all(BYTES).keys()
 
 
-def test_an_iterator_streams(detector):
-    """No more is read ahead of the scores than two batches."""
+def test_an_iterator_streams(detector, monkeypatch):
+    """No more is read ahead of the scores than one batch."""
     read, scored = [], []
+    score = room.score_shots
 
     def items():
         for index in range(500):
             read.append(index)
             yield IMAGES[index % 5]
 
-    def run(images):
+    def counted(*given, **options):
         scored.append(len(read))
-        return images.mean((1, 2, 3))
+        return score(*given, **options)
 
-    found = batches.in_batches(run, items(), need_shape=lambda shape: None)
-    assert found.shape == (500,)
+    monkeypatch.setattr(room, "score_shots", counted)
+    found = detector.score(items())
+    assert found.image.shape == (500,)
     assert all(count <= 64 * (i + 1) + 1 for i, count in enumerate(scored))
+
+
+def test_images_of_several_sizes_are_a_list_of_maps(detector):
+    found = detector.score([IMAGES[0], IMAGES[1, :7], IMAGES[2]])
+    assert [score_map.shape for score_map in found.map] == [(8, 11), (7, 11), (8, 11)]
+    for index, image in enumerate((IMAGES[0], IMAGES[1, :7], IMAGES[2])):
+        np.testing.assert_allclose(found.map[index], detector.score(image).map[0], rtol=ROUNDING)
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ([IMAGES[0], IMAGES[1, :7]], "one size and be all grey .* 7 x 11 x 1 .* after 8 x 11 x 1.*Part.score"),
-        ([IMAGES[0], images_of(8, 11, 3)], "one size and be all grey .* 8 x 11 x 3 .* after 8 x 11 x 1"),
+        ([IMAGES[0], IMAGES[1, :2]], "image height must be at least the window's"),
+        ([IMAGES[0], images_of(8, 11, 3)], r"must have 1 channel\(s\) in the last axis, got 3"),
         (images_of(8, 11, 3), r"must have 1 channel\(s\) in the last axis, got 3 .*turn colour into grey"),
         (iter([]), "at least one, got none"),
         (IMAGES[..., 0], r"many of them \[n, h, w, c\], got shape \(5, 8, 11\)"),
@@ -253,12 +262,12 @@ def test_few_programs_for_any_number_of_images(detector):
     """Sizes 1, 2, 3, 4, 6, 8, 12 and 16 serve every count to 16, and only the images asked for come back."""
     many = images_of(16, 9, 10, 1)
     whole = detector.score(many)
-    before = room._run_batch._cache_size()
+    before = room._score_batch._cache_size()
     for count in range(1, 17):
         scores = detector.score(many[:count])
         np.testing.assert_allclose(scores.image, whole.image[:count], rtol=ROUNDING)
         np.testing.assert_allclose(scores.map, whole.map[:count], rtol=ROUNDING)
-    assert room._run_batch._cache_size() - before == 7  # and that of 16, from before
+    assert room._score_batch._cache_size() - before == 7  # and that of 16, from before
 
 
 def test_bfloat16_is_near_and_returns_float32(detector):
@@ -636,7 +645,8 @@ def test_recipes_are_taken_by_name():
     by_name, _ = fit(jax.random.key(0), "pixel-neighbours", images)
     itself, _ = fit(jax.random.key(0), RECIPES["pixel-neighbours"], images)
     np.testing.assert_array_equal(by_name.score(images).image, itself.score(images).image)
-    assert fit(jax.random.key(0), "auto", images)[0].comparison
+    with pytest.warns(NothingToldWarning):
+        assert fit(jax.random.key(0), "auto", images)[0].comparison
     assert len(fit_members(jax.random.key(0), "pixel-neighbours", images, count=2)[0]) == 2
     with pytest.raises(InputError, match="did you mean 'pixel-neighbours'"):
         fit(jax.random.key(0), "pixel-neighbour", images)

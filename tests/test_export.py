@@ -190,8 +190,8 @@ def test_a_missing_package_is_one_sentence(
 
 
 def test_region_of_interest_tells_the_size(coloured: part.Part) -> None:
-    larger = dataclasses.replace(coloured, roi=np.ones((40, 48), bool))
-    assert make_computation(larger, None).size == (40, 48)
+    larger = dataclasses.replace(coloured, roi=np.ones((48, 60), bool))
+    assert make_computation(larger, None).size == (48, 60)
     assert make_computation(larger, (32, 40)).size == (32, 40)
 
 

@@ -200,7 +200,6 @@ DOORS = [
 
 INNER = {
     "datasets.mask_problem",
-    "datasets.Once.refuse",
     "datasets.pixel_sum",
     "patches.take_windows",
     "patches.fold_axis",

@@ -112,7 +112,10 @@ def _end_interrupted() -> NoReturn:
     # A second one ends the process at once, while threads finish what they are at.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _say("interrupted")
-    sys.exit(INTERRUPTED)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of the compiler may still be at work, and would meet an interpreter that is gone.
+    os._exit(INTERRUPTED)
 
 
 def _end_unread() -> NoReturn:
