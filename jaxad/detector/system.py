@@ -28,7 +28,8 @@ TOP = 0.1
 def _highest(maps: Maps, *, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
     """The largest score of each map: `[n]`; not a number where one pixel is none, which XLA's maximum may hide."""
     highest = jnp.max(maps, axis=(1, 2), initial=-jnp.inf, where=where)
-    return jnp.where(jnp.any(jnp.isnan(maps), axis=(1, 2), where=where), jnp.nan, highest)
+    none = jnp.isnan(maps) if where is None else jnp.isnan(maps) & where
+    return jnp.where(jnp.any(none, axis=(1, 2)), jnp.nan, highest)
 
 
 POOLS: dict[str, Callable[..., Array]] = {
