@@ -257,7 +257,7 @@ def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
     assert "jaxad: 1 files could not be scored; out/errors.csv says why" in done.stderr
     assert run("score", "a.jaxad", "bricks/test/good/empty.png", "-o", "none", code=2)["counts"]["failed"] == 1
 
-    evaluated = run("evaluate", "a.jaxad", "bricks")
+    evaluated = run("evaluate", "a.jaxad", "bricks", code=3)
     assert evaluated["images"]["good"] == 6
     shown = jaxad("evaluate", "a.jaxad", "bricks", cwd=tmp_path)
     for words in ("image AUROC", "best F1 (chosen by the labels)", "AUPRO", "scratch"):
