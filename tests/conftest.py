@@ -12,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Scripts that made the fixtures: run by hand, with packages that the suite does without.
+collect_ignore_glob = ["data/make_*.py"]
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 matplotlib.use("Agg")

@@ -277,8 +277,9 @@ def test_a_link_in_the_place_of_a_layout_is_named(fill: Fill, tmp_path: Path) ->
 
 
 def test_what_is_no_folder_is_refused(fill: Fill, tmp_path: Path) -> None:
-    for path in (fill("a.png") / "a.png", tmp_path / "nowhere"):
-        with pytest.raises(InputError, match="must be a folder of images, and there is no such folder"):
+    file, absent = fill("a.png") / "a.png", tmp_path / "nowhere"
+    for path, seen in ((file, "and is a file"), (absent, "and there is no such folder")):
+        with pytest.raises(InputError, match=f"must be a folder of images, {seen}"):
             survey(path)
 
 
