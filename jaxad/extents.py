@@ -18,9 +18,6 @@ from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 from jaxad._options import GREY_WEIGHTS
 from jaxad._types import AnyArray
 
-HIDDEN = 0.5
-"""What every pixel is set to where a model may not look."""
-
 
 class Extent(NamedTuple):
     """Where each of n canvases lies in its photograph; a pytree."""
@@ -39,8 +36,6 @@ class Batch(NamedTuple):
     images: Shaped[AnyArray, "n h w c"]
     """uint8, uint16 or float32 in [0, 1]; off the photographs whatever there is."""
     extent: Extent | None = None
-    shown: Bool[AnyArray, "n h w"] | None = None
-    """Where the model may look; by default everywhere."""
     counted: Bool[AnyArray, "n h w"] | None = None
     """Which pixels count in pools; by default all of the photograph."""
 
@@ -69,15 +64,13 @@ def axes_of(shape: tuple[int, ...], *, extent: Extent | None = None) -> tuple[Ax
 
 
 def model_input(batch: Batch, channels: int) -> Float[Array, "n h w channels"]:
-    """What a model sees of a batch: float32 `[n, h, w, channels]` in [0, 1], in even grey where it may not look.
+    """What a model sees of a batch: float32 `[n, h, w, channels]` in [0, 1].
 
     Whole numbers are divided by their largest; colour becomes grey, or grey is repeated, where `channels` says so.
     """
     images = jnp.asarray(batch.images)
     if jnp.issubdtype(images.dtype, jnp.integer):
         images = jax.lax.platform_dependent(images, cpu=_looked_up, default=_divided)
-    if batch.shown is not None:
-        images = jnp.where(batch.shown[..., None], images, HIDDEN)
     if images.shape[-1] == channels:
         return images
     if channels == 1:

@@ -5,10 +5,11 @@ which averages over all pixels when it makes an image smaller.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from PIL import Image
 
 from jaxad._check import InputError, need_floats, raise_problems
@@ -115,6 +116,35 @@ def need_same_aspect(region: tuple[int, int], size: tuple[int, int]) -> None:
             f"the region of interest is {region[0]} x {region[1]} pixels (height x width) and does not fit {size[0]} x "
             f"{size[1]}; draw it on a photograph of that shape"
         )
+
+
+def mirror(inside: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " hw"]:
+    """For each pixel of a photograph the one that stands for it where only a region `[h, w]` is seen: places `[h w]`.
+
+    Places count row by row. Inside it is the pixel itself; outside, its mirror image beyond the region's border, or the
+    nearest pixel of the region where the mirror shows none of it. So no edge runs where the region ends, and a texture
+    goes on as it was.
+    """
+    return _mirror(np.packbits(inside).tobytes(), inside.shape)
+
+
+@lru_cache(maxsize=4)
+def _mirror(bits: bytes, shape: tuple[int, int]) -> Int[np.ndarray, " hw"]:
+    from scipy.ndimage import distance_transform_edt
+
+    inside = np.unpackbits(np.frombuffer(bits, np.uint8), count=shape[0] * shape[1]).reshape(shape) > 0
+    border = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    rows, columns = (2 * near - place for near, place in zip(border, np.ogrid[: shape[0], : shape[1]], strict=True))
+    found = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    found[found] = inside[rows[found], columns[found]]
+    return (np.where(found, rows, border[0]) * shape[1] + np.where(found, columns, border[1])).ravel()
+
+
+def fill(photograph: Shaped[np.ndarray, "h w c"], inside: Bool[np.ndarray, "h w"] | None) -> np.ndarray:
+    """The photograph `[h, w, c]` with what lies outside a region of interest `[h, w]` filled from it; see `mirror`."""
+    if inside is None:
+        return photograph
+    return photograph.reshape(-1, photograph.shape[-1])[mirror(inside)].reshape(photograph.shape)
 
 
 def restore(score_map: Float[np.ndarray, "height width"], geometry: Geometry) -> Float[np.ndarray, "h w"]:

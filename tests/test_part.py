@@ -348,3 +348,19 @@ def test_pillow_images_are_not_changed() -> None:
     before = image.copy()
     assert next(photographs(image)).shape == (32, 40, 1)
     assert image == before
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_region_of_interest_ends_without_an_edge(made: Part, kind: type) -> None:
+    """Windows that reach over its border see the photograph go on there, whatever lies outside."""
+    inside = np.zeros((32, 40), bool)
+    inside[:, :25] = True
+    part, pixels = dataclasses.replace(made, roi=inside), photograph(9)
+    pixels = pixels if kind is np.uint8 else pixels / np.float32(255)
+    gone_on = np.pad(pixels[:, :25], ((0, 0), (0, 15)), mode="reflect")
+    expected = made.score(gone_on).map[0][:, :25]
+    for outside in (0, pixels.max()):
+        seen = np.where(inside, pixels, outside).astype(kind)
+        found = part.score(seen)
+        np.testing.assert_allclose(found.map[0][:, :25], expected, rtol=1e-5)
+        np.testing.assert_allclose(found.image, expected.max(), rtol=1e-5)

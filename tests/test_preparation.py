@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxad._check import InputError
-from jaxad.preparation import MODES, Preparation, need_same_aspect, restore
+from jaxad.preparation import MODES, Preparation, fill, mirror, need_same_aspect, restore
 
 sides = st.integers(1, 90)
 targets = st.integers(4, 100)
@@ -121,3 +121,32 @@ def test_a_region_of_another_aspect_is_refused_with_both_sizes(region, size, fit
     words = f"{region[0]} x {region[1]} pixels.*does not fit {size[0]} x {size[1]}"
     with pytest.raises(InputError, match=words):
         need_same_aspect(region, size)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_outside_a_region_is_filled_from_inside(height: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inside = rng.random((height, width)) < rng.uniform(0.05, 1)
+    inside[rng.integers(height), rng.integers(width)] = True
+    places = mirror(inside).reshape(height, width)
+    assert inside.ravel()[places].all()
+    np.testing.assert_array_equal(places[inside], np.flatnonzero(inside))
+    rows, columns = np.nonzero(inside)
+    for row, column in zip(*np.nonzero(~inside), strict=True):
+        distances = np.hypot(rows - row, columns - column)
+        nearest = np.argwhere(inside)[distances == distances.min()].tolist()
+        # The mirror image beyond one of the nearest pixels, or that pixel where it shows none inside.
+        mirrored = [[2 * r - row, 2 * c - column] for r, c in nearest]
+        assert list(divmod(int(places[row, column]), width)) in mirrored + nearest
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    np.testing.assert_array_equal(fill(pixels, inside), pixels.reshape(-1, 3)[places.ravel()].reshape(pixels.shape))
+
+
+def test_a_region_with_a_straight_border_is_reflected() -> None:
+    pixels = np.random.default_rng(0).random((6, 10, 1), np.float32)
+    inside = np.zeros((6, 10), bool)
+    inside[:, :6] = True
+    expected = np.pad(pixels[:, :6], ((0, 0), (0, 4), (0, 0)), mode="reflect")
+    np.testing.assert_array_equal(fill(pixels, inside), expected)
+    assert fill(pixels, None) is pixels

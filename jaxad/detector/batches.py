@@ -26,10 +26,9 @@ Item = TypeVar("Item")
 
 
 class Shot(NamedTuple):
-    """One photograph, prepared for the model, and where it may look and what counts; see `jaxad.extents.Batch`."""
+    """One photograph, prepared for the model, and which of its pixels count; see `jaxad.extents.Batch`."""
 
     pixels: Shaped[np.ndarray, "h w c"]
-    shown: Bool[np.ndarray, "h w"] | None = None
     counted: Bool[np.ndarray, "h w"] | None = None
 
     @property
@@ -132,7 +131,6 @@ class _Kind(NamedTuple):
     """Whether canvases show parts of photographs."""
     channels: int
     dtype: np.dtype[Any]
-    shown: bool
     counted: bool
 
 
@@ -151,9 +149,7 @@ def _batches(shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, share
         exact, part = canvases is None or canvases.is_exact(shot.size), len(views) > 1
         counted = part or shot.counted is not None
         for view in views:
-            kind = _Kind(
-                view.canvas, exact, part, shot.pixels.shape[2], shot.pixels.dtype, shot.shown is not None, counted
-            )
+            kind = _Kind(view.canvas, exact, part, shot.pixels.shape[2], shot.pixels.dtype, counted)
             groups.setdefault(kind, []).append((index, view))
     for kind, places in groups.items():
         most = min(BATCH_CANVASES, max(1, BATCH_PIXELS // math.prod(kind.canvas)))
@@ -166,7 +162,6 @@ def _batches(shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, share
 def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: int, kind: _Kind) -> _Laid:
     """So many canvases; those behind the last photograph are copies of it where they are exact, else empty."""
     images = np.zeros((size, *kind.canvas, kind.channels), kind.dtype)
-    shown = np.zeros((size, *kind.canvas), bool) if kind.shown else None
     counted = np.zeros((size, *kind.canvas), bool) if kind.counted else None
     extent = np.zeros((4, size), np.int32)
     kept = []
@@ -176,8 +171,6 @@ def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: i
         pixels = shot.pixels[window]
         here = np.s_[row, : pixels.shape[0], : pixels.shape[1]]
         images[here] = pixels
-        if shown is not None and shot.shown is not None:
-            shown[here] = shot.shown[window]
         if counted is not None:
             top, left, bottom, right = view.core
             core = np.s_[row, top - view.top : bottom - view.top, left - view.left : right - view.left]
@@ -186,11 +179,11 @@ def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: i
         extent[:, row] = view.top, view.left, *shot.size
         kept.append((index, view, count))
     if not kind.exact:
-        return _Laid(kind, kept, Batch(images, Extent(*extent), shown, counted))
-    for array in (images, shown, counted):
+        return _Laid(kind, kept, Batch(images, Extent(*extent), counted))
+    for array in (images, counted):
         if array is not None:
             array[len(places) :] = array[len(places) - 1]
-    return _Laid(kind, kept, Batch(images, None, shown, counted))
+    return _Laid(kind, kept, Batch(images, None, counted))
 
 
 def _ahead(run: Callable[[Item], PyTree], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:

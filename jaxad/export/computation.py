@@ -13,7 +13,7 @@ from jaxad.datasets import photographs
 from jaxad.detector import Detector
 from jaxad.extents import Batch
 from jaxad.part import Part, brought_back, judge, look, region_at, sees_windows
-from jaxad.preparation import Preparation
+from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
 
@@ -48,9 +48,11 @@ class Computation:
 
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Part.score`."""
+        if self.roi is not None:
+            image = image.reshape(-1, self.channels)[mirror(self.roi)].reshape(image.shape)
         pixels = image[None].astype(jnp.float32) / WHITE
         counted = None if self.roi is None else self.roi[None]
-        found = judge(self.detector, self.usual, Batch(pixels, shown=counted, counted=counted))[self.score_name]
+        found = judge(self.detector, self.usual, Batch(pixels, counted=counted))[self.score_name]
         score_map = found.map[0]
         if self.roi is not None:
             score_map = jnp.where(self.roi, score_map, jnp.min(score_map[self.roi]))

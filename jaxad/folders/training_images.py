@@ -20,7 +20,7 @@ from jaxad.datasets import Once, Sums, UnreadableError, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.plan import VALUES, Plan, why_not_whole
 from jaxad.patches import grid
-from jaxad.preparation import Preparation
+from jaxad.preparation import Preparation, fill
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
 
 TILE = 256
@@ -122,7 +122,7 @@ class TileCutter:
         if path not in self.areas:
             return
         inside = part.region_at(self.roi, pixels.shape[0], pixels.shape[1])
-        image, _ = self.preparation.prepare(part.hide(pixels, inside))
+        image, _ = self.preparation.prepare(fill(pixels, inside))
         for top, left, height, width in self.areas[path]:
             self._images[self._filled] = image[top : top + height, left : left + width]
             self._filled += 1

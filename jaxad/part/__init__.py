@@ -1,7 +1,7 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
 from jaxad.part.part import Part, golden_scores, load, load_part
-from jaxad.part.scoring import PartScores, Seen, brought_back, hide, judge, judged_anew, look, region_at, sees_windows
+from jaxad.part.scoring import PartScores, Seen, brought_back, judge, judged_anew, look, region_at, sees_windows
 
 __all__ = [
     "Part",
@@ -9,7 +9,6 @@ __all__ = [
     "Seen",
     "brought_back",
     "golden_scores",
-    "hide",
     "judge",
     "judged_anew",
     "load",

@@ -43,7 +43,7 @@ class Part:
         golden_scores: what they scored when the part was fitted, float32 [g].
         provenance: where the part comes from, ready for JSON.
         roi: the region of interest, bool [h, w]; for photographs of another size it is resized. Pixels outside are
-            hidden from the model, count in no score and get the lowest score of the map.
+            filled from inside, count in no score and get the lowest score of the map.
         usual: mean and deviation of held-out normal maps at every position of the model's input, float32 [h, w]: maps
             are in deviations above it, and so is the score of a model of windows, which is pooled from the map. All
             inputs have that size; or it is `[1, 1]`, the same everywhere, for inputs of any. None where maps keep the

@@ -18,8 +18,8 @@ from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases, OneCanvas
 from jaxad.datasets import unit_pixels
 from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
-from jaxad.extents import HIDDEN, Batch, model_input, on_photograph
-from jaxad.preparation import Geometry, Preparation, need_same_aspect, restore
+from jaxad.extents import Batch, model_input, on_photograph
+from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
 from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
 MOST_SCALE = 1.1
@@ -148,11 +148,11 @@ def _judge_batch(fitted: tuple[Detector, Usual | None], names: Names, batch: Bat
 
 
 def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixels: Pixels) -> tuple[Shot, Geometry]:
-    """A photograph as the model takes it. Pixels that stay where they are stay as they are."""
-    geometry = preparation.geometry(pixels.shape[0], pixels.shape[1])
+    """A photograph as the model takes it. Where no pixel moves, whole numbers stay whole numbers."""
+    geometry, pixels = preparation.geometry(pixels.shape[0], pixels.shape[1]), fill(pixels, inside)
     if geometry.size == geometry.source:
-        return Shot(pixels, inside, inside), geometry
-    image, _ = preparation.prepare(hide(unit_pixels(pixels[None])[0], inside))
+        return Shot(pixels, inside), geometry
+    image, _ = preparation.prepare(unit_pixels(pixels[None])[0])
     counted = None
     if inside is not None:
         resized, _ = preparation.prepare(inside[..., None].astype(np.float32))
@@ -161,19 +161,18 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
             raise InputError(
                 f"nothing of the region of interest is left at {geometry.size[0]} x {geometry.size[1]} pixels"
             )
-    shown = counted
     if geometry.inside != geometry.size and detector.system.reach is not None:
         # What pads the photograph is no part of it.
         (top, left), (height, width) = geometry.corner, geometry.inside
         photograph = np.s_[top : top + height, left : left + width]
         if detector.canvases is not None:
             # Windows do not look at it either: the photograph lies in the corner of a canvas.
-            shown = None if shown is None else shown[photograph]
-            return Shot(image[photograph], shown, shown), geometry._replace(corner=(0, 0))
+            counted = None if counted is None else counted[photograph]
+            return Shot(image[photograph], counted), geometry._replace(corner=(0, 0))
         on_it = np.zeros(geometry.size, bool)
         on_it[photograph] = True
         counted = on_it if counted is None else counted & on_it
-    return Shot(image, shown, counted), geometry
+    return Shot(image, counted), geometry
 
 
 def _need_scale(geometry: Geometry, canvas: tuple[int, int]) -> None:
@@ -196,11 +195,6 @@ def _padded(
     beyond = [(0, whole - length) for whole, length in zip(size, score_map.shape, strict=True)]
     inside = np.ones(score_map.shape, bool) if counted is None else counted
     return np.pad(score_map, beyond, mode="edge"), np.pad(inside, beyond)
-
-
-def hide(pixels: Float[np.ndarray, "h w c"], inside: Region) -> Float[np.ndarray, "h w c"]:
-    """A photograph [h, w, c] with everything outside the region of interest in even grey."""
-    return pixels if inside is None else np.where(inside[..., None], pixels, np.float32(HIDDEN))
 
 
 def region_at(roi: Bool[np.ndarray, "rows columns"] | None, height: int, width: int) -> Region:
