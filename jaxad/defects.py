@@ -9,6 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxad._check import need_images
@@ -16,6 +17,8 @@ from jaxad._types import Images, PRNGKey
 
 BLUR = 8
 """Pixels that the faint version of an image averages."""
+HALVINGS = 12
+"""Steps that find a median in [0, 1] to its last 2^-12; sorting every pixel takes most of the time on CPU."""
 FAINT = 0.05
 """Opacity below which nothing is drawn, so that most of an image stays as it is."""
 
@@ -44,6 +47,17 @@ def draw_defects(
     return jax.vmap(_draw)(keys, pixels, jnp.roll(pixels, 1, axis=0))
 
 
+def draw_on_each(key: PRNGKey, images: Images) -> Float[np.ndarray, "n h w c"]:
+    """The images of `draw_defects`, drawn one after the other: `[n, h, w, c]`, by one program however many there are.
+
+    Raises:
+        InputError: wrong images.
+    """
+    need_images(images)
+    keys = jax.random.split(key, images.shape[0])
+    return np.stack([np.asarray(_draw_one(keys[i], images[i], images[i - 1])) for i in range(images.shape[0])])
+
+
 def turn_upside_down(images: Images) -> Float[Array, "n h w c"]:
     """Images `[n, h, w, c]` with their rows in reverse: nothing is wrong but the whole."""
     need_images(images)
@@ -62,6 +76,11 @@ def mix(images: Images) -> Float[Array, "n h w c"]:
     return (jnp.asarray(images) + jnp.roll(images, 1, axis=0)) / 2
 
 
+@jax.jit
+def _draw_one(key: PRNGKey, image: Array, other: Array) -> Array:
+    return _draw(key, jnp.asarray(image), jnp.asarray(other))[0]
+
+
 def _draw(key: PRNGKey, image: Array, other: Array) -> tuple[Array, Array, Array]:
     kind_key, place_key, paint_key = jax.random.split(key, 3)
     kind = jax.random.randint(kind_key, (), 0, len(KINDS))
@@ -78,7 +97,7 @@ def _oval(key: PRNGKey, image: Array) -> Array:
     h, w, _ = image.shape
     middle_key, length_key, width_key, turn_key, noise_key = jax.random.split(key, 5)
     brightness = jnp.mean(image, axis=-1)
-    content = jnp.abs(brightness - jnp.median(brightness)) + 0.05
+    content = jnp.abs(brightness - _median(brightness)) + 0.05
     middle = jax.random.categorical(middle_key, jnp.log(content).ravel())
     down = jnp.arange(h)[:, None] - middle // w
     across = jnp.arange(w)[None, :] - middle % w
@@ -91,6 +110,14 @@ def _oval(key: PRNGKey, image: Array) -> Array:
     ragged = 0.25 * _smooth_noise(noise_key, (h, w), cells=9)
     opacity = jax.nn.sigmoid((1 - jnp.sqrt(along**2 + beside**2) + ragged) * 4 * width)
     return jnp.where(opacity < FAINT, 0.0, opacity)
+
+
+def _median(values: Array) -> Array:
+    def halve(step: Array, least: Array) -> Array:
+        middle = least + 0.5 ** (step + 1.0)
+        return jnp.where(2 * jnp.sum(values >= middle) > values.size, middle, least)
+
+    return jax.lax.fori_loop(0, HALVINGS, halve, jnp.zeros(()))
 
 
 def _smooth_noise(key: PRNGKey, shape: tuple[int, int], *, cells: int) -> Array:

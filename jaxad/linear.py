@@ -56,6 +56,12 @@ def fit_components(rows: Rows, *, count: int) -> Components:
             f"{n} rows of {d} numbers have 1 to {most} principal components to keep, asked for {count}; "
             "use more normal images, or fewer components"
         )
+    return _fit_components(rows, count)
+
+
+@partial(jax.jit, static_argnums=1)
+def _fit_components(rows: Rows, count: int) -> Components:
+    n, d = rows.shape
     # Half floats have no eigenvectors.
     rows = jnp.asarray(rows)
     rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))

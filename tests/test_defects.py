@@ -1,14 +1,15 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxad import datasets
+from jaxad import datasets, defects
 from jaxad._check import InputError
-from jaxad.defects import KINDS, draw_defects, mix, turn_by_half, turn_upside_down
+from jaxad.defects import KINDS, draw_defects, draw_on_each, mix, turn_by_half, turn_upside_down
 
 PHOTOGRAPHS = datasets.textures("gravel", "train", count=60, size=64).images
 
@@ -80,6 +81,19 @@ def test_images_that_are_wrong_as_a_whole():
     mixed = np.asarray(mix(PHOTOGRAPHS))
     np.testing.assert_allclose(mixed[3], (PHOTOGRAPHS[3] + PHOTOGRAPHS[2]) / 2)
     np.testing.assert_allclose(mixed[0], (PHOTOGRAPHS[0] + PHOTOGRAPHS[-1]) / 2)
+
+
+def test_one_after_the_other_they_are_the_same():
+    found = draw_on_each(jax.random.key(0), PHOTOGRAPHS)
+    np.testing.assert_allclose(found, jax.jit(draw_defects)(jax.random.key(0), PHOTOGRAPHS)[0], atol=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_the_median_of_brightness(height: int, width: int, seed: int):
+    values = np.random.default_rng(seed).random((height, width), np.float32) ** 3
+    low, high = np.quantile(values, 0.5, method="lower"), np.quantile(values, 0.5, method="higher")
+    assert low - 2**-defects.HALVINGS <= float(defects._median(jnp.asarray(values))) <= high
 
 
 @pytest.mark.parametrize("change", [partial(draw_defects, jax.random.key(0)), turn_upside_down, turn_by_half, mix])

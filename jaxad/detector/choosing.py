@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 
 from jaxad import metrics
 from jaxad._check import InputError, need_images, need_unit_range
 from jaxad._types import Images, PRNGKey
 from jaxad.datasets import FEWEST, count_held_out
-from jaxad.defects import draw_defects, mix, turn_by_half, turn_upside_down
+from jaxad.defects import draw_on_each, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.health import BLIND
 from jaxad.recipes import AutoRecipe, Recipe, compares_positions
@@ -79,7 +78,7 @@ def choose(
         )
     held, rest = np.asarray(images)[some[:count]], np.asarray(images)[some[count:]]
     repeated = np.tile(held, (min(-(-DRAWN // count), max(1, affordable // count)), 1, 1, 1))
-    altered = [jax.jit(_with_defects)(local_key, repeated), *(alter(held) for alter in WHOLE)]
+    altered = [draw_on_each(local_key, repeated), *(alter(held) for alter in WHOLE)]
     shared, found = _shared_variance(rest), []
     told: dict[int, list[float]] = {}
     for i, candidate in enumerate(recipe.candidates):
@@ -127,7 +126,3 @@ def _shared_variance(images: Images) -> float:
     n = len(images)
     between, total = np.var(np.mean(images, axis=0), axis=(0, 1)).sum(), np.var(images, axis=(0, 1, 2)).sum()
     return float(np.clip((n * between / total - 1) / (n - 1), 0, 1)) if total > 0 else 1.0
-
-
-def _with_defects(key: PRNGKey, images: Images) -> Float[Array, "n h w c"]:
-    return draw_defects(key, images)[0]

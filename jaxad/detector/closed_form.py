@@ -1,5 +1,6 @@
 """Closed-form models on a fixed transform of images."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -29,6 +30,8 @@ BLOCK_PIXELS = 2**19
 """Pixels transformed at once when fitting."""
 MOST_CELLS = 2**17
 """Cells that a local model is fitted on; evenly spread ones where there are more."""
+SPREAD = 4
+"""How many times as many cells are transformed, at most, so that they come from many images."""
 
 
 class ClosedFormSystem(System):
@@ -62,7 +65,7 @@ class ClosedFormSystem(System):
         transform = TRANSFORMS[self.recipe.transform]
         return transform(images) if extent is None else transform(images, extent=extent)
 
-    def rows(self, cells: Float[Array, "n rows columns o"]) -> Float[Array, "m d"]:
+    def rows(self, cells: Float[AnyArray, "n rows columns o"]) -> Float[AnyArray, "m d"]:
         """What is judged as one: the cells of an image `[n, rows, columns, o]` together, or each by itself."""
         return cells.reshape(-1 if self.recipe.local else cells.shape[0], self.row_length(cells.shape))
 
@@ -72,11 +75,14 @@ class ClosedFormSystem(System):
 
     def solve(self, images: Images) -> PyTree:
         """The normal images `[n, h, w, c]` themselves, transformed, or their principal components."""
+        if self.recipe.local:
+            cells = math.prod(jax.eval_shape(self.cells, self.example()).shape[1:3])
+            images = images[:: max(1, len(images) * cells // (SPREAD * MOST_CELLS))]
         size = min(len(images), max(1, BLOCK_PIXELS // (images.shape[1] * images.shape[2])))
         # The last block is as large as the others, or it would be compiled anew; what it repeats is cut off.
         filled = np.concatenate([images, images[: -len(images) % size]])
-        rows = jnp.concatenate([_rows(self, filled[i : i + size]) for i in range(0, len(filled), size)])
-        rows = rows[: len(rows) * len(images) // len(filled)]
+        blocks = [_cells(self.recipe.transform, filled[i : i + size]) for i in range(0, len(filled), size)]
+        rows = self.rows(np.concatenate(blocks)[: len(images)])
         if self.recipe.local:
             rows = rows[:: -(-len(rows) // MOST_CELLS)]
         if self.recipe.score == "nearest":
@@ -140,7 +146,7 @@ class ClosedFormSystem(System):
         maps = judge(images, None) if extent is None else map_canvases(judge, images, extent)
         return {name: Scored(self.pool(score_map, counted=counted), score_map) for name, score_map in maps.items()}
 
-    def _judged(self, variables: PyTree, rows: Float[Array, "m d"]) -> tuple[dict[str, Array], Array]:
+    def _judged(self, variables: PyTree, rows: Float[AnyArray, "m d"]) -> tuple[dict[str, Array], Array]:
         """Every score of rows `[m]`, and their differences `[m, d]` to what is normal."""
         if "bank" in variables:
             distances, places = linear.nearest(variables["bank"], rows, count=self.recipe.count)
@@ -154,5 +160,6 @@ class ClosedFormSystem(System):
 
 
 @partial(jax.jit, static_argnums=0)
-def _rows(system: ClosedFormSystem, images: Images) -> Float[Array, "m d"]:
-    return system.rows(system.cells(images))
+def _cells(transform: str, images: Images) -> Float[Array, "n rows columns o"]:
+    """One program for all recipes of a transform."""
+    return TRANSFORMS[transform](images)

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import itertools
 import os
 import time
 import warnings
@@ -165,9 +166,9 @@ def fit_folder(
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
     began = time.perf_counter()
-    tiles = plan_tiles(
-        plan.held_out, recipe=chosen, preparation=preparation, roi=inside, seed=seed, values=LOOKED_AT * TILE**2
-    )
+    values = LOOKED_AT * TILE**2 * preparation.channels
+    few = _few(plan.held_out)
+    tiles = plan_tiles(few, recipe=chosen, preparation=preparation, roi=inside, seed=seed, values=values)
     looked_at = TileCutter(tiles[:LOOKED_AT], preparation=preparation, roi=inside)
     held = judge_held_out(
         detector,
@@ -228,6 +229,12 @@ def fit_folder(
             *([] if told else _blindness(detector, looked_at.images, seed)),
         ],
     }
+
+
+def _few(sizes: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
+    """The first photographs, as many as may stay whole: `auto` has compiled what scores those."""
+    most = LOOKED_AT * TILE**2 // max(height * width for height, width in sizes.values())
+    return dict(itertools.islice(sizes.items(), max(1, most)))
 
 
 def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
