@@ -146,7 +146,7 @@ class ClosedFormSystem(System):
         maps = judge(images, None) if extent is None else map_canvases(judge, images, extent)
         return {name: Scored(self.pool(score_map, counted=counted), score_map) for name, score_map in maps.items()}
 
-    def _judged(self, variables: PyTree, rows: Float[AnyArray, "m d"]) -> tuple[dict[str, Array], Array]:
+    def _judged(self, variables: PyTree, rows: Float[AnyArray, "m d"]) -> tuple[dict[str, Array], AnyArray]:
         """Every score of rows `[m]`, and their differences `[m, d]` to what is normal."""
         if "bank" in variables:
             distances, places = linear.nearest(variables["bank"], rows, count=self.recipe.count)
