@@ -21,10 +21,10 @@ from jaxad._check import InputError, need_at_least, need_images
 from jaxad._types import Images, PRNGKey, PRNGKeys
 
 Terms = dict[str, Float[Array, ""]]
-LossFunction = Callable[
-    [PyTree, PyTree, Float[Array, "b h w c"], PRNGKey], tuple[Float[Array, ""], tuple[PyTree, Terms]]
-]
-"""`loss(params, batch_stats, batch, key)` gives the scalar to minimise, and new batch statistics with named terms."""
+Variables = dict[str, PyTree]
+"""A model's collections by name: `params`, which are trained, and any others, such as `batch_stats`."""
+LossFunction = Callable[[Variables, Float[Array, "b h w c"], PRNGKey], tuple[Float[Array, ""], tuple[Variables, Terms]]]
+"""`loss(variables, batch, key)` gives the scalar to minimise, and collections that it changed with named terms."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Called on the host with the epochs done and the terms of the last one."""
@@ -39,9 +39,14 @@ class State(NamedTuple):
     step: Int[Array, ""]
     """Updates made so far."""
     params: PyTree
-    batch_stats: PyTree
-    """Running statistics of BatchNorm; an empty dictionary where a model has none."""
+    collections: Variables
+    """The model's other collections by name, such as running statistics of BatchNorm."""
     opt_state: optax.OptState
+
+    @property
+    def variables(self) -> Variables:
+        """All that the model is applied with."""
+        return {"params": self.params, **self.collections}
 
 
 class History(NamedTuple):
@@ -65,10 +70,11 @@ class DivergedError(InputError):
         self.history = history
 
 
-def make_state(variables: dict[str, PyTree], optimizer: optax.GradientTransformation) -> State:
+def make_state(variables: Variables, optimizer: optax.GradientTransformation) -> State:
     """The state before the first update, from a model's `init` and an optimiser."""
     params = variables["params"]
-    return State(jnp.zeros((), jnp.int32), params, variables.get("batch_stats", {}), optimizer.init(params))
+    collections = {name: values for name, values in variables.items() if name != "params"}
+    return State(jnp.zeros((), jnp.int32), params, collections, optimizer.init(params))
 
 
 def fit(
@@ -192,12 +198,14 @@ def make_epoch(
     def update(state: State, batch: Array, key: Array) -> tuple[State, Terms]:
         if mesh is not None:
             batch = jax.lax.with_sharding_constraint(batch, sharding.shares(mesh))
-        (value, (batch_stats, terms)), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.params, state.batch_stats, batch, key
-        )
+
+        def lost(params: PyTree) -> tuple[Array, tuple[Variables, Terms]]:
+            return loss({"params": params, **state.collections}, batch, key)
+
+        (value, (changed, terms)), gradients = jax.value_and_grad(lost, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return State(state.step + 1, params, batch_stats, opt_state), {"loss": value, **terms}
+        return State(state.step + 1, params, {**state.collections, **changed}, opt_state), {"loss": value, **terms}
 
     def epoch(key: PRNGKey, state: State, examples: Array, extra_batch: Array | None = None) -> tuple[State, Terms]:
         shuffle_key, noise_key, extra_key = jax.random.split(jax.random.fold_in(key, state.step), 3)

@@ -16,16 +16,17 @@ EXAMPLES = np.stack([X, Y], 1).astype(np.float32).reshape(40, 1, 2, 1)
 START = {"slope": jnp.zeros(()), "offset": jnp.zeros(())}
 
 
-def squared_error(params, batch_stats, batch, key):
-    """Mean squared error of the line; `key` moves the inputs a little, `batch_stats` counts the calls."""
+def squared_error(variables, batch, key):
+    """Mean squared error of the line; `key` moves the inputs a little, `counts` counts the calls."""
+    params, counts = variables["params"], variables["counts"]
     x, y = batch[:, 0, 0, 0], batch[:, 0, 1, 0]
-    x = x + batch_stats["noise"] * jax.random.normal(key, x.shape)
+    x = x + counts["noise"] * jax.random.normal(key, x.shape)
     value = jnp.mean((params["slope"] * x + params["offset"] - y) ** 2)
-    return value, (batch_stats | {"calls": batch_stats["calls"] + 1}, {"mean_x": jnp.mean(x)})
+    return value, ({"counts": counts | {"calls": counts["calls"] + 1}}, {"mean_x": jnp.mean(x)})
 
 
 def start(optimizer, noise=0.1):
-    return make_state({"params": START, "batch_stats": {"calls": jnp.zeros(()), "noise": noise}}, optimizer)
+    return make_state({"params": START, "counts": {"calls": jnp.zeros(()), "noise": noise}}, optimizer)
 
 
 def train(*, seed=0, state=None, optimizer=None, loss=squared_error, noise=0.1, epochs=5, batch_size=8, **options):
@@ -94,7 +95,7 @@ def test_first_update_by_hand():
 @pytest.mark.parametrize(("batch_size", "steps"), [(7, 5), (40, 1), (1000, 1)])
 def test_epochs_are_whole_batches(batch_size, steps):
     state, history = train(epochs=3, batch_size=batch_size)
-    assert state.step == state.batch_stats["calls"] == 3 * steps
+    assert state.step == state.collections["counts"]["calls"] == 3 * steps
     assert {name: (values.shape, values.dtype) for name, values in history.terms.items()} == dict.fromkeys(
         ("loss", "mean_x"), ((3,), np.float32)
     )
@@ -134,9 +135,9 @@ scale_gradient.defjvp(lambda primals, tangents: (primals[0], primals[1] * tangen
 def broken_after(updates, *, gradient_alone):
     """The squared error; after so many updates NaN, or finite with a gradient of NaN."""
 
-    def loss(params, batch_stats, batch, key):
-        value, aux = squared_error(params, batch_stats, batch, key)
-        factor = jnp.where(batch_stats["calls"] >= updates, jnp.nan, 1.0)
+    def loss(variables, batch, key):
+        value, aux = squared_error(variables, batch, key)
+        factor = jnp.where(variables["counts"]["calls"] >= updates, jnp.nan, 1.0)
         return (scale_gradient(value, factor) if gradient_alone else factor * value), aux
 
     return loss
@@ -186,7 +187,7 @@ EXTRA = np.float32([[[[5.0], [-2.0]]], [[[4.0], [3.0]]]])
 
 def test_extra_batch_is_one_more_update_an_epoch():
     state, history = train(epochs=3, extra_batch=EXTRA)
-    assert state.step == state.batch_stats["calls"] == 3 * (5 + 1)
+    assert state.step == state.collections["counts"]["calls"] == 3 * (5 + 1)
     # The means of an epoch leave it out.
     np.testing.assert_allclose(train(epochs=3, noise=0.0, extra_batch=EXTRA)[1].terms["mean_x"], X.mean(), atol=1e-7)
     assert history.terms["loss"].shape == (3,)
@@ -266,9 +267,9 @@ def test_members_equal_single_fits(own, extra):
 
 
 def test_one_diverging_member_stops_all():
-    def loss(params, batch_stats, batch, key):
-        value, aux = squared_error(params, batch_stats, batch, key)
-        return value * jnp.where(params["offset"] > 100, jnp.nan, 1.0), aux
+    def loss(variables, batch, key):
+        value, aux = squared_error(variables, batch, key)
+        return value * jnp.where(variables["params"]["offset"] > 100, jnp.nan, 1.0), aux
 
     optimizer = optax.sgd(0.01)
     state = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), start(optimizer))

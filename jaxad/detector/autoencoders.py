@@ -15,7 +15,7 @@ from jaxad.models import ACTIVATIONS, AutoencoderOutput, ConvAE, DenseAE
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.recipes import ConvAERecipe, DenseAERecipe
 from jaxad.ssim import ssim_map
-from jaxad.training import LossFunction, Terms
+from jaxad.training import LossFunction, Terms, Variables
 
 SSIM_BORDER = 5
 """Pixels on each side that the 11 x 11 window of SSIM cannot be centred on."""
@@ -37,11 +37,9 @@ class AutoencoderSystem(System):
         """See `System`."""
         model, function = self.make_model(), getattr(losses, self.recipe.loss)
 
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
-            output, updates = model.apply(
-                {"params": params, "batch_stats": batch_stats}, batch, train=True, mutable=["batch_stats"]
-            )
-            return jnp.mean(function(batch, output.reconstruction)), (updates.get("batch_stats", {}), {})
+        def loss(variables: Variables, batch: Array, key: Array) -> tuple[Array, tuple[Variables, Terms]]:
+            output, changed = model.apply(variables, batch, train=True, mutable=["batch_stats"])
+            return jnp.mean(function(batch, output.reconstruction)), ({**changed}, {})
 
         return loss
 

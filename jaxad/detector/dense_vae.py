@@ -18,7 +18,7 @@ from jaxad.models import AutoencoderOutput, DenseVAE, PatchVAEOutput
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.patches import take_windows
 from jaxad.recipes import DenseVAERecipe
-from jaxad.training import LossFunction, Terms
+from jaxad.training import LossFunction, Terms, Variables
 
 
 class DenseVAESystem(AutoencoderSystem):
@@ -54,9 +54,9 @@ class DenseVAESystem(AutoencoderSystem):
         """See `System`; every image is moved by up to `shift` pixels each way, another way each time."""
         elbo = make_elbo(self.make_model(), self.recipe.loss)
 
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+        def loss(variables: Variables, batch: Array, key: Array) -> tuple[Array, tuple[Variables, Terms]]:
             move_key, elbo_key = jax.random.split(key)
-            return elbo(params, batch_stats, shifted(move_key, batch, most=self.recipe.shift), elbo_key)
+            return elbo(variables, shifted(move_key, batch, most=self.recipe.shift), elbo_key)
 
         return loss
 

@@ -15,7 +15,7 @@ from jaxad.extents import Extent, axes_of, map_canvases
 from jaxad.models import Segmenter
 from jaxad.patches import map_tiles, random_crops
 from jaxad.recipes import DrawnDefectsRecipe
-from jaxad.training import LossFunction, Terms
+from jaxad.training import LossFunction, Terms, Variables
 
 TILE = 512
 """Height and width, at most, of what the network judges at once; it sees the surroundings too."""
@@ -43,12 +43,12 @@ class DrawnDefectsSystem(AnySizeSystem):
         """See `System`: one half of every batch stays as it is, on average."""
         model, function = self.make_model(), getattr(losses, self.recipe.loss)
 
-        def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
+        def loss(variables: Variables, batch: Array, key: Array) -> tuple[Array, tuple[Variables, Terms]]:
             draw_key, choice_key = jax.random.split(key)
             drawn, masks, _ = draw_defects(draw_key, batch)
             good = jax.random.bernoulli(choice_key, shape=(batch.shape[0], 1, 1))
-            log_odds = model.apply({"params": params}, jnp.where(good[..., None], batch, drawn))
-            return jnp.mean(function(masks & ~good, log_odds)), (batch_stats, {})
+            log_odds = model.apply(variables, jnp.where(good[..., None], batch, drawn))
+            return jnp.mean(function(masks & ~good, log_odds)), ({}, {})
 
         return loss
 

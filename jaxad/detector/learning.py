@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from jaxad import linear, one_class_svm, training
 from jaxad._check import InputError
@@ -150,16 +150,13 @@ def _monitor(system: System, watched: Mapping[str, Watched]) -> Callable[[State]
     held = {name: jnp.asarray(images, jnp.float32) for name, images in watched.items()}
 
     def monitor(state: State) -> dict[str, Any]:
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        return {name: jnp.mean(system.watch(variables, images)) for name, images in held.items()}
+        return {name: jnp.mean(system.watch(state.variables, images)) for name, images in held.items()}
 
     return monitor
 
 
 def _detector(system: System, state: State, images: Images) -> Detector:
-    variables: dict[str, PyTree] = {"params": state.params}
-    if state.batch_stats:
-        variables["batch_stats"] = state.batch_stats
+    variables = state.variables
     detector = Detector(system.recipe, system.shape, variables)
     if system.recipe.score == "nearest_code":
         codes = detector.encode(images)

@@ -17,7 +17,7 @@ from jaxad.heatmaps import heatmap
 from jaxad.models import DenseVAE, PatchVAE, PatchVAEOutput, with_decoder_table
 from jaxad.patches import random_crops
 from jaxad.recipes import PatchVAERecipe
-from jaxad.training import LossFunction, Terms
+from jaxad.training import LossFunction, Terms, Variables
 
 
 class PatchVAESystem(AnySizeSystem):
@@ -131,16 +131,14 @@ def make_elbo(model: PatchVAE | DenseVAE, name: str) -> LossFunction:
     """The mean of the loss of that name over the batch, with the terms of the negative ELBO beside it."""
     function = getattr(losses, name)
 
-    def loss(params: PyTree, batch_stats: PyTree, batch: Array, key: Array) -> tuple[Array, tuple[PyTree, Terms]]:
-        output, updates = model.apply(
-            {"params": params, "batch_stats": batch_stats}, batch, key=key, train=True, mutable=["batch_stats"]
-        )
+    def loss(variables: Variables, batch: Array, key: Array) -> tuple[Array, tuple[Variables, Terms]]:
+        output, changed = model.apply(variables, batch, key=key, train=True, mutable=["batch_stats"])
         terms = {
             "divergence": losses.divergence(output.z_mean, output.z_log_variance),
             "log_variance": losses.log_variance(output.variance),
             "residual": losses.residual(batch, output.mean, output.variance),
         }
-        return jnp.mean(function(batch, *output)), (updates.get("batch_stats", {}), jax.tree.map(jnp.mean, terms))
+        return jnp.mean(function(batch, *output)), ({**changed}, jax.tree.map(jnp.mean, terms))
 
     return loss
 
