@@ -811,6 +811,66 @@ def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, t
     assert score_folder(made, folder / "fine.png", out, resume=True)["counts"]["failed"] == 1
 
 
+def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
+    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out, scored = tmp_path / "photographs", tmp_path / "out", []
+    shutil.copytree(root / "test", folder)
+    (folder / "spot" / "000.png").rename(folder / "good" / "a.png")
+    (folder / "good" / "empty.png").write_bytes(b"")
+    score_folder(made, folder, out, maps="npy")
+    before = {row["file"]: row for row in rows_of(out)}
+    assert before["good/a.png"]["decision"] == "anomalous"
+    (folder / "good" / "a.png").write_bytes((folder / "good" / "001.png").read_bytes())
+    for name in ("good/000.png", "spot/003.png", "good/empty.png"):
+        (folder / name).unlink()
+    original = Part.score_batch
+    monkeypatch.setattr(Part, "score_batch", lambda self, batch: scored.append(len(batch)) or original(self, batch))
+    for sentences in (2, 0):
+        run = score_folder(made, folder, out, maps="npy", resume=True)
+        assert len(run["warnings"]) == sentences
+        assert sum(scored) == (1 if sentences else 0)
+        after = {row["file"]: row for row in rows_of(out)}
+        assert after.keys() == before.keys() - {"good/000.png", "spot/003.png"}
+        assert run["counts"]["failed"] == 0
+        assert all(after[name] == before[name] for name in after.keys() - {"good/a.png"})
+        assert after["good/a.png"]["score"] == after["good/001.png"]["score"]
+        assert {json.loads(line)["file"] for line in (out / "regions.jsonl").read_text().splitlines()} == {
+            name for name, row in after.items() if row["decision"] == "anomalous"
+        }
+        # Every row has its own map and picture still.
+        score_folder(made, folder, tmp_path / "whole", maps="npy", resume=True)
+        places = {row["file"]: number for number, row in enumerate(rows_of(tmp_path / "whole"))}
+        for number, row in enumerate(rows_of(out)):
+            both = ((out, number), (tmp_path / "whole", places[row["file"]]))
+            maps = [np.load(where / "maps" / f"{place:06d}.npy") for where, place in both]
+            np.testing.assert_allclose(*maps, rtol=1e-5)
+            pictures = [np.asarray(Image.open(where / "pictures" / f"{place:06d}.jpg")) for where, place in both]
+            np.testing.assert_allclose(*map(np.int32, pictures), atol=32)
+        write_report(out)
+        scored.clear()
+
+
+def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Part, root: Path, tmp_path: Path) -> None:
+    """It is in no folder that is scored, and keeps its row while it is there."""
+    single = save(tmp_path / "single.png", photograph(7))
+    out = tmp_path / "out"
+    score_folder(made, root / "test" / "good", out)
+    score_folder(made, single, out, resume=True)
+    assert score_folder(made, root / "test" / "good", out, resume=True)["counts"]["scored"] == 5
+    single.unlink()
+    run = score_folder(made, root / "test" / "good", out, resume=True)
+    assert run["counts"]["scored"] == 4
+    assert "no longer there" in run["warnings"][0]
+
+
+def test_a_run_of_before_the_stamps_goes_on(made: Part, root: Path, tmp_path: Path) -> None:
+    score_folder(made, root, tmp_path / "out")
+    for text in ("", "[1]", '{"a": 1}'):
+        (tmp_path / "out" / "photographs.json").write_text(text)
+        assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
+
+
 def test_a_run_goes_on_with_its_own_folder_alone(made: Part, root: Path, tmp_path: Path) -> None:
     """Below another one the same names are other photographs."""
     score_folder(made, root / "test" / "good", tmp_path / "out")
