@@ -137,7 +137,7 @@ def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: ob
     assert made.preparation.mode == ("native" if recipe is QUICK else "letterbox")
     left_out = {row["path"]: row["reason"] for row in done["images"]["left_out"]}
     assert "truncated" in left_out["bad.png"]
-    assert ("fewer than the window's 8 x 8" in left_out.get("tiny.png", "")) == (recipe is QUICK)
+    assert ("fewer than the 8 x 8 that the recipe needs" in left_out.get("tiny.png", "")) == (recipe is QUICK)
     assert any("some images are grey" in sentence for sentence in done["warnings"])
     assert made.verify() == []
     run = score_folder(made, root, tmp_path / "out", maps="npy")
