@@ -1,5 +1,6 @@
 """The command in the surroundings that people have: backends, devices, encodings, pipes and Ctrl-C."""
 
+import json
 import os
 import shutil
 import signal
@@ -205,6 +206,27 @@ def test_flags_may_be_quoted_or_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "flags").write_text("--xla_cpu_enable_fast_math=false")
     for flags in ("", " ", "--a='b c'", "--a=b --c", str(tmp_path / "flags")):
         process._need_flags(flags)
+
+
+def test_a_fit_without_some_of_its_images_ends_as_a_score_does(tmp_path: Path) -> None:
+    """A file that cannot be read, wherever that shows, is a failure; a copy, or one to test on, is none."""
+    root = write_set(tmp_path / "set")
+    (root / "test" / "good" / "000.png").write_bytes(b"")
+    shutil.copy(root / "train" / "good" / "001.png", root / "train" / "good" / "copy.png")
+    Image.open(root / "train" / "good" / "002.png").save(root / "train" / "good" / "copy.bmp")
+    arguments = ["fit", "set", "-o", "a.jaxad", "--recipe", "pixel-neighbours", "--set", "count=1"]
+    assert jaxad(*arguments, cwd=tmp_path)[0] == 0
+    whole = (root / "train" / "good" / "003.png").read_bytes()
+    for name, data in (("empty", b""), ("cut", whole[:-60])):
+        (root / "train" / "good" / f"{name}.png").write_bytes(data)
+    code, out, err = jaxad(*arguments, "--json", cwd=tmp_path)
+    assert code == 3, err
+    assert {row["path"] for row in json.loads(out)["images"]["failed"]} == {
+        "train/good/empty.png",
+        "train/good/cut.png",
+    }
+    assert b"train/good/empty.png" in err
+    assert b"jaxad: 2 images to fit on could not be used" in err
 
 
 def test_a_fit_tells_of_every_step(tmp_path: Path) -> None:

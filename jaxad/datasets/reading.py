@@ -52,7 +52,7 @@ def _each(source: Any, places: Iterator[int], any_range: bool) -> Iterator[Pixel
         yield _from_array(np.asarray(source), next(places), any_range)
     elif isinstance(source, Iterable):
         if hasattr(source, "dtype"):
-            _need_axes(np.shape(source), "")
+            _need_axes(tuple(source.shape), "")
         for one in source:
             yield from _each(one, places, any_range)
     else:
