@@ -755,6 +755,16 @@ def test_what_cannot_be_measured_is_none_and_said(
     assert len({mask.shape for mask in masks}) == 2
     assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, maps), abs=1e-6)
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
+    save(copy / "ground_truth" / "spot" / "000_mask.png", np.zeros((32, 40), np.uint8))
+    save(copy / "ground_truth" / "spot" / "001_mask.png", np.full((20, 40), 255, np.uint8))
+    unusable = evaluate_folder(made, copy)
+    assert sorted(row["path"] for row in unusable["not_used"] if "_mask" in row["path"]) == [
+        "ground_truth/spot/000_mask.png",
+        "ground_truth/spot/001_mask.png",
+    ]
+    assert not any("mask" in sentence for sentence in unusable["warnings"])
+    for name in ("000", "001"):
+        shutil.copy(root / "ground_truth" / "spot" / f"{name}_mask.png", copy / "ground_truth" / "spot")
     assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
     monkeypatch.setattr(metrics, "PixelMetrics", functools.partial(metrics.PixelMetrics, block=500))
     assert evaluate_folder(made, copy) == found

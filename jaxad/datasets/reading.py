@@ -51,8 +51,9 @@ def _each(source: Any, places: Iterator[int], any_range: bool) -> Iterator[Pixel
     elif hasattr(source, "dtype") and np.ndim(source) != 4:
         yield _from_array(np.asarray(source), next(places), any_range)
     elif isinstance(source, Iterable):
-        if hasattr(source, "dtype"):
-            _need_axes(tuple(source.shape), "")
+        shape: tuple[int, ...] | None = getattr(source, "shape", None)
+        if shape is not None:
+            _need_axes(shape, "")
         for one in source:
             yield from _each(one, places, any_range)
     else:

@@ -34,7 +34,8 @@ def inspect_folder(
       images: {"train": {"good": count}, "test": {defect: count}};
       sizes: [{"height", "width", "count"}] in pixels, the most frequent first;
       channels, modes, bits: {value: count}, likewise;
-      masks: {"paired": count} and the lists missing, unmatched, misfit (of another size than their image), and
+      masks: {"paired": count} of images whose mask can be used, and the lists missing, unmatched, misfit (of another
+        size than their image), and
         ambiguous and odd (black all over, or probably inverted), [{"path", "reason"}];
       unreadable: [{"path", "reason"}];
       not_used: [{"path", "reason"}] of every file that is not used, these masks and unreadable files among them, of
@@ -54,6 +55,7 @@ def inspect_folder(
     copies = find_copies(found)
     plan, refusal = _plan(found, copies)
     odd = odd_masks(found)
+    unusable = {*found.misfit_masks, *(path for path, _ in odd)}
     return {
         "root": str(found.root),
         "layout": found.layout,
@@ -63,7 +65,7 @@ def inspect_folder(
         "modes": dict(found.modes),
         "bits": {str(value): count for value, count in found.bits.items()},
         "masks": {
-            "paired": sum(bool(item.masks) for item in found.test),
+            "paired": sum(bool(item.masks) and unusable.isdisjoint(item.masks) for item in found.test),
             "missing": _names(found, found.missing_masks),
             "unmatched": _names(found, found.unmatched_masks),
             "misfit": _names(found, found.misfit_masks),
