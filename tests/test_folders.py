@@ -400,6 +400,20 @@ def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypat
     assert rate == 1 / len(load_part(tmp_path / "a.jaxad").normal_scores)
 
 
+def test_inspection_finds_damage_that_shows_among_the_pixels(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "set")
+    for name in ("train/good/004.png", "test/good/000.png"):
+        path = tmp_path / "set" / name
+        path.write_bytes(path.read_bytes()[:-60])
+    told: list[tuple[int, int, int]] = []
+    found = inspect_folder(tmp_path / "set", on_image=lambda *counts: told.append(counts))
+    assert told[-1] == (20, 20, 2)
+    assert [row["path"] for row in found["unreadable"]] == ["test/good/000.png", "train/good/004.png"]
+    assert found["images"] == {"train": {"good": 11}, "test": {"good": 3, "spot": 4}}
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=QUICK, rate=0.4)
+    assert [found["plan"][side] for side in ("train", "holdout")] == [done["images"][s] for s in ("train", "holdout")]
+
+
 def test_large_sets_and_regions_are_not_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {Path(f"{index}.png"): Header(24, 30, 1, "L", 8) for index in range(10)}
     assert plan_fit(found, recipe=AUTO).left_aside == {}
