@@ -1,5 +1,6 @@
 """Argument checks: each raises one `InputError` that says what was wanted, what came and how to mend it."""
 
+import contextlib
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,15 @@ def raise_problems(problems: Iterable[str]) -> None:
     found = list(problems)
     if found:
         raise InputError(found[0] if len(found) == 1 else "\n".join(["several problems:", *(f"  {p}" for p in found)]))
+
+
+@contextlib.contextmanager
+def naming(place: int) -> Iterator[None]:
+    """Say of what is refused inside which image of many it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"image {place} cannot be scored: {error}") from None
 
 
 def name_some(words: Sequence[str], *, most: int = 10) -> str:
@@ -123,6 +133,28 @@ def need_numbers(values: object, *, what: str) -> np.ndarray:
     return array
 
 
+def mend_axes(shape: tuple[int, ...]) -> str:
+    """How an array of this shape, which is no photograph and not many of them, becomes one."""
+    number = len(shape)
+    if number not in (3, 4) or 0 in shape:
+        return "give each photograph its height and width, of at least one pixel"
+    first, channels = shape[-3], shape[-1]
+    if channels in (2, 4) and first > 4:
+        return mend_opacity(channels)
+    if first in (1, 3, 4) and min(shape[-2:]) > 4:
+        moved = ("x.transpose(1, 2, 0)" if number == 3 else "x.transpose(0, 2, 3, 1)") + "[..., :3]" * (first == 4)
+        grey = f"; or, if these are {first} grey images, add their axis of channels: x[..., None]"
+        return f"move the channels last: {moved}{grey if number == 3 and first > 1 else ''}"
+    if number == 3:
+        return f"if these are {first} grey images, add their axis of channels: x[..., None]"
+    return "keep 1 channel of grey or 3 of colour"
+
+
+def mend_opacity(channels: int) -> str:
+    """How images with so many channels, 2 or 4, of which the last one is opacity, lose it."""
+    return f"drop the opacity: x[..., :{channels - 1}]"
+
+
 def need_channels_last(shape: tuple[int, ...], *, what: str = "images") -> None:
     """Refuse axes `[n, c, h, w]`, as PyTorch has them: 1, 3 or 4 in place of the height and more than 4 channels.
 
@@ -136,23 +168,23 @@ def need_channels_last(shape: tuple[int, ...], *, what: str = "images") -> None:
         )
 
 
-def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images") -> np.ndarray:
+def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = "images", place: int = 0) -> np.ndarray:
     """The images, those of rounding brought into [0, 1]; refuse NaN, infinities and, unless `any_range`, other values.
 
-    The error names the first image that holds one.
+    The error names the first image that holds one, counted from `place`.
     """
     low, high = float(np.min(images)), float(np.max(images))
     if low >= 0.0 and high <= 1.0:
         return images
     axes = tuple(range(1, images.ndim))
     if not (np.isfinite(low) and np.isfinite(high)):
-        first = int(np.argmax(~np.isfinite(images).all(axis=axes)))
+        first = place + int(np.argmax(~np.isfinite(images).all(axis=axes)))
         raise InputError(f"{what} must be finite, got NaN or infinity, first in image {first}; mend or drop it")
     if any_range:
         return images
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return np.clip(images, 0, 1)
-    first = int(np.argmax(((images < -ROUNDING) | (images > 1 + ROUNDING)).any(axis=axes)))
+    first = place + int(np.argmax(((images < -ROUNDING) | (images > 1 + ROUNDING)).any(axis=axes)))
     mend = "divide by 255" if low >= 0 and 1.5 < high <= 255 else "scale or clip them first"
     raise InputError(
         f"{what} must lie in [0, 1], got values from {low:.8g} to {high:.8g}, first outside in image {first}; {mend}"
@@ -161,20 +193,23 @@ def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = 
 
 def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int, int]) -> None:
     """Refuse a window or stride that does not fit images of height and width `shape`."""
-    problems = []
+    problems, small = [], []
     for axis, length, window, step in zip(("height", "width"), shape, size, stride, strict=True):
         if window < 1 or step < 1:
             problems.append(f"window and stride must be at least 1 pixel, got {window} and {step} along the {axis}")
         elif window > length:
-            problems.append(
-                f"image {axis} must be at least the window's {window} pixels, got {length}; "
-                "use larger images or a smaller window"
-            )
+            small.append((f" {axis}", window, length))
         elif step > window:
             problems.append(
                 f"stride must not exceed the window, or pixels go unscored: "
                 f"got stride {step} for a window of {window} along the {axis}"
             )
+    if small:
+        axes, wanted, got = zip(*small, strict=True)
+        problems.append(
+            f"image{axes[0] if len(axes) == 1 else ''} must be at least the window's {' x '.join(map(str, wanted))} "
+            f"pixels, got {' x '.join(map(str, got))}; use larger images or a smaller window"
+        )
     raise_problems(problems)
 
 

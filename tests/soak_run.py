@@ -113,7 +113,7 @@ def _resident(process: int) -> tuple[float, float]:
 
 
 def _problems(folder: Folder, ran: dict[str, Ran], whole: Path, killed: Path) -> Iterator[str]:
-    wanted = {"fit": 0, "score": 3, "score, killed": -signal.SIGKILL, "score --resume": 3, "evaluate": 3, "report": 0}
+    wanted = {"fit": 3, "score": 3, "score, killed": -signal.SIGKILL, "score --resume": 3, "evaluate": 3, "report": 0}
     for name, code in wanted.items():
         if ran[name].code != code:
             yield f"{name} must end with {code}, got {ran[name].code}: {_words(ran[name].err)}"

@@ -225,15 +225,19 @@ def test_images_of_several_sizes_are_a_list_of_maps(detector):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ([IMAGES[0], IMAGES[1, :2]], "image height must be at least the window's"),
+        ([IMAGES[0], IMAGES[1, :2]], "image 1 cannot be scored: image height must be at least the window's"),
         ([IMAGES[0], images_of(8, 11, 3)], r"must have 1 channel\(s\) in the last axis, got 3"),
         (images_of(8, 11, 3), r"must have 1 channel\(s\) in the last axis, got 3 .*turn colour into grey"),
+        (
+            np.zeros((2, 8, 11, 4), "f4"),
+            r"1 channel.*got 4 .*; drop the opacity: x\[..., :3\], and turn colour into grey",
+        ),
         (iter([]), "at least one, got none"),
         (IMAGES[..., 0], r"many of them \[n, h, w, c\], got shape \(5, 8, 11\)"),
         (3, "must be an array, a path or a Pillow image, got int"),
         ("nowhere.png", "no such file"),
     ],
-    ids=["sizes", "colours", "channels", "none", "axes", "kind", "path"],
+    ids=["sizes", "colours", "channels", "opacity", "none", "axes", "kind", "path"],
 )
 def test_sources_that_cannot_be_scored(source, words, detector):
     with pytest.raises(InputError, match=words):

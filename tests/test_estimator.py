@@ -127,7 +127,7 @@ def test_search_over_recipes_in_a_pipeline():
         ({"recipe": 7}, ROWS, "recipe must be a name, a recipe or None, got 7"),
         ({"recipe": "pixel-neighbour"}, ROWS, "unknown recipe.*did you mean 'pixel-neighbours'"),
         ({"recipe": "pixel-components"}, ROWS, "60 rows of 4 numbers have 1 to 3 principal components.*asked for 16"),
-        ({"recipe": "patch-vae"}, ROWS, "image height must be at least the window's 8 pixels, got 1"),
+        ({"recipe": "patch-vae"}, ROWS, "image must be at least the window's 8 x 8 pixels, got 1 x 4"),
         ({}, ROWS[:, :1], r"got X with 1 feature\(s\); take recipe='pixel-neighbours'"),
         ({"image_shape": (5, 5)}, ROWS, r"image_shape \(5, 5, 1\) takes rows of 25 numbers, got X with 4"),
         ({"image_shape": (6, 5)}, IMAGES, r"image_shape is \(6, 5, 1\), but X holds images of \(5, 6, 1\)"),

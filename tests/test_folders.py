@@ -137,7 +137,7 @@ def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: ob
     assert made.preparation.mode == ("native" if recipe is QUICK else "letterbox")
     left_out = {row["path"]: row["reason"] for row in done["images"]["left_out"]}
     assert "truncated" in left_out["bad.png"]
-    assert ("fewer than the window's 8 x 8" in left_out.get("tiny.png", "")) == (recipe is QUICK)
+    assert ("fewer than the 8 x 8 that the recipe needs" in left_out.get("tiny.png", "")) == (recipe is QUICK)
     assert any("some images are grey" in sentence for sentence in done["warnings"])
     assert made.verify() == []
     run = score_folder(made, root, tmp_path / "out", maps="npy")
@@ -398,6 +398,20 @@ def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypat
     assert planned["preparation"]["channels"] == done["training"]["shape"][-1] == (3 if kind == "colours" else 1)
     assert (planned["train"], planned["holdout"]) == (done["images"]["train"], done["images"]["holdout"])
     assert rate == 1 / len(load_part(tmp_path / "a.jaxad").normal_scores)
+
+
+def test_inspection_finds_damage_that_shows_among_the_pixels(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "set")
+    for name in ("train/good/004.png", "test/good/000.png"):
+        path = tmp_path / "set" / name
+        path.write_bytes(path.read_bytes()[:-60])
+    told: list[tuple[int, int, int]] = []
+    found = inspect_folder(tmp_path / "set", on_image=lambda *counts: told.append(counts))
+    assert told[-1] == (20, 20, 2)
+    assert [row["path"] for row in found["unreadable"]] == ["test/good/000.png", "train/good/004.png"]
+    assert found["images"] == {"train": {"good": 11}, "test": {"good": 3, "spot": 4}}
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=QUICK, rate=0.4)
+    assert [found["plan"][side] for side in ("train", "holdout")] == [done["images"][s] for s in ("train", "holdout")]
 
 
 def test_large_sets_and_regions_are_not_compared_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -755,6 +769,16 @@ def test_what_cannot_be_measured_is_none_and_said(
     assert len({mask.shape for mask in masks}) == 2
     assert found["pixels"]["aupro"] == pytest.approx(metrics.aupro(masks, maps), abs=1e-6)
     assert any("do not count among the pixels: 1" in note for note in found["pixels"]["notes"])
+    save(copy / "ground_truth" / "spot" / "000_mask.png", np.zeros((32, 40), np.uint8))
+    save(copy / "ground_truth" / "spot" / "001_mask.png", np.full((20, 40), 255, np.uint8))
+    unusable = evaluate_folder(made, copy)
+    assert sorted(row["path"] for row in unusable["not_used"] if "_mask" in row["path"]) == [
+        "ground_truth/spot/000_mask.png",
+        "ground_truth/spot/001_mask.png",
+    ]
+    assert not any("mask" in sentence for sentence in unusable["warnings"])
+    for name in ("000", "001"):
+        shutil.copy(root / "ground_truth" / "spot" / f"{name}_mask.png", copy / "ground_truth" / "spot")
     assert found["errors"] == [{"file": "test/spot/empty.png", "reason": "the file is empty"}]
     monkeypatch.setattr(metrics, "PixelMetrics", functools.partial(metrics.PixelMetrics, block=500))
     assert evaluate_folder(made, copy) == found
@@ -809,6 +833,66 @@ def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, t
         assert "no image" in found.errors[0]["reason"]
     # What is not asked for this time keeps its row.
     assert score_folder(made, folder / "fine.png", out, resume=True)["counts"]["failed"] == 1
+
+
+def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
+    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out, scored = tmp_path / "photographs", tmp_path / "out", []
+    shutil.copytree(root / "test", folder)
+    (folder / "spot" / "000.png").rename(folder / "good" / "a.png")
+    (folder / "good" / "empty.png").write_bytes(b"")
+    score_folder(made, folder, out, maps="npy")
+    before = {row["file"]: row for row in rows_of(out)}
+    assert before["good/a.png"]["decision"] == "anomalous"
+    (folder / "good" / "a.png").write_bytes((folder / "good" / "001.png").read_bytes())
+    for name in ("good/000.png", "spot/003.png", "good/empty.png"):
+        (folder / name).unlink()
+    original = Part.score_batch
+    monkeypatch.setattr(Part, "score_batch", lambda self, batch: scored.append(len(batch)) or original(self, batch))
+    for sentences in (2, 0):
+        run = score_folder(made, folder, out, maps="npy", resume=True)
+        assert len(run["warnings"]) == sentences
+        assert sum(scored) == (1 if sentences else 0)
+        after = {row["file"]: row for row in rows_of(out)}
+        assert after.keys() == before.keys() - {"good/000.png", "spot/003.png"}
+        assert run["counts"]["failed"] == 0
+        assert all(after[name] == before[name] for name in after.keys() - {"good/a.png"})
+        assert after["good/a.png"]["score"] == after["good/001.png"]["score"]
+        assert {json.loads(line)["file"] for line in (out / "regions.jsonl").read_text().splitlines()} == {
+            name for name, row in after.items() if row["decision"] == "anomalous"
+        }
+        # Every row has its own map and picture still.
+        score_folder(made, folder, tmp_path / "whole", maps="npy", resume=True)
+        places = {row["file"]: number for number, row in enumerate(rows_of(tmp_path / "whole"))}
+        for number, row in enumerate(rows_of(out)):
+            both = ((out, number), (tmp_path / "whole", places[row["file"]]))
+            maps = [np.load(where / "maps" / f"{place:06d}.npy") for where, place in both]
+            np.testing.assert_allclose(*maps, rtol=1e-5)
+            pictures = [np.asarray(Image.open(where / "pictures" / f"{place:06d}.jpg")) for where, place in both]
+            np.testing.assert_allclose(*map(np.int32, pictures), atol=32)
+        write_report(out)
+        scored.clear()
+
+
+def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Part, root: Path, tmp_path: Path) -> None:
+    """It is in no folder that is scored, and keeps its row while it is there."""
+    single = save(tmp_path / "single.png", photograph(7))
+    out = tmp_path / "out"
+    score_folder(made, root / "test" / "good", out)
+    score_folder(made, single, out, resume=True)
+    assert score_folder(made, root / "test" / "good", out, resume=True)["counts"]["scored"] == 5
+    single.unlink()
+    run = score_folder(made, root / "test" / "good", out, resume=True)
+    assert run["counts"]["scored"] == 4
+    assert "no longer there" in run["warnings"][0]
+
+
+def test_a_run_of_before_the_stamps_goes_on(made: Part, root: Path, tmp_path: Path) -> None:
+    score_folder(made, root, tmp_path / "out")
+    for text in ("", "[1]", '{"a": 1}'):
+        (tmp_path / "out" / "photographs.json").write_text(text)
+        assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
 def test_a_run_goes_on_with_its_own_folder_alone(made: Part, root: Path, tmp_path: Path) -> None:

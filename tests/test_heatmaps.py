@@ -229,7 +229,7 @@ SUM = SCORES["spread"]
         (FLOATS, {"size": (4, 12), "stride": (2, 2)}, "width must be at least the window's 12 pixels, got 11"),
         (FLOATS, {"stride": (3, 4)}, "must not exceed the window.*got stride 4 for a window of 3 along the width"),
         (FLOATS, {"stride": (0, 1)}, "at least 1 pixel, got 4 and 0 along the height"),
-        (FLOATS, {"size": (10, 12)}, "several problems:\n.*height.*\n.*width"),
+        (FLOATS, {"size": (10, 12)}, "window's 10 x 12 pixels, got 9 x 11"),
         (FLOATS, {"cover": "ful"}, "unknown cover 'ful': choose one of full, seed; did you mean 'full'"),
         (FLOATS, {"cover": "seed", "size": (8, 3)}, "no window of 8 pixels at stride 3 on 9 pixels"),
         (FLOATS, {"reduce": "max"}, "unknown reduce 'max': choose one of mean, sum"),

@@ -263,6 +263,7 @@ def test_masks_that_cannot_be_right_are_a_sentence_each(write: Write) -> None:
     assert "black everywhere" in reasons["ground_truth/dent/1.png"]
     assert "probably inverted" in reasons["ground_truth/dent/2.png"]
     assert sum("is not used: it is" in words for words in found["warnings"]) == 2
+    assert found["masks"]["paired"] == 1
 
 
 # Labels in a table
@@ -285,6 +286,21 @@ def test_labels_say_what_names_do_not(write: Write, separator: str) -> None:
     ]
     labels = {one.name: one.defect for one in find_sources(root, labels=root / "labels.csv").images}
     assert labels == {"a/0.png": "good", "a/1.png": "scratch", "a/2.png": "good", "a/3.png": "bad", "a/4.png": ""}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_labels_may_be_as_excel_writes_them(write: Write, encoding: str) -> None:
+    root = write(*several("a", count=3))
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    (root / "labels.csv").write_bytes((mark + "file\tlabel\na/0.png\tok\na/1.png\tRiß\n").encode(encoding))
+    assert counts(survey(root, labels=root / "labels.csv")) == (1, {"Riß": 1})
+    for data, words in (
+        ("file,label\na/0.png,ok\n".encode("utf-16-le"), "must be text in UTF-8, or in UTF-16"),
+        (b"\xff\xfea", "begin as UTF-16"),
+    ):
+        (root / "labels.csv").write_bytes(data)
+        with pytest.raises(InputError, match=words):
+            survey(root, labels=root / "labels.csv")
 
 
 def test_labels_with_splits_and_masks(write: Write) -> None:

@@ -102,6 +102,9 @@ def test_batches_are_lazy_and_small() -> None:
     assert len(read) <= 5
 
 
+FINE = np.zeros((32, 40))
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -109,13 +112,26 @@ def test_batches_are_lazy_and_small() -> None:
         (np.zeros((8, 9), bool), "uint8, uint16 or float"),
         (np.full((8, 9), 200.0), "photographs must lie.*divide by 255"),
         (np.full((8, 9), np.nan), "photographs must be finite"),
-        (np.zeros((8, 9, 4), np.uint8), "channels last"),
-        (np.zeros((2, 8, 9), np.uint8), "channels last"),
-        (np.zeros((0, 9), np.uint8), "channels last"),
+        (np.zeros((8, 9, 4), np.uint8), r"\(8, 9, 4\); drop the opacity: x\[..., :3\]"),
+        (np.zeros((2, 8, 9, 4), np.uint8), r"\(2, 8, 9, 4\); drop the opacity: x\[..., :3\]"),
+        (np.zeros((8, 9, 2), np.uint8), r"drop the opacity: x\[..., :1\]"),
+        (np.zeros((2, 8, 9), np.uint8), r"2 grey images, add their axis of channels: x\[..., None\]"),
+        (np.zeros((3, 8, 9), np.uint8), r"x.transpose\(1, 2, 0\); or, if these are 3 grey images.*x\[..., None\]"),
+        (np.zeros((2, 3, 8, 9), np.uint8), r"\(2, 3, 8, 9\); move the channels last: x.transpose\(0, 2, 3, 1\)$"),
+        (np.zeros((2, 4, 8, 9), np.uint8), r"x.transpose\(0, 2, 3, 1\)\[..., :3\]"),
+        (np.zeros((2, 8, 9, 5), np.uint8), "1 channel of grey or 3 of colour"),
+        (np.zeros((0, 9), np.uint8), "at least one pixel"),
+        ([FINE, np.full((32, 40), 2.0)], "first outside in image 1"),
+        ([FINE, np.zeros((32, 40, 4))], "for image 1; drop"),
+        ([FINE, None], "got NoneType for image 1"),
         (7, "array, a path or a Pillow image, got int"),
         ("nowhere.png", "no such file"),
         (Image.new("LAB", (9, 9)), "Pillow image cannot be taken"),
         (np.zeros((4, 40), np.uint8), "height must be at least the window"),
+        (
+            [FINE, FINE, np.zeros((4, 4))],
+            "^image 2 cannot be scored: image must be at least the window's 8 x 8 .* 4 x 4;",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_refused(made: Part, source: object, words: str) -> None:

@@ -220,7 +220,7 @@ def test_crops_under_jit_are_the_same():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: patches.starts(3, 8, 2), "at least the window's 8 pixels, got 3"),
+        (lambda: patches.starts(3, 8, 2), "at least the window's 8 x 8 pixels, got 3 x 3"),
         (lambda: patches.starts(9, 4, 5), "stride must not exceed the window.*got stride 5 for a window of 4"),
         (lambda: patches.starts(9, 4, 0), "at least 1 pixel, got 4 and 0"),
         (lambda: patches.starts(9, 8, 2, cover="seed"), "no window of 8 pixels at stride 2 on 9 pixels; use cover="),

@@ -134,7 +134,7 @@ def test_members_of_a_fusion_differ_in_what_was_drawn_only():
         ({"parts": (GRADIENTS, GRADIENTS)}, "under different names"),
         ({"parts": (replace(GRADIENTS, holdout=0.2),)}, "must leave holdout at 0, got 0.2"),
         ({"parts": (RECIPES["latent-ocsvm"],)}, "must score by its model alone"),
-        ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "height must be at least the window's 64 pixels"),
+        ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "image must be at least the window's 64 x 64 pixels"),
         ({"parts": (replace(COMPONENTS, scales=((4, 2, 16),)),)}, "16 numbers, so 1 to 15 components; got 16"),
         ({"parts": (replace(COMPONENTS, scales=()),)}, "scales must hold at least one"),
     ],
@@ -142,6 +142,17 @@ def test_members_of_a_fusion_differ_in_what_was_drawn_only():
 def test_unsound_recipes_are_refused(change, words):
     with pytest.raises(InputError, match=words):
         fit(jax.random.key(0), replace(FUSION, **change), TRAIN.images)
+
+
+@pytest.mark.parametrize("name", ["gradient-neighbours", "surface-gradients"])
+def test_images_without_room_for_an_edge_are_refused(name):
+    recipe, images = replace(RECIPES[name], count=2), np.random.default_rng(0).random((12, 4, 4, 1), "f4")
+    with pytest.raises(InputError, match=r"at least 4 x 4 pixels for recipe .*, got 1 x 4; use larger"):
+        fit(jax.random.key(0), recipe, images[:, :1])
+    detector, _ = fit(jax.random.key(0), recipe, images)
+    if recipe.local:
+        with pytest.raises(InputError, match="image 1 cannot be scored: .*at least 4 x 4 pixels"):
+            detector.score([images[0], images[0, :3]])
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The command in the surroundings that people have: backends, devices, encodings, pipes and Ctrl-C."""
 
+import json
 import os
 import shutil
 import signal
@@ -155,7 +156,7 @@ def test_a_cache_that_cannot_be_used_is_told_and_done_without(
 
 
 def test_a_reader_that_has_gone_ends_the_command_as_a_shell_expects(home: Path) -> None:
-    for arguments in (["inspect", "names"], ["recipe", "list", "--json"]):
+    for arguments in (["inspect", "names"], ["recipe", "list", "--json"], ["--help"], ["fit", "--help"], ["--version"]):
         running = start(*arguments, cwd=home)
         assert running.stdout is not None
         assert running.stderr is not None
@@ -176,6 +177,56 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(home: Path) -> None:
     _, err = running.communicate(timeout=60)
     assert (running.returncode, err) == (130, b"jaxad: interrupted\n")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["jaxad.cli.terminal", "jaxad.cli.process", "typer"])
+def test_ctrl_c_while_the_command_is_loaded_is_one_line(module: str, tmp_path: Path) -> None:
+    """In place of a signal at the right moment, the module that is loaded then is interrupted."""
+    code = (
+        "import sys\nfrom importlib.abc import MetaPathFinder\n"
+        "class Stop(MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\nsys.argv[1:] = ['inspect', '.']\n"
+        "import jaxad.__main__"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"jaxad: interrupted\n")
+
+
+@pytest.mark.parametrize("flags", ["nonsense", "--xla_cpu_enable_fast_math=false nonsense", "xla_dump_to=/tmp", "-x"])
+def test_flags_that_are_none_are_one_sentence(flags: str, home: Path) -> None:
+    code, out, err = jaxad("verify", "part.jaxad", cwd=home, XLA_FLAGS=flags)
+    assert (code, out, err.count(b"\n")) == (2, b"", 1)
+    assert b"XLA_FLAGS must be flags that begin with --" in err
+
+
+def test_flags_may_be_quoted_or_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "flags").write_text("--xla_cpu_enable_fast_math=false")
+    for flags in ("", " ", "--a='b c'", "--a=b --c", str(tmp_path / "flags")):
+        process._need_flags(flags)
+
+
+def test_a_fit_without_some_of_its_images_ends_as_a_score_does(tmp_path: Path) -> None:
+    """A file that cannot be read, wherever that shows, is a failure; a copy, or one to test on, is none."""
+    root = write_set(tmp_path / "set")
+    (root / "test" / "good" / "000.png").write_bytes(b"")
+    shutil.copy(root / "train" / "good" / "001.png", root / "train" / "good" / "copy.png")
+    Image.open(root / "train" / "good" / "002.png").save(root / "train" / "good" / "copy.bmp")
+    arguments = ["fit", "set", "-o", "a.jaxad", "--recipe", "pixel-neighbours", "--set", "count=1"]
+    assert jaxad(*arguments, cwd=tmp_path)[0] == 0
+    whole = (root / "train" / "good" / "003.png").read_bytes()
+    for name, data in (("empty", b""), ("cut", whole[:-60])):
+        (root / "train" / "good" / f"{name}.png").write_bytes(data)
+    code, out, err = jaxad(*arguments, "--json", cwd=tmp_path)
+    assert code == 3, err
+    assert {row["path"] for row in json.loads(out)["images"]["failed"]} == {
+        "train/good/empty.png",
+        "train/good/cut.png",
+    }
+    assert b"train/good/empty.png" in err
+    assert b"jaxad: 2 images to fit on could not be used" in err
 
 
 def test_a_fit_tells_of_every_step(tmp_path: Path) -> None:

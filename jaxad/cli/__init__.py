@@ -3,8 +3,15 @@
 Rooms that load jax are imported inside the commands, so that `--help` answers at once.
 """
 
-from jaxad.cli import export, folders, inspection, process, results, systems
-from jaxad.cli.terminal import app
+import os
+
+try:
+    from jaxad.cli import export, folders, inspection, process, results, systems
+    from jaxad.cli.terminal import app
+except KeyboardInterrupt:
+    # Ctrl-C before there is a command that could be interrupted; nothing was begun.
+    os.write(2, b"jaxad: interrupted\n")
+    os._exit(128 + 2)
 
 __all__ = ["export", "folders", "inspection", "main", "process", "results", "systems"]
 

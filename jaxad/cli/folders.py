@@ -59,7 +59,10 @@ def fit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Learn the normal images of a folder and write a part: detector, threshold and all that scoring needs."""
+    """Learn the normal images of a folder and write a part: detector, threshold and all that scoring needs.
+
+    Exit code 3 where some of them could not be read or taken.
+    """
     from jaxad import recipes
 
     given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
@@ -97,7 +100,14 @@ def fit(
     show_not_used(done["images"]["left_out"])
     if as_json:
         print(json.dumps(done))
-        return
+    else:
+        _print_fit(done, out)
+    if done["images"]["failed"]:
+        print(f"jaxad: {len(done['images']['failed'])} images to fit on could not be used, as said", file=sys.stderr)
+        raise typer.Exit(3)
+
+
+def _print_fit(done: Mapping[str, Any], out: Path) -> None:
     if done["comparison"]:
         _print_comparison(done["comparison"], done["plan"]["left_aside"], done["recipe"])
     low, high = done["threshold"]["interval"]

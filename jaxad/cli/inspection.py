@@ -16,6 +16,7 @@ from jaxad.cli.terminal import (
     MaxPixels,
     app,
     by_kind,
+    counting,
     print_tables,
     printable,
     warn,
@@ -29,10 +30,11 @@ def inspect_folder(
     labels: Labels = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is in a folder and what fitting would do with it; nothing is fitted and nothing written."""
+    """Say what is in a folder and what fitting would do with it; every file is decoded, nothing fitted or written."""
     from jaxad import folders
 
-    found = folders.inspect_folder(folder, labels=labels, max_pixels=max_pixels)
+    with counting("looking at") as on_image:
+        found = folders.inspect_folder(folder, labels=labels, max_pixels=max_pixels, on_image=on_image)
     warn(found["warnings"])
     if as_json:
         print(json.dumps(found))

@@ -1,10 +1,12 @@
 """What surrounds a command: streams of any encoding, jax with the devices it is told to use, and how a command ends."""
 
+import contextlib
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from typer.core import TyperGroup
@@ -19,14 +21,30 @@ INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
 class Commands(TyperGroup):
     """All commands. Typer would end an interrupted one without a word, and one whose reader has gone by code 1."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the arguments; what `--help` prints is printed here."""
+        with _quiet():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
-        try:
+        with _quiet():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _end_interrupted()
-        except BrokenPipeError:
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end_interrupted()
+    except BrokenPipeError:
+        _end_unread()
+    except SystemExit as ended:
+        # rich, which prints help, ends the process itself, by code 1.
+        if isinstance(ended.__context__, BrokenPipeError):
             _end_unread()
+        raise
 
 
 def run(command: Callable[[], object]) -> None:
@@ -62,6 +80,7 @@ def start_jax() -> None:
         InputError: the environment asks for devices that there are not, or for what jax does not know.
     """
     keep_compilations()
+    _need_flags(os.environ.get("XLA_FLAGS", ""))
     try:
         import jax
 
@@ -74,6 +93,19 @@ def start_jax() -> None:
         raise InputError(
             f"jax cannot start{told}: {reason.partition(' (set JAX_PLATFORMS')[0].rstrip('.')}{mend}"
         ) from None
+
+
+def _need_flags(flags: str) -> None:
+    """Refuse flags that are none, for which XLA would abort the process; which flags there are, it alone knows."""
+    words = flags.split()
+    # Quotes may hold anything; and what does not begin like a flag is taken for a file of flags.
+    if not words or set(flags) & set("\"'") or (not words[0].startswith("-") and Path(flags.strip()).is_file()):
+        return
+    for word in words:
+        if not word.startswith("--"):
+            raise InputError(
+                f"XLA_FLAGS must be flags that begin with --, or name a file of them, got {word!r}; mend or unset it"
+            )
 
 
 def keep_compilations() -> None:

@@ -1,7 +1,7 @@
 """Images to learn from and to test on."""
 
 from jaxad.datasets._tfds import tfds
-from jaxad.datasets.copies import Copies, Once, Sums, file_sum, find_copies, pixel_sum
+from jaxad.datasets.copies import Copies, Once, RepeatedError, Sums, file_sum, find_copies, pixel_sum
 from jaxad.datasets.folder import Item, Survey, survey
 from jaxad.datasets.holdout import FEWEST, count_held_out
 from jaxad.datasets.image_set import ImageSet
@@ -28,6 +28,7 @@ __all__ = [
     "Item",
     "Once",
     "Photograph",
+    "RepeatedError",
     "Sums",
     "Survey",
     "UnreadableError",

@@ -119,6 +119,10 @@ class Sums(NamedTuple):
     pixels: str
 
 
+class RepeatedError(UnreadableError):
+    """A file that is a copy of another one, which counts once; nothing is wrong with it."""
+
+
 class Once:
     """Photographs that were read with their sums, each once.
 
@@ -132,12 +136,12 @@ class Once:
         self.sums: dict[Path, Sums] = {}
         self._first = {sums.pixels: path for path, sums in known.items()}
 
-    def refuse(self, path: Path, photograph: Photograph) -> UnreadableError | None:
+    def refuse(self, path: Path, photograph: Photograph) -> RepeatedError | None:
         """Take a file with these samples `[h, w, c]`, or say of which one it is a copy."""
         digest = pixel_sum(photograph.samples)
         first = self._first.setdefault(digest, path)
         if first != path:
-            return UnreadableError(path, f"the same photograph as {first.name!r}, which counts once")
+            return RepeatedError(path, f"the same photograph as {first.name!r}, which counts once")
         self.sums[path] = Sums(photograph.sha256, digest)
         return None
 

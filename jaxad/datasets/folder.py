@@ -40,6 +40,7 @@ class Survey:
       to_judge: the images that scoring takes, readable or not, each with its defect, "" where that is not known: those
         of test, without a split those of train too, and those of `unplaced` that do not lie among images to train on.
       unreadable: images and masks whose header cannot be read, each with the reason; they are nowhere else.
+      unreadable_train: those of them that were to be fitted on.
       unplaced: images that are neither to train nor to test on, each with the reason.
       missing_masks: defects of `test` without a mask, where others have one; all lack one where this is empty
         and no item has a mask.
@@ -63,6 +64,7 @@ class Survey:
     test: tuple[Item, ...]
     to_judge: tuple[tuple[Path, str], ...]
     unreadable: tuple[NotUsed, ...]
+    unreadable_train: tuple[NotUsed, ...]
     unplaced: tuple[NotUsed, ...]
     missing_masks: tuple[Path, ...]
     unmatched_masks: tuple[Path, ...]
@@ -169,6 +171,7 @@ def survey(
         test=test,
         to_judge=_in_order(root, found.judged()),
         unreadable=_in_order(root, unreadable),
+        unreadable_train=_in_order(root, (pair for pair in unreadable if pair[0] in found.train)),
         unplaced=_in_order(root, {**found.unplaced, **found.unlearned}.items()),
         missing_masks=tuple(
             item.path for item in test if any(one.masks for one in test) and item.defect != GOOD and not item.masks

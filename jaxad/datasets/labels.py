@@ -8,6 +8,7 @@ mask (optional)                         the mask of a defect, relative as the im
 Separators are commas, semicolons or tabs; a row of names may have any other columns too.
 """
 
+import codecs
 import csv
 import io
 import os
@@ -82,9 +83,10 @@ def read_labels(table: str | os.PathLike[str], root: Path, images: Collection[Pa
 def _read(path: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
     """The rows with the numbers of their lines, and where each column is."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"labels {str(path)!r} cannot be read: {error.strerror}") from None
+    text = _decoded(data, path)
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -105,6 +107,21 @@ def _read(path: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
         if name not in columns
     )
     return rows, columns
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    """The text of a table: in UTF-8, or in UTF-16 as Excel writes it."""
+    if not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if b"\0" in data:
+            raise InputError(
+                f"labels {str(path)!r} must be text in UTF-8, or in UTF-16 with its mark of order, got bytes of 0; "
+                "save the table anew as CSV in UTF-8"
+            )
+        return data.decode("utf-8-sig", "surrogateescape")
+    try:
+        return data.decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise InputError(f"labels {str(path)!r} begin as UTF-16 and go on as none: {error.reason}; save anew") from None
 
 
 def _below(name: str, places: Collection[Path], root: Path, known: Collection[Path]) -> Path | None:

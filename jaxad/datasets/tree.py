@@ -16,7 +16,15 @@ from jaxad.datasets.photograph import EXTENSIONS, UNREAD_EXTENSIONS
 NotUsed = tuple[Path, str]
 """A file or a folder, and why it is not used."""
 
-RESULTS = ("results.csv", "regions.jsonl", "errors.csv", "started.json", "run.json", "report.html")
+RESULTS = (
+    "results.csv",
+    "regions.jsonl",
+    "errors.csv",
+    "started.json",
+    "photographs.json",
+    "run.json",
+    "report.html",
+)
 """Files of a folder of results, see `jaxad.folders.output`; its pictures and maps are numbered."""
 RESULTS_HEAD = b"file,defect,score,calibrated,decision,milliseconds"
 _NUMBERED = {"pictures": re.compile(r"\d{6,}\.jpg"), "maps": re.compile(r"\d{6,}\.(npy|png)")}

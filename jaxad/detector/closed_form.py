@@ -12,12 +12,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad import features, linear
-from jaxad._check import need_at_least, need_one_of
+from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad._types import AnyArray, Images
 from jaxad.detector.system import Scored, System
 from jaxad.extents import Extent, map_canvases
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.recipes import ClosedFormRecipe
+from jaxad.recipes import ClosedFormRecipe, window_of
 
 TRANSFORMS: dict[str, Callable[..., Array]] = {
     "none": lambda images, **_: jnp.asarray(images),
@@ -47,13 +47,23 @@ class ClosedFormSystem(System):
         super().need_sound()
         need_one_of(self.recipe.transform, TRANSFORMS, what="transform")
         need_at_least(self.recipe.count, 1, what="count")
+        self._need_least(self.shape)
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
-        """Refuse another shape `[h, w, c]` where positions matter, else another channel count alone."""
+        """Refuse another shape `[h, w, c]` where positions matter, else another channel count, or no room for edges."""
         if self.recipe.local:
             self.need_channels(shape)
+            self._need_least(shape)
         else:
             super().need_shape(shape)
+
+    def _need_least(self, shape: tuple[int, ...]) -> None:
+        height, width = window_of(self.recipe)
+        if shape[0] < height or shape[1] < width:
+            raise InputError(
+                f"images must be at least {height} x {width} pixels for recipe {self.recipe.name!r}, which looks at "
+                f"their edges, got {shape[0]} x {shape[1]}; use larger images"
+            )
 
     @property
     def reach(self) -> int | None:

@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, PyTree
 
 from jaxad import bundle, recipes
-from jaxad._check import InputError, need_channels_last, need_images, need_one_of
+from jaxad._check import InputError, naming, need_channels_last, need_images, need_one_of
 from jaxad._types import AnyArray, Images
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
@@ -249,19 +249,20 @@ class Detector:
             shots = [Shot(pixels) for pixels in batch]
             for one in score_shots(score, names, shots, self.system, self.canvases, shares=self.shares):
                 if isinstance(one, InputError):
-                    raise one
+                    raise InputError(f"image {len(found)} cannot be scored: {one}")
                 found.append(one)
         return {name: gathered([scored[name] for scored in found]) for name in found[0]}
 
     def _read(self, source: Any, any_range: bool) -> Iterator[list[np.ndarray]]:
         """Images that the model can read, few at a time."""
-        empty = True
+        count = 0
         for batch in batches(((None, one) for one in photographs(source, any_range=any_range)), shares=self.shares):
             for _, pixels in batch:
-                self.need_shape(pixels.shape)
+                with naming(count):
+                    self.need_shape(pixels.shape)
+                count += 1
             yield [pixels for _, pixels in batch]
-            empty = False
-        if empty:
+        if not count:
             raise InputError("images must be at least one, got none")
 
     def _need_array(self, images: Any, any_range: bool) -> np.ndarray:
@@ -269,8 +270,7 @@ class Detector:
         need_images(images, any_dtype=True)
         need_channels_last(images.shape)
         self.need_shape(images.shape[1:])
-        pixels = np.asarray(images)
-        return pixels if pixels.dtype in WHOLE else unit_pixels(pixels, any_range=any_range)
+        return np.asarray(images) if images.dtype in WHOLE else unit_pixels(images, any_range=any_range)
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:
         if not isinstance(self.system, AutoencoderSystem):

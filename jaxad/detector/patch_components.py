@@ -49,7 +49,7 @@ class PatchComponentsSystem(AnySizeSystem):
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse another channel count, or an image `[h, w, c]` smaller than a window."""
         self.need_channels(shape)
-        for side, stride, _ in self.recipe.scales:
+        for side, stride, _ in sorted(self.recipe.scales, reverse=True):
             need_window((shape[0], shape[1]), (side, side), (stride, stride))
 
     def solve(self, images: Images) -> PyTree:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxad._check import InputError, need_one_of
+from jaxad._check import InputError, mend_opacity, need_one_of
 from jaxad._types import AnyArray, Images, Maps, PRNGKey
 from jaxad.calibration import pool
 from jaxad.extents import Extent
@@ -102,10 +102,13 @@ class System(ABC):
 
     def need_channels(self, shape: tuple[int, ...]) -> None:
         """Refuse images of shape `[h, w, c]` with another channel count."""
-        if shape[-1] != self.shape[-1]:
+        wanted, got = self.shape[-1], shape[-1]
+        if got != wanted:
+            mend = "turn colour into grey or repeat grey three times, or fit a part with `jaxad fit`, which does it"
+            if got in (2, 4):
+                mend = mend_opacity(got) + ("" if wanted == got - 1 else f", and {mend}")
             raise InputError(
-                f"images must have {self.shape[-1]} channel(s) in the last axis, got {shape[-1]} (shape {shape}); turn "
-                "colour into grey or repeat grey three times, or fit a part with `jaxad fit`, which does it"
+                f"images must have {wanted} channel(s) in the last axis, got {got} (shape {shape}); {mend}"
             )
 
     def make_examples(self, key: PRNGKey, images: Images) -> Array:

@@ -32,9 +32,6 @@ from jaxad.datasets.mask_pairs import mask_of
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.inspection import name_reasons
 
-SHOWN = 10
-"""Masks of which a sentence each is said."""
-
 
 class Judged(NamedTuple):
     """What was found on the photographs that could be scored."""
@@ -84,7 +81,7 @@ def evaluate_folder(
           defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
           pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
           errors: [{"file", "reason"}], files that cannot be read or scored;
-          not_used: [{"path", "reason"}], other files that do not count; warnings: sentences.
+          not_used: [{"path", "reason"}], other files that do not count, masks too, each once; warnings: sentences.
 
     Raises:
         InputError: the folder cannot be surveyed, has no labelled image that can be scored, or the disk has no room for
@@ -117,9 +114,7 @@ def evaluate_folder(
     if judged.copies:
         warnings.append(f"images with the same pixels as one that was fitted on are left out: {len(judged.copies)}")
     left_out += [(path, "it has the same pixels as an image that was fitted on") for path in judged.copies]
-    warnings += [f"mask {found.name(path)!r} is not used: {reason}" for path, reason in judged.masks[:SHOWN]]
-    if len(judged.masks) > SHOWN:
-        warnings.append(f"masks that are not used: {len(judged.masks)}")
+    named = {path for path, _ in (*found.unreadable, *judged.masks)}
     return {
         "images": dict(Counter(judged.defects).most_common()),
         **_image_metrics(truth, scores, limit=made.threshold.value),
@@ -130,7 +125,7 @@ def evaluate_folder(
         ],
         "not_used": name_reasons(
             found,
-            [*(pair for pair in found.not_used if pair not in found.unreadable), *judged.masks, *left_out],
+            [*(pair for pair in found.not_used if pair[0] not in named), *judged.masks, *left_out],
         ),
         "warnings": warnings,
     }

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jaxad import part, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import Header, Sums, find_copies, read_mask, survey
+from jaxad.datasets import Header, RepeatedError, Sums, find_copies, read_mask, survey
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import (
     BLIND,
@@ -102,7 +102,8 @@ def fit_folder(
 
     Returns:
         What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
-        holdout, and left_out with the path and reason of every file that is not used), training (shape and bytes),
+        holdout, left_out with the path and reason of every file that is not used, and failed, those of them that were
+        to be fitted on and cannot be read or are too small), training (shape and bytes),
         comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
 
     Raises:
@@ -205,6 +206,7 @@ def fit_folder(
         *copies.not_learned(found.root),
         *((error.path, error.reason) for error in unfit),
     ]
+    failed = [(error.path, error.reason) for error in unfit if not isinstance(error, RepeatedError)]
     return {
         "part": str(out),
         "recipe": detector.recipe.name,
@@ -215,6 +217,7 @@ def fit_folder(
             "train": len(training.sums),
             "holdout": len(held.paths),
             "left_out": name_reasons(found, left_out),
+            "failed": name_reasons(found, [*found.unreadable_train, *failed]),
         },
         "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
         "threshold": {**asdict(made.threshold), "rate_asked": rate},

@@ -2,15 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from jaxad._check import InputError, name_some
 from jaxad.datasets.copies import Copies, find_copies
 from jaxad.datasets.folder import Item, Survey, odd_masks, survey
+from jaxad.datasets.holdout import FEWEST
 from jaxad.datasets.layouts import GOOD, says_defect
-from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.datasets.photograph import MAX_PIXELS, UnreadableError, read_photographs
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.recipes import AUTO
 
@@ -23,18 +25,24 @@ USUAL_RATE = 0.01
 
 
 def inspect_folder(
-    root: str | os.PathLike[str], *, labels: str | os.PathLike[str] | None = None, max_pixels: int = MAX_PIXELS
+    root: str | os.PathLike[str],
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Say what `jaxad.datasets.survey` finds in a folder and what fitting would do with it, ready for JSON.
 
-    Masks are decoded, images are not, but for copies in several forms. Paths are relative to the folder, in POSIX form.
+    Every file is decoded, few at a time, for damage shows among the pixels; `on_image` is called with the images done,
+    how many there are and how many cannot be read. Paths are relative to the folder, in POSIX form.
 
     Returns a dictionary of
       root, layout: the folder and one of `jaxad.datasets.layouts`, or "labels";
       images: {"train": {"good": count}, "test": {defect: count}};
       sizes: [{"height", "width", "count"}] in pixels, the most frequent first;
       channels, modes, bits: {value: count}, likewise;
-      masks: {"paired": count} and the lists missing, unmatched, misfit (of another size than their image), and
+      masks: {"paired": count} of images whose mask can be used, and the lists missing, unmatched, misfit (of another
+        size than their image), and
         ambiguous and odd (black all over, or probably inverted), [{"path", "reason"}];
       unreadable: [{"path", "reason"}];
       not_used: [{"path", "reason"}] of every file that is not used, these masks and unreadable files among them, of
@@ -52,8 +60,12 @@ def inspect_folder(
     """
     found = survey(root, labels=labels, max_pixels=max_pixels)
     copies = find_copies(found)
-    plan, refusal = _plan(found, copies)
+    damaged = _damaged(found, max_pixels, on_image)
+    # Fitting plans by the headers, and leaves out what it cannot decode.
+    plan, refusal = _plan(found, copies, damaged)
+    found = _without(found, damaged)
     odd = odd_masks(found)
+    unusable = {*found.misfit_masks, *(path for path, _ in odd)}
     return {
         "root": str(found.root),
         "layout": found.layout,
@@ -63,7 +75,7 @@ def inspect_folder(
         "modes": dict(found.modes),
         "bits": {str(value): count for value, count in found.bits.items()},
         "masks": {
-            "paired": sum(bool(item.masks) for item in found.test),
+            "paired": sum(bool(item.masks) and unusable.isdisjoint(item.masks) for item in found.test),
             "missing": _names(found, found.missing_masks),
             "unmatched": _names(found, found.unmatched_masks),
             "misfit": _names(found, found.misfit_masks),
@@ -131,9 +143,44 @@ def _names(found: Survey, paths: Iterable[Path]) -> list[str]:
     return [found.name(path) for path in paths]
 
 
-def _plan(found: Survey, copies: Copies) -> tuple[dict[str, Any] | None, list[str]]:
+def _damaged(found: Survey, max_pixels: int, on_image: Callable[[int, int, int], None] | None) -> dict[Path, str]:
+    """Images whose pixels cannot be decoded, with the reason."""
+    known = {path for path, _ in found.unreadable}
+    paths = dict.fromkeys([*(item.path for item in (*found.train, *found.test)), *(path for path, _ in found.to_judge)])
+    wanted = [path for path in paths if path not in known]
+    damaged: dict[Path, str] = {}
+    for done, (path, image) in enumerate(read_photographs(wanted, max_pixels=max_pixels), start=1):
+        if isinstance(image, UnreadableError):
+            damaged[path] = image.reason
+        if on_image:
+            on_image(done, len(wanted), len(damaged))
+    return damaged
+
+
+def _without(found: Survey, damaged: Mapping[Path, str]) -> Survey:
+    """The survey with damaged images among those that cannot be read, and nowhere else."""
+    return replace(
+        found,
+        train=tuple(item for item in found.train if item.path not in damaged),
+        test=tuple(item for item in found.test if item.path not in damaged),
+        unplaced=tuple(pair for pair in found.unplaced if pair[0] not in damaged),
+        missing_masks=tuple(path for path in found.missing_masks if path not in damaged),
+        unreadable=tuple(sorted([*found.unreadable, *damaged.items()], key=lambda pair: found.name(pair[0]))),
+    )
+
+
+def _plan(found: Survey, copies: Copies, damaged: Mapping[Path, str]) -> tuple[dict[str, Any] | None, list[str]]:
     try:
-        plan = describe(plan_fit(normal_headers(found, copies), recipe=AUTO), found.root)
+        made = plan_fit(normal_headers(found, copies), recipe=AUTO)
+        train, held_out = (
+            {path: size for path, size in side.items() if path not in damaged} for side in (made.train, made.held_out)
+        )
+        if not train or len(held_out) < FEWEST:
+            raise InputError(
+                f"{FEWEST} images to hold out and one to train on must be readable, got {len(held_out)} and "
+                f"{len(train)}"
+            )
+        plan = describe(made._replace(train=train, held_out=held_out), found.root)
     except InputError as error:
         return None, [f"fitting would be refused: {error}"]
     return {**plan, "false_positive_rate": 1 / plan["holdout"]}, []

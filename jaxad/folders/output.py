@@ -1,6 +1,8 @@
 """The folder that `jaxad score` writes, row by row, so that a run that was killed can go on.
 
     started.json            which part, threshold and maps the run was begun with; a run goes on with the same only
+    photographs.json        path, bytes and time of modification of every photograph, by name: what was replaced or
+                            removed since loses its row when a run goes on
     results.csv             file, defect, score, calibrated, decision, milliseconds; one row a photograph
     regions.jsonl           regions of the photographs that were flagged: file, box, area, peak, mean
     errors.csv              file, reason
@@ -16,13 +18,15 @@ import csv
 import io
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from jaxad._check import InputError, name_changes, need_output_folder
 from jaxad._files import replacing
 from jaxad.folders.regions import Region
+from jaxad.folders.stamps import Stamp, find_changes, read_stamps, write_stamps
 from jaxad.report.folder import COLUMNS, map_path, picture_path
 
 ERROR_COLUMNS = ("file", "reason")
@@ -47,7 +51,11 @@ class Result(NamedTuple):
 class Output:
     """A folder of results while it is being written; `resume` goes on with what lies there.
 
-    Photographs that failed are tried `again` where they are named so, for the files may have been mended.
+    `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files may
+    have been mended.
+
+    Attributes:
+        changes: photographs that were replaced or removed since they were scored; their results are left out.
 
     Raises:
         InputError: the folder cannot be written, holds a run and is not to be resumed, or holds another run.
@@ -59,15 +67,20 @@ class Output:
         started: dict[str, Any],
         *,
         resume: bool,
-        again: Collection[str] = (),
+        photographs: Mapping[str, Stamp] | None = None,
     ) -> None:
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
         rows = _begun(self.folder, started, resume=resume)
-        self.rows = _with_pictures(rows, self.folder, self.map_suffix)
-        scored = {row[0] for row in self.rows}
-        left_aside = scored.union(again)
+        rows = _with_pictures(rows, self.folder, self.map_suffix)
         errors = _whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
+        now, before = photographs or {}, read_stamps(self.folder) if resume else {}
+        # What failed and is to be scored now is tried again, changed or not.
+        names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in now)]
+        self.changes = find_changes(names, before, now)
+        self.rows = _without({*self.changes.replaced, *self.changes.gone}, rows, self.folder, self.map_suffix)
+        scored = {row[0] for row in self.rows}
+        left_aside = scored.union(now, self.changes.gone)
         self.failed = {name: reason for name, reason in errors if name not in left_aside}
         regions = [line for line, file in _whole_lines(self.folder / "regions.jsonl") if file in scored]
         for name in ("pictures", *(["maps"] if self.map_suffix else [])):
@@ -77,6 +90,8 @@ class Output:
         self._results = _opened(self.folder / "results.csv", _table([COLUMNS, *self.rows]))
         self._errors = _opened(self.folder / "errors.csv", _table([ERROR_COLUMNS, *self.failed.items()]))
         self._regions = _opened(self.folder / "regions.jsonl", "".join(regions))
+        # Behind the tables: killed between them, the next run finds the same changes.
+        write_stamps(self.folder, {**{name: before[name] for name in self.done() & before.keys()}, **now})
         self.anomalous = sum(row[4] == "anomalous" for row in self.rows)
         (self.folder / "run.json").unlink(missing_ok=True)
 
@@ -179,6 +194,25 @@ def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) 
         if not all(path.is_file() for path in wanted):
             return rows[:number]
     return rows
+
+
+def _without(names: Collection[str], rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:
+    """The rows but those of these names, whose places the last ones take, with copies of their pictures and maps.
+
+    Until the table is written anew, only what belongs to rows that go is replaced.
+    """
+    kept = [number for number, row in enumerate(rows) if row[0] not in names]
+    gaps = [number for number in range(len(kept)) if rows[number][0] in names]
+    rows = list(rows)
+    for gap, number in zip(gaps, kept[len(kept) - len(gaps) :], strict=True):
+        paths = [(picture_path(folder, number), picture_path(folder, gap))]
+        if map_suffix:
+            paths.append((map_path(folder, number, map_suffix), map_path(folder, gap, map_suffix)))
+        for there, here in paths:
+            with replacing(here) as beside:
+                shutil.copyfile(there, beside)
+        rows[gap] = rows[number]
+    return rows[: len(kept)]
 
 
 def _whole_lines(path: Path) -> list[tuple[str, str]]:

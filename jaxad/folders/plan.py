@@ -93,9 +93,13 @@ def plan_fit(
     count = count_held_out(len(usable), share=holdout)
     if not count:
         asked, wanted = round(holdout * len(usable)), math.ceil((FEWEST - 0.5) / holdout)
+        unusable = "".join(
+            f" ({len(left_out)} cannot be used, first {error.path.name!r}: {error.reason})" for error in left_out[:1]
+        )
         raise InputError(
             f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
-            f"{holdout:g} of {len(usable)} usable images is {asked}; {wanted} images would do, or another holdout"
+            f"{holdout:g} of {len(usable)} usable images is {asked}{unusable}; {wanted} images would do, or another "
+            "holdout"
         )
     drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     held_out, train = (
@@ -270,7 +274,7 @@ def _need_bounded(headers: Mapping[Path, Header], preparation: Preparation) -> N
 def _usable(
     headers: Mapping[Path, Header], preparation: Preparation, recipe: Recipe
 ) -> tuple[dict[Path, tuple[int, int]], list[UnreadableError]]:
-    """Files with their height and width, and those that are smaller than the recipe's window."""
+    """Files with their height and width, and those that are smaller than the recipe needs."""
     usable, left_out = {}, []
     window = window_of(recipe)
     for path, header in headers.items():
@@ -278,6 +282,6 @@ def _usable(
         if size[0] >= window[0] and size[1] >= window[1]:
             usable[path] = (header.height, header.width)
         else:
-            reason = f"its {size[0]} x {size[1]} pixels are fewer than the window's {window[0]} x {window[1]}"
+            reason = f"its {_times(size)} pixels are fewer than the {_times(window)} that the recipe needs"
             left_out.append(UnreadableError(path, reason))
     return usable, left_out

@@ -24,6 +24,7 @@ from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.regions import find_regions
 from jaxad.folders.sources import Source, find_sources
+from jaxad.folders.stamps import stamp_of
 
 MAPS = ("npy", "png")
 
@@ -66,7 +67,8 @@ def score_folder(
         maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
         workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
         max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
-        resume: go on with a run that was stopped; no photograph is scored twice, and those that failed are tried again.
+        resume: go on with a run that was stopped; no photograph is scored twice, but those that failed or whose files
+            were replaced, told by size and time of modification. Results of files that were removed are left out.
         share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
             one share each, to folders of their own, which `merge_folders` joins.
         on_image: called with the photographs done, how many there are and how many failed.
@@ -91,7 +93,7 @@ def score_folder(
         shared["source"] = os.path.realpath(source)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
-    output = Output(out, started, resume=resume, again={one.name for one in sources})
+    output = Output(out, started, resume=resume, photographs={one.name: stamp_of(one.path) for one in sources})
     try:
         began, before = time.perf_counter(), len(output.rows)
         _score_all(
@@ -123,7 +125,7 @@ def score_folder(
             "provenance": {
                 key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")
             },
-            "warnings": warnings,
+            "warnings": [*warnings, *output.changes.sentences()],
         }
         output.finish(run)
     finally:

@@ -87,7 +87,7 @@ class Part:
         for batch in batches(items, shares=self.detector.shares):
             for found in self.score_batch([pixels for _, pixels in batch]):
                 if isinstance(found, InputError):
-                    raise found
+                    raise InputError(f"image {len(scores)} cannot be scored: {found}")
                 scores.append(found.image)
                 maps.append(found.map)
         return PartScores(np.array(scores, np.float32), maps)

@@ -11,6 +11,9 @@ from jaxad.recipes.kinds import (
     Recipe,
 )
 
+EDGES = 4
+"""Pixels of a side from which on a recipe of gradients sees edges: the distance of the points that it looks around."""
+
 
 def compares_positions(recipe: Recipe) -> bool:
     """Whether a pixel is judged by what normal images show at its place, so that all must be aligned and of one size.
@@ -33,4 +36,6 @@ def window_of(recipe: Recipe) -> tuple[int, int]:
     if isinstance(recipe, PatchComponentsRecipe):
         side = max(side for side, _, _ in recipe.scales)
         return side, side
+    if isinstance(recipe, ClosedFormRecipe) and recipe.transform != "none":
+        return EDGES, EDGES
     return getattr(recipe, "window", (1, 1))
