@@ -224,7 +224,7 @@ def test_auto_judges_large_images_by_fewer_and_tells_how_far_it_is(monkeypatch):
     options = {"fit": watched, "on_candidate": lambda *step: steps.append(step)}
     full = choosing.choose(jax.random.key(0), two, objects(40), **options)[1]
     assert (seen, steps) == ([32, 32], [(1, 2), (2, 2)])
-    monkeypatch.setattr(choosing, "PIXELS", 20 * 24 * 24)
+    monkeypatch.setattr(choosing, "VALUES", 20 * 24 * 24)
     monkeypatch.setattr(choosing, "FEWEST_JUDGED", 10)
     fewer = choosing.choose(jax.random.key(0), two, objects(40), **options)[1]
     assert seen[2:] == [16, 16]

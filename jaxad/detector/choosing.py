@@ -1,5 +1,6 @@
 """Choosing a recipe by normal images alone: which one tells them best from defects drawn on them?"""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,8 +19,10 @@ from jaxad.recipes import AutoRecipe, Recipe, compares_positions
 
 DRAWN = 400
 """Images with defects to judge by, at least, so that few held-out images are drawn on several times."""
-PIXELS = 2**23
-"""Pixels of the images to judge by, and of those with defects: 93 images of 300 x 300, where more time buys little."""
+VALUES = 2**23
+"""Numbers of the images to judge by, and of those with defects: 93 grey images of 300 x 300; more time buys little."""
+ROUNDS = 2
+"""Times that defects are drawn on every image to judge by, at least, however large it is."""
 FEWEST_JUDGED = 64
 """Images to judge by whatever their size, where there are so many: closed forms have some twenty numbers to find."""
 WHOLE = (turn_upside_down, turn_by_half, mix)
@@ -67,7 +70,7 @@ def choose(
     need_images(images)
     need_unit_range(np.asarray(images))
     order_key, local_key, fit_key = jax.random.split(key, 3)
-    affordable = PIXELS // (images.shape[1] * images.shape[2])
+    affordable = VALUES // math.prod(images.shape[1:])
     most = min(recipe.images, max(FEWEST_JUDGED, affordable))
     some = np.asarray(jax.random.permutation(order_key, len(images)))[:most]
     count = count_held_out(len(some), share=recipe.holdout) or FEWEST
@@ -77,7 +80,7 @@ def choose(
             f"at holdout={recipe.holdout:g}: use more images, or name a recipe"
         )
     held, rest = np.asarray(images)[some[:count]], np.asarray(images)[some[count:]]
-    repeated = np.tile(held, (min(-(-DRAWN // count), max(1, affordable // count)), 1, 1, 1))
+    repeated = np.tile(held, (min(-(-DRAWN // count), max(ROUNDS, affordable // count)), 1, 1, 1))
     altered = [draw_on_each(local_key, repeated), *(alter(held) for alter in WHOLE)]
     shared, found = _shared_variance(rest), []
     told: dict[int, list[float]] = {}
