@@ -22,7 +22,6 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
-    parser.add_argument("--windows", action="store_true", help="the recipe must refuse photographs one pixel high")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = write_folder(Path(name, "photographs"), count=given.count)
@@ -30,7 +29,7 @@ def main() -> None:
             f"{len(folder.scored)} photographs to score, {len(folder.unreadable)} files that cannot be read, "
             f"{len(folder.aside)} to train on or no photographs"
         )
-        seen = soak(folder, Path(name), recipe=given.recipe, settings=tuple(given.set), takes_tiny=not given.windows)
+        seen = soak(folder, Path(name), recipe=given.recipe, settings=tuple(given.set))
     print("| command | exit code | seconds | MiB at most | programs |\n|---|---|---|---|---|")
     for command, ran in seen.commands.items():
         print(f"| {command} | {ran.code} | {ran.seconds:.0f} | {ran.mebibytes:.0f} | {ran.programs} |")

@@ -13,7 +13,6 @@ import numpy as np
 import jaxad
 from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
 from jaxad import training
-from jaxad.detector.learning import make_optimizer
 from jaxad.detector.systems import make_system
 
 UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "dense-ae": 100}
@@ -25,8 +24,9 @@ def jaxad_epoch(name: str) -> Callable[[], float]:
     recipe = jaxad.RECIPES[name]
     system = make_system(recipe, (28, 28, 1))
     images = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
-    examples = system.make_examples(jax.random.key(1), images)[: UPDATES[name] * recipe.batch_size]
-    optimizer = make_optimizer(recipe, updates=UPDATES[name])
+    drawn = system.make_examples(jax.random.key(1), images)
+    examples = (images if drawn is None else drawn)[: UPDATES[name] * recipe.batch_size]
+    optimizer = recipe.optimizer(updates=UPDATES[name])
     variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())
     state = training.make_state(variables, optimizer)
     steps = UPDATES[name]

@@ -26,6 +26,7 @@ from . import (
     report,
     sharding,
     ssim,
+    testing,
     thresholds,
     training,
 )
@@ -33,7 +34,7 @@ from ._check import InputError
 from .detector import Detector, Scores, fit, fit_members
 from .estimator import AnomalyDetector
 from .part import Part, PartScores, load, load_part
-from .recipes import RECIPES
+from .recipes import RECIPES, NetworkRecipe, Recipe, SolvedRecipe
 from .training import DivergedError, History
 
 __all__ = [
@@ -43,9 +44,12 @@ __all__ = [
     "DivergedError",
     "History",
     "InputError",
+    "NetworkRecipe",
     "Part",
     "PartScores",
+    "Recipe",
     "Scores",
+    "SolvedRecipe",
     "backbones",
     "bundle",
     "calibration",
@@ -77,6 +81,7 @@ __all__ = [
     "report",
     "sharding",
     "ssim",
+    "testing",
     "thresholds",
     "training",
 ]

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxad import fit, fit_members, training
 from jaxad.detector import detector as room
-from jaxad.detector.learning import make_optimizer
 from jaxad.detector.systems import make_system
 from jaxad.extents import Batch
 from jaxad.recipes import PATCH_VAE, RECIPES
@@ -43,7 +42,7 @@ def scores_apart(recipe, meshes):
 def collectives(recipe, mesh):
     """The words by which the compiled epoch lets devices talk."""
     system = make_system(recipe, GOOD.shape[1:])
-    optimizer = make_optimizer(recipe, updates=2)
+    optimizer = recipe.optimizer(updates=2)
     state = training.make_state(system.make_model().init(jax.random.key(0), system.example()), optimizer)
     epoch = training.make_epoch(system.make_loss(), optimizer, steps=2, batch_size=8, mesh=mesh)
     examples = np.repeat(np.asarray(system.example()), 16, axis=0)

@@ -25,11 +25,9 @@ class Folder(NamedTuple):
     scored: list[str]
     """Photographs that `jaxad score` must score, odd, huge and doubled ones among them."""
     unreadable: list[str]
-    """Named as photographs are, and damaged."""
+    """Named as photographs are, and damaged, or one pixel high: less than windows are."""
     aside: list[str]
     """To train on, or no photographs; hidden ones are not among them."""
-    tiny: list[str]
-    """Of those to score, one pixel high: less than windows are."""
     not_learnt: list[str]
     """Among those to train on, cut off or copies."""
 
@@ -45,7 +43,7 @@ def texture(size: tuple[int, int], seed: int) -> np.ndarray:
 
 def write_folder(root: Path, *, count: int, sides: tuple[int, int] = (24, 120), huge: bool = True) -> Folder:
     """So many photographs of so many sizes, in the layout of MVTec AD, with `sides` from the first to the last."""
-    folder = Folder(root, [], [], [], [], [])
+    folder = Folder(root, [], [], [], [])
     spread = sides[1] + 1 - sides[0]
     places = np.random.default_rng(0).permutation(spread * spread)[:count]
     sizes = [(int(sides[0] + place // spread), int(sides[0] + place % spread)) for place in places]
@@ -127,7 +125,7 @@ def _write_odd(folder: Folder, index: int, size: tuple[int, int]) -> None:
         name, image = ODD[turn](texture(size, index))
         _save(folder, f"test/good/{index:05} {name}", image)
         if turn < TINY:
-            folder.tiny.append(folder.scored[-1])
+            folder.unreadable.append(folder.scored.pop())
         return
     exif = Image.Exif()
     exif[0x0112] = 6

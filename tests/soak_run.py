@@ -49,15 +49,8 @@ class Soak(NamedTuple):
     """Sentences on what is not as it should be."""
 
 
-def soak(folder: Folder, where: Path, *, recipe: str, settings: tuple[str, ...] = (), takes_tiny: bool = True) -> Soak:
-    """Run every command over the folder, with what they write in `where`.
-
-    A recipe that sees windows takes no photograph that is smaller: those must be refused by name.
-    """
-    if not takes_tiny:
-        tiny = set(folder.tiny)
-        scored = [name for name in folder.scored if name not in tiny]
-        folder = folder._replace(scored=scored, unreadable=[*folder.unreadable, *folder.tiny])
+def soak(folder: Folder, where: Path, *, recipe: str, settings: tuple[str, ...] = ()) -> Soak:
+    """Run every command over the folder, with what they write in `where`."""
     made, whole, killed = (str(where / name) for name in (f"{recipe}.jaxad", "whole", "killed"))
     root = str(folder.root)
     chosen = [word for one in settings for word in ("--set", one)]

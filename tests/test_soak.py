@@ -10,7 +10,7 @@ import pytest
 from tests.soak_folder import Folder, write_folder
 from tests.soak_run import soak
 
-RECIPES = {"surface-gradients": {}, "patch-components": {"settings": ("crops=5000",), "takes_tiny": False}}
+RECIPES = {"surface-gradients": {}, "patch-components": {"settings": ("crops=5000",)}}
 PROGRAMS = 20
 """Compiled by one command at most, single operations included."""
 PROGRAMS_OF_FIT = 100

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from jaxad._check import InputError
-from jaxad.cli.process import start_jax
-from jaxad.cli.terminal import Json, app
+from jaxad.cli.process import import_modules
+from jaxad.cli.terminal import Imports, Json, app
 
 
 @app.command()
@@ -19,13 +19,14 @@ def export(
     size: Annotated[
         str | None, typer.Option(metavar="HEIGHT,WIDTH", help="Of the images; by default as it was fitted.")
     ] = None,
+    modules: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Write a part for programs without jaxad: one file that scores images, checked before it is kept."""
     sides = [] if size is None else size.split(",")
     if size is not None and not (len(sides) == 2 and all(side.strip().isdecimal() and int(side) for side in sides)):
         raise InputError(f"size must be height,width such as 480,640, got {size!r}")
-    start_jax()
+    import_modules(modules)
 
     from jaxad.export import export_model
 

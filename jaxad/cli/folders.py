@@ -10,10 +10,11 @@ import typer
 from rich.table import Table
 
 from jaxad._check import InputError, need_one_of
-from jaxad.cli.process import start_jax
+from jaxad.cli.process import import_modules, start_jax
 from jaxad.cli.terminal import (
     Devices,
     Every,
+    Imports,
     Json,
     Kept,
     Labels,
@@ -41,7 +42,7 @@ def fit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with normal images, as `inspect` finds them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The part to write, such as part.jaxad.")],
     labels: Labels = None,
-    recipe: Annotated[str, typer.Option(help="A recipe from `jaxad recipe list`.")] = "auto",
+    recipe: Annotated[str, typer.Option(help="One from `jaxad recipe list`, or your own: module:Class.")] = "auto",
     resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
     scale: Annotated[float | None, typer.Option(help="Factor for both sides.")] = None,
     native: Annotated[bool, typer.Option("--native", help="Sizes as they are.")] = False,
@@ -55,6 +56,7 @@ def fit(
     resume: Resume = False,
     devices: Devices = 1,
     settings: Settings = None,
+    modules: Imports = None,
     max_pixels: MaxPixels = 2**30,
     seed: Seed = 0,
     as_json: Json = False,
@@ -65,16 +67,16 @@ def fit(
     """
     from jaxad import recipes
 
+    if modules or ":" in recipe:
+        import_modules(modules)
     given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
     chosen = recipes.with_settings(recipes.named(recipe), given)
-    # A fusion's epochs are those of its parts.
-    epochs = max((part.epochs for part in getattr(chosen, "parts", ())), default=chosen.epochs)
     start_jax()
 
     from jaxad import folders
     from jaxad.sharding import make_mesh
 
-    with fitting(epochs) as (on_step, on_epoch):
+    with fitting(recipes.count_epochs(chosen)) as (on_step, on_epoch):
         done = folders.fit_folder(
             folder,
             out,
@@ -148,6 +150,7 @@ def score(
     share: Annotated[str, typer.Option(metavar="I/N", help="Score the I-th of N shares; `merge` joins them.")] = "1/1",
     max_pixels: MaxPixels = 2**30,
     devices: Devices = 1,
+    modules: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Score photographs: results.csv, regions.jsonl, errors.csv, pictures, run.json.
@@ -159,7 +162,7 @@ def score(
     index, slash, count = share.partition("/")
     if not (slash and index.isdecimal() and count.isdecimal()):
         raise InputError(f"share must be I/N such as 1/2, got {share!r}")
-    start_jax()
+    import_modules(modules)
 
     from jaxad import folders, part
     from jaxad.sharding import make_mesh
@@ -202,13 +205,14 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A labelled folder, as `inspect` finds it.")],
     max_pixels: MaxPixels = 2**30,
     labels: Labels = None,
+    modules: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks.
 
     Exit code 3 where some photographs could not be scored.
     """
-    start_jax()
+    import_modules(modules)
 
     from jaxad import folders, part
 
@@ -248,10 +252,11 @@ def _print_metrics(found: Mapping[str, Any]) -> None:
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    modules: Imports = None,
     as_json: Json = False,
 ) -> None:
     """Score the golden images in a part again; exit code 1 where they no longer score as when it was fitted."""
-    start_jax()
+    import_modules(modules)
 
     from jaxad import part
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,6 +93,17 @@ def start_jax() -> None:
         raise InputError(
             f"jax cannot start{told}: {reason.partition(' (set JAX_PLATFORMS')[0].rstrip('.')}{mend}"
         ) from None
+
+
+def import_modules(modules: Iterable[str] | None) -> None:
+    """Start jax and import modules with recipes of the user's own, from the folder of the command too."""
+    start_jax()
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+    from jaxad import recipes
+
+    recipes.import_kinds(modules or ())
 
 
 def _need_flags(flags: str) -> None:

@@ -74,11 +74,9 @@ def convert(
     detector = to_detector(weights, recipe, shape=(height, width, channels))
     detector.save(out)
     if as_json:
-        print(
-            json.dumps({"recipe": name, "weights": str(weights), "detector": str(out), "score": detector.recipe.score})
-        )
+        print(json.dumps({"recipe": name, "weights": str(weights), "detector": str(out), "score": detector.score_name}))
     else:
-        print(f"{out} scores by {detector.recipe.score}; load it with jaxad.load({str(out)!r})")
+        print(f"{out} scores by {detector.score_name}; load it with jaxad.load({str(out)!r})")
 
 
 @recipe_app.command("list")
@@ -124,7 +122,7 @@ def run_recipe(
     if as_published:
         recipe = recipes.published_variant(recipe)
     recipe = recipes.with_settings(recipe, settings or ())
-    if recipe.protocol is not None:
+    if isinstance(recipe, recipes.NamedRecipe) and recipe.protocol is not None:
         given = {"dataset": dataset, "normal": normal, "anomaly": anomaly}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
         recipe = dataclasses.replace(recipe, protocol=dataclasses.replace(recipe.protocol, **changes))
@@ -134,7 +132,7 @@ def run_recipe(
 
     from jaxad.protocols import run
 
-    with progress(f"training {name}", recipe.epochs) as on_epoch:
+    with progress(f"training {name}", recipes.count_epochs(recipe)) as on_epoch:
         results = run.run_recipe(
             recipe,
             out=out,

@@ -58,6 +58,10 @@ Every = Annotated[int, typer.Option(min=1, help="Epochs between two checkpoints.
 MaxPixels = Annotated[
     int, typer.Option(min=1, help="Refuse files of more pixels, height times width, before they are decoded.")
 ]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="A module with recipes of your own, which files name."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")]
 
 

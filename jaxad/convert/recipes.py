@@ -32,7 +32,7 @@ def to_detector(
         InputError: the file cannot be read, or does not fit the model; everything missing, surplus or misshaped is
             listed.
     """
-    if recipe.score == "one_class_svm":
+    if isinstance(recipe, DenseAERecipe) and recipe.score == "one_class_svm":
         recipe = replace(recipe, score="squared_error")
     system = make_system(recipe, shape)
     template = jax.eval_shape(system.make_model().init, jax.random.key(0), system.example())
@@ -78,4 +78,4 @@ def rows(recipe: Recipe) -> tuple[Row, ...]:
             ("output", "Dense"),
             *norms,
         )
-    raise InputError(f"weights for model {recipe.model!r} cannot be converted; there is no table of its layers")
+    raise InputError(f"weights for model {recipe.kind!r} cannot be converted; there is no table of its layers")

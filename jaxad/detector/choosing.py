@@ -15,7 +15,7 @@ from jaxad.datasets import FEWEST, count_held_out
 from jaxad.defects import draw_on_each, mix, turn_by_half, turn_upside_down
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.health import BLIND
-from jaxad.recipes import AutoRecipe, Recipe, compares_positions
+from jaxad.recipes import AutoRecipe, Recipe
 
 DRAWN = 400
 """Images with defects to judge by, at least, so that few held-out images are drawn on several times."""
@@ -87,7 +87,7 @@ def choose(
     for i, candidate in enumerate(recipe.candidates):
         began, separation, reason = time.perf_counter(), None, ""
         try:
-            if shared < ALIGNED and compares_positions(candidate):
+            if shared < ALIGNED and candidate.compares_positions:
                 raise InputError(
                     f"it compares positions, but only {shared:.0%} of what the images vary is at fixed positions "
                     f"({ALIGNED:.0%} or more where they are aligned)"

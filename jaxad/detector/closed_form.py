@@ -17,7 +17,7 @@ from jaxad._types import AnyArray, Images
 from jaxad.detector.system import Scored, System
 from jaxad.extents import Extent, map_canvases
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.recipes import ClosedFormRecipe, window_of
+from jaxad.recipes import ClosedFormRecipe
 
 TRANSFORMS: dict[str, Callable[..., Array]] = {
     "none": lambda images, **_: jnp.asarray(images),
@@ -58,7 +58,7 @@ class ClosedFormSystem(System):
             super().need_shape(shape)
 
     def _need_least(self, shape: tuple[int, ...]) -> None:
-        height, width = window_of(self.recipe)
+        height, width = self.recipe.least_size
         if shape[0] < height or shape[1] < width:
             raise InputError(
                 f"images must be at least {height} x {width} pixels for recipe {self.recipe.name!r}, which looks at "

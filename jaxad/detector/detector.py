@@ -155,7 +155,7 @@ class Detector:
             scored = self.system.score_canvases(self.variables, images, dtype, extent, counted)
         if self.usual is None:
             return scored
-        score_map = unusualness(scored[self.recipe.score].map, self.usual)
+        score_map = unusualness(scored[self.system.score_name].map, self.usual)
         return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map, where=counted), score_map)}
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
@@ -174,7 +174,7 @@ class Detector:
     @property
     def score_name(self) -> str:
         """Which of the scores of `apply` judges an image."""
-        return self.recipe.score if self.usual is None else CALIBRATED
+        return self.system.score_name if self.usual is None else CALIBRATED
 
     @cached_property
     def canvases(self) -> Canvases | None:

@@ -21,7 +21,7 @@ from jaxad.detector.choosing import OnCandidate, choose
 from jaxad.detector.detector import Candidate, Detector
 from jaxad.detector.learning import Extras, Watched, train
 from jaxad.detector.systems import FusionSystem, make_system
-from jaxad.recipes import AutoRecipe, Recipe, named
+from jaxad.recipes import AutoRecipe, Recipe, TrainedRecipe, named
 from jaxad.training import ExtraBatch, History, OnEpoch
 
 HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
@@ -143,12 +143,16 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         chosen, comparison = choose_recipe(keys[0], recipe, images, mesh=extras.mesh)
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
-    need_at_least(recipe.learning_rate, 0, what="learning_rate")
-    need_at_least(recipe.batch_size, 1, what="batch_size")
-    need_at_least(recipe.restarts, 1, what="restarts")
+    restarts = 1
+    if isinstance(recipe, TrainedRecipe):
+        need_at_least(recipe.learning_rate, 0, what="learning_rate")
+        need_at_least(recipe.batch_size, 1, what="batch_size")
+        need_at_least(recipe.restarts, 1, what="restarts")
+        restarts = recipe.restarts
     system = make_system(recipe, images.shape[1:])
+    system.need_method(images)
     closed = system.fitted_at_once
-    asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None, "restarts": recipe.restarts > 1}
+    asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None, "restarts": restarts > 1}
     if closed and any(asked.values()):
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
@@ -20,7 +19,6 @@ from jaxad.detector.autoencoders import AutoencoderSystem
 from jaxad.detector.detector import Detector
 from jaxad.detector.resuming import Journal, describe_training
 from jaxad.detector.system import System
-from jaxad.recipes import Recipe
 from jaxad.training import DivergedError, ExtraBatch, History, OnEpoch, State
 
 Watched = Float[Array | np.ndarray, "..."]
@@ -59,11 +57,11 @@ def train(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> tup
     examples = _examples(system, crop_keys, pixels)
     count = examples.shape[examples.ndim - 4]
     steps = count // min(recipe.batch_size, count) + (extras.extra_batch is not None)
-    optimizer = make_optimizer(recipe, updates=recipe.epochs * steps)
+    optimizer = recipe.optimizer(updates=recipe.epochs * steps)
 
     @partial(jax.vmap, in_axes=0)
     def start(key: PRNGKey) -> State:
-        return training.make_state(system.make_model().init(key, system.example()), optimizer)
+        return training.make_state(system.init(key), optimizer)
 
     state = jax.jit(start)(init_keys)
     single = len(keys) == 1
@@ -136,9 +134,8 @@ def _journal(keys: PRNGKeys, system: System, images: Images, extras: Extras) -> 
 
 def _examples(system: System, keys: PRNGKeys, images: Images) -> Array:
     """Training examples: `[m, h, w, c]` shared by all members, or `[members, m, h, w, c]` where each has its own."""
-    if type(system).make_examples is System.make_examples:
-        return jnp.asarray(images)
-    return jax.jit(jax.vmap(system.make_examples, in_axes=(0, None)))(keys, images)
+    own = jax.jit(jax.vmap(system.make_examples, in_axes=(0, None)))(keys, images)
+    return jnp.asarray(images) if own is None else own
 
 
 def _monitor(system: System, watched: Mapping[str, Watched]) -> Callable[[State], dict[str, Any]]:
@@ -156,28 +153,13 @@ def _monitor(system: System, watched: Mapping[str, Watched]) -> Callable[[State]
 
 
 def _detector(system: System, state: State, images: Images) -> Detector:
-    variables = state.variables
+    variables = system.finish(state.variables, images)
     detector = Detector(system.recipe, system.shape, variables)
-    if system.recipe.score == "nearest_code":
+    if system.score_name == "nearest_code":
         codes = detector.encode(images)
         # Refuses more neighbours than images, and computes nothing.
         jax.eval_shape(partial(linear.nearest, count=system.recipe.count), codes, codes[:1])
         return dataclasses.replace(detector, variables={**variables, "codes": codes})
-    if system.recipe.score != "one_class_svm":
+    if system.score_name != "one_class_svm":
         return detector
     return dataclasses.replace(detector, head=one_class_svm.fit(detector.encode(images)))
-
-
-def make_optimizer(recipe: Recipe, *, updates: int) -> optax.GradientTransformation:
-    """Adam as the recipe sets it, for so many updates in all."""
-
-    def decayed(done: Any) -> Any:
-        return recipe.learning_rate / (1.0 + recipe.learning_rate_decay * done)
-
-    rate: Any = decayed if recipe.learning_rate_decay else recipe.learning_rate
-    if recipe.one_cycle:
-        rate = optax.cosine_onecycle_schedule(updates, recipe.learning_rate)
-    adam = optax.adam(rate, eps=recipe.adam_epsilon)
-    if not recipe.weight_decay:
-        return adam
-    return optax.chain(optax.add_decayed_weights(recipe.weight_decay), adam)

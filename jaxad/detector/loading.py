@@ -50,7 +50,7 @@ def from_contents(
     raise_problems(misfits(arrays, wanted, path))
     variables = jax.tree_util.tree_map_with_path(lambda keys, leaf: arrays[path_of(("variables", *keys))], template)
     head = None
-    if recipe.score == "one_class_svm":
+    if system.score_name == "one_class_svm":
         head = OneClassSVM(*(arrays[f"head/{name}"] for name in OneClassSVM._fields))
     usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if system.calibrated else None
     return Detector(recipe, shape, variables, head, usual, tuple(Candidate(*row) for row in compared))

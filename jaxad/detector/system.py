@@ -17,7 +17,7 @@ from jaxad._types import AnyArray, Images, Maps, PRNGKey
 from jaxad.calibration import pool
 from jaxad.extents import Extent
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.training import LossFunction
+from jaxad.training import LossFunction, Variables
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
@@ -67,6 +67,15 @@ class System(ABC):
         need_one_of(self.recipe.pool, POOLS, what="pool")
 
     @property
+    def score_name(self) -> str:
+        """Which of the scores judges an image."""
+        return str(self.recipe.score)
+
+    def need_method(self, images: Images) -> None:
+        """Refuse what no method may do, before it is fitted on images `[n, h, w, c]`; nothing is computed."""
+        self.need_sound()
+
+    @property
     def calibrated(self) -> bool:
         """Whether held-out normal images tell what is usual at each position."""
         return bool(self.recipe.holdout)
@@ -78,6 +87,10 @@ class System(ABC):
     def example(self) -> Array:
         """One input of the model, `[1, h, w, c]`, of zeros."""
         return jnp.zeros((1, *self.shape))
+
+    def init(self, key: PRNGKey) -> Variables:
+        """The variables before training."""
+        return dict(self.make_model().init(key, self.example()))
 
     def template(self, arrays: Mapping[str, Any]) -> PyTree:
         """The variables as shapes; those that depend on the training images are read off `arrays`, by path."""
@@ -111,9 +124,13 @@ class System(ABC):
                 f"images must have {wanted} channel(s) in the last axis, got {got} (shape {shape}); {mend}"
             )
 
-    def make_examples(self, key: PRNGKey, images: Images) -> Array:
-        """What to train on, `[m, h, w, c]`."""
-        return jnp.asarray(images)
+    def make_examples(self, key: PRNGKey, images: Images) -> Array | None:
+        """What to train on, `[m, h, w, c]`; None for the images themselves."""
+        return None
+
+    def finish(self, variables: Variables, images: Images) -> Variables:
+        """The variables after training on images `[n, h, w, c]`, with what is fitted then."""
+        return variables
 
     def make_loss(self) -> LossFunction:
         """The loss for `jaxad.training`: the mean over the batch, with its terms beside it."""

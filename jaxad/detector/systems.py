@@ -17,12 +17,13 @@ from jaxad.detector.autoencoders import ConvAESystem, DenseAESystem
 from jaxad.detector.closed_form import ClosedFormSystem
 from jaxad.detector.dense_vae import DenseVAESystem
 from jaxad.detector.drawn_defects import DrawnDefectsSystem
+from jaxad.detector.methods import NetworkSystem, SolvedSystem
 from jaxad.detector.patch_components import PatchComponentsSystem
 from jaxad.detector.patch_vae import PatchVAESystem
 from jaxad.detector.system import Scored, System
 from jaxad.extents import Extent
 from jaxad.one_class_svm import OneClassSVM
-from jaxad.recipes import FusionRecipe, Recipe
+from jaxad.recipes import FusionRecipe, NamedRecipe, NetworkRecipe, Recipe
 
 
 class FusionSystem(System):
@@ -48,7 +49,7 @@ class FusionSystem(System):
         problems += [
             f"part {part.name!r} must score by its model alone, got 'one_class_svm'"
             for part in recipe.parts
-            if part.score == "one_class_svm"
+            if getattr(part, "score", None) == "one_class_svm"
         ]
         raise_problems(problems)
         for part in recipe.parts:
@@ -139,7 +140,7 @@ class FusionSystem(System):
         added = {}
         for name, system in self.systems.items():
             part = variables[name]
-            scored = score(system, part["variables"])[system.recipe.score]
+            scored = score(system, part["variables"])[system.score_name]
             added[name] = Scored(in_unit(scored.image, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
         return {"fused": jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
 
@@ -169,8 +170,12 @@ def make_system(recipe: Recipe, shape: tuple[int, ...]) -> System:
         InputError: the recipe names a model, loss, score, pool or activation that there is not, or its sizes do
             not go with the images.
     """
-    need_one_of(recipe.model, SYSTEMS, what="model")
     height, width, channels = shape
-    system = SYSTEMS[recipe.model](recipe, (height, width, channels))
+    if isinstance(recipe, NamedRecipe):
+        need_one_of(recipe.model, SYSTEMS, what="model")
+        kind: type[System] = SYSTEMS[recipe.model]
+    else:
+        kind = NetworkSystem if isinstance(recipe, NetworkRecipe) else SolvedSystem
+    system = kind(recipe, (height, width, channels))
     system.need_sound()
     return system

@@ -12,7 +12,7 @@ from jaxad.calibration import Usual
 from jaxad.datasets import photographs
 from jaxad.detector import Detector
 from jaxad.extents import Batch
-from jaxad.part import Part, brought_back, judge, look, region_at, sees_windows
+from jaxad.part import Part, brought_back, judge, look, region_at
 from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
@@ -86,7 +86,7 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
     usual = source.usual if isinstance(source, Part) else None
     placed = usual is not None and usual.mean.shape != (1, 1)
     # Detectors of windows are fitted on tiles; positions, or a region of interest, tell how large photographs are.
-    fitted = detector.shape[:2] if roi is None or not sees_windows(detector.recipe) else roi.shape
+    fitted = detector.shape[:2] if roi is None or not detector.recipe.sees_windows else roi.shape
     if usual is not None and placed:
         fitted = usual.mean.shape
     chosen = size or (fitted[0], fitted[1])

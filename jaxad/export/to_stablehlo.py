@@ -6,7 +6,6 @@ from jax import export
 
 from jaxad._check import InputError
 from jaxad.export.computation import Computation
-from jaxad.part import sees_windows
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -29,7 +28,7 @@ def to_stablehlo(computation: Computation) -> bytes:
 def lower_for_all(computation: Computation) -> export.Exported:
     """The computation of any number of images, lowered for every one of `PLATFORMS`."""
     # The windows of one image fill a device, and those of many its memory; whole images are scored side by side.
-    one_by_one = sees_windows(computation.detector.recipe)
+    one_by_one = computation.detector.recipe.sees_windows
 
     @jax.jit
     def score(images: jax.Array) -> tuple[jax.Array, jax.Array]:

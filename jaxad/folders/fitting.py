@@ -36,7 +36,7 @@ from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
 from jaxad.preparation import need_same_aspect
-from jaxad.recipes import AUTO, AutoRecipe, Recipe, compares_positions, named
+from jaxad.recipes import AUTO, AutoRecipe, Recipe, named
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
@@ -146,7 +146,7 @@ def fit_folder(
                 key, chosen, readings[0].images, mesh=mesh, on_candidate=partial(step, "choosing")
             )
             seconds["choose"] = time.perf_counter() - began
-        whole = compares_positions(chosen)
+        whole = chosen.compares_positions
         preparation = plan.grid if whole and plan.grid is not None else plan.preparation
         training = readings[0 if whole else -1]
         del readings  # What the choice alone was made by is large.
@@ -161,7 +161,7 @@ def fit_folder(
             mesh=mesh,
         )
     detector = replace(detector, comparison=comparison)
-    if preparation.mode == "native" and compares_positions(detector.recipe):
+    if preparation.mode == "native" and detector.recipe.compares_positions:
         # Photographs of another size can still be fitted in.
         preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}

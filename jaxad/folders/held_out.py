@@ -29,7 +29,6 @@ from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
 from jaxad.preparation import Preparation
-from jaxad.recipes import window_of
 
 QUANTILE = 0.999
 FEWEST_MAPS = 10
@@ -186,7 +185,7 @@ def _calibrated(detector: Detector, seen: Iterator[part.Seen]) -> tuple[Usual | 
 def _golden(samples: np.ndarray, preparation: Preparation, detector: Detector) -> np.ndarray:
     """The photograph [h, w, c], or its middle where the model takes any size, as whole numbers."""
     if detector.canvases is not None:
-        side = math.ceil(max(GOLDEN_SIDE, *window_of(detector.recipe)) / min(1.0, preparation.scale))
+        side = math.ceil(max(GOLDEN_SIDE, *detector.recipe.least_size) / min(1.0, preparation.scale))
         top, left = (max(0, (length - side) // 2) for length in samples.shape[:2])
         samples = samples[top : top + side, left : left + side].copy()
     return samples if samples.dtype.kind == "u" else np.rint(samples * np.iinfo(np.uint16).max).astype(np.uint16)

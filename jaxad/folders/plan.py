@@ -16,7 +16,7 @@ from jaxad._check import InputError
 from jaxad.datasets import FEWEST, Copies, Header, Survey, UnreadableError, count_held_out
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
-from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
+from jaxad.recipes import AutoRecipe, Recipe
 
 VALUES = 2**26
 """Numbers that a model is trained on at most: 268 MB as float32."""
@@ -165,7 +165,7 @@ def choose_preparation(
     if len(given) > 1:
         raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
     channels = 1 if grey or all(header.channels == 1 for header in headers) else 3
-    if not compares_positions(recipe):
+    if not recipe.compares_positions:
         if resize is not None:
             return Preparation(channels, "resize", side=resize)
         return Preparation(channels, "native") if scale is None else Preparation(channels, "scale", scale=scale)
@@ -211,7 +211,7 @@ def _plan_grid(
     """
     channels = preparation.channels
     if not isinstance(recipe, AutoRecipe):
-        if not compares_positions(recipe) or native:
+        if not recipe.compares_positions or native:
             return None, ""
         box, why = (preparation.box, "") if asked else _scaled_down(preparation.box, count, channels)
         return replace(preparation, box=box), why
@@ -253,7 +253,7 @@ def _times(size: tuple[int, int]) -> str:
 
 def _of_any_size(recipe: AutoRecipe, why: str) -> tuple[AutoRecipe, dict[str, str]]:
     """The recipe without the candidates that compare whole photographs, and those with the reason."""
-    kept = tuple(candidate for candidate in recipe.candidates if not compares_positions(candidate))
+    kept = tuple(candidate for candidate in recipe.candidates if not candidate.compares_positions)
     reason = f"it compares whole photographs of one size, and {why}"
     return replace(recipe, candidates=kept), {
         candidate.name: reason for candidate in recipe.candidates if candidate not in kept
@@ -276,7 +276,7 @@ def _usable(
 ) -> tuple[dict[Path, tuple[int, int]], list[UnreadableError]]:
     """Files with their height and width, and those that are smaller than the recipe needs."""
     usable, left_out = {}, []
-    window = window_of(recipe)
+    window = recipe.least_size
     for path, header in headers.items():
         size = preparation.geometry(header.height, header.width).size
         if size[0] >= window[0] and size[1] >= window[1]:

@@ -21,7 +21,7 @@ from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.plan import VALUES, Plan, why_not_whole
 from jaxad.patches import grid
 from jaxad.preparation import Preparation, fill
-from jaxad.recipes import AutoRecipe, Recipe, compares_positions, window_of
+from jaxad.recipes import AutoRecipe, Recipe
 
 TILE = 256
 """Height and width of a tile at most."""
@@ -74,14 +74,14 @@ def plan_tiles(
     For models of windows they hold at most so many `values` in all, or it is a single tile; with a region of interest
     they are cut from the rectangle around it.
     """
-    if compares_positions(recipe):
+    if recipe.compares_positions:
         return _whole(sizes, preparation)
-    areas = {path: _area(h, w, preparation, roi, window=window_of(recipe)) for path, (h, w) in sizes.items()}
+    areas = {path: _area(h, w, preparation, roi, window=recipe.least_size) for path, (h, w) in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
     shapes = [(area.height, area.width) for area in areas.values()]
     if why_not_whole(shapes, preparation.channels, values=values) is None:
         return [Tile(path, area) for path, area in areas.items()]
-    window = window_of(recipe)
+    window = recipe.least_size
     height, width = (max(w, min(TILE, *sides)) for w, sides in zip(window, (heights, widths), strict=True))
     tiles = [
         Tile(path, Area(area.top + row, area.left + column, height, width))

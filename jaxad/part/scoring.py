@@ -20,7 +20,6 @@ from jaxad.datasets import unit_pixels
 from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
 from jaxad.extents import Batch, model_input, on_photograph
 from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
-from jaxad.recipes import FusionRecipe, Recipe, compares_positions
 
 MOST_SCALE = 1.1
 """How many times as large, or as small, a photograph may be as those whose positions were calibrated."""
@@ -52,17 +51,6 @@ class Seen(NamedTuple):
     """The region of interest in the photograph's pixels."""
 
 
-def sees_windows(recipe: Recipe) -> bool:
-    """Whether the recipe's model sees windows or spots, so that an image's score is pooled from its map."""
-    return recipe.model == "patch_vae" or not compares_positions(recipe)
-
-
-def pools_maps(recipe: Recipe) -> bool:
-    """Whether an image's score is pooled anew from a map that was calibrated."""
-    # A fusion adds image scores; the pool of the added maps tells less.
-    return sees_windows(recipe) and not isinstance(recipe, FusionRecipe)
-
-
 def judge(detector: Detector, usual: Usual | None, batch: Batch, *, names: Names = ()) -> dict[str, Scored]:
     """The score that judges images, by its name, and others that are asked for; jit-safe.
 
@@ -74,7 +62,7 @@ def judge(detector: Detector, usual: Usual | None, batch: Batch, *, names: Names
     image, score_map = scored[name]
     if usual is not None:
         score_map = unusualness(score_map, usual)
-        if pools_maps(recipe):
+        if recipe.pools_maps:
             counted = batch.counted
             if counted is None and batch.extent is not None:
                 counted = on_photograph((score_map.shape[1], score_map.shape[2]), batch.extent)
@@ -125,7 +113,7 @@ def look(
 
 def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "height width"]) -> Seen:
     """What was seen, with another map, in another unit, and the score that follows from it; see `judge`."""
-    if not pools_maps(detector.recipe):
+    if not detector.recipe.pools_maps:
         return seen._replace(map=score_map)
     counted = None if seen.counted is None else seen.counted[None]
     return seen._replace(map=score_map, image=float(detector.system.pool(score_map[None], counted=counted)[0]))

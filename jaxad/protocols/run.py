@@ -117,7 +117,7 @@ def run_recipe(
         for i, member in enumerate(members)
         for fault in detectors.find_faults(member, data.train.images[:FAULT_IMAGES])
     ]
-    protocol = dataclasses.asdict(recipe.protocol) if recipe.protocol else {}
+    protocol = dataclasses.asdict(experiment.protocol)
     results = {
         "recipe": recipe.name,
         **{name: protocol[name] for name in ("dataset", "normal", "anomaly")},
@@ -151,7 +151,7 @@ def make_experiment(recipe: Recipe, *, seed: int, data_dir: str | os.PathLike[st
     Raises:
         InputError: the recipe has no protocol, or one that contradicts itself.
     """
-    protocol = recipe.protocol
+    protocol = getattr(recipe, "protocol", None)
     if protocol is None:
         raise InputError(f"recipe {recipe.name!r} has no published protocol to run; fit it on images of your own")
     if protocol.normal is not None and protocol.normal == protocol.anomaly:

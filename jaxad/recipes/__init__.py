@@ -3,7 +3,7 @@
 `dataclasses.replace` gives variants. What the names mean is decided in `jaxad.detector`.
 """
 
-from jaxad.recipes.images import compares_positions, window_of
+from jaxad.recipes.finding import import_kinds, named
 from jaxad.recipes.kinds import (
     AutoRecipe,
     ClosedFormRecipe,
@@ -12,11 +12,13 @@ from jaxad.recipes.kinds import (
     DenseVAERecipe,
     DrawnDefectsRecipe,
     FusionRecipe,
+    NamedRecipe,
     PatchComponentsRecipe,
     PatchVAERecipe,
     Protocol,
-    Recipe,
 )
+from jaxad.recipes.methods import MethodRecipe, NetworkRecipe, SolvedRecipe, TrainedRecipe
+from jaxad.recipes.recipe import KINDS, Recipe
 from jaxad.recipes.rows import (
     AUTO,
     CLOSED_FORM,
@@ -31,7 +33,7 @@ from jaxad.recipes.rows import (
     TEXTURE_VAE,
     VARIANTS,
 )
-from jaxad.recipes.settings import from_document, named, published_variant, to_document, with_settings
+from jaxad.recipes.settings import count_epochs, from_document, published_variant, to_document, with_settings
 
 __all__ = [
     "AUTO",
@@ -39,6 +41,7 @@ __all__ = [
     "CONV_AE",
     "DENSE_AE",
     "GRADIENT_NEIGHBOURS",
+    "KINDS",
     "LATENT_OCSVM",
     "PATCH_VAE",
     "RECIPES",
@@ -53,15 +56,20 @@ __all__ = [
     "DenseVAERecipe",
     "DrawnDefectsRecipe",
     "FusionRecipe",
+    "MethodRecipe",
+    "NamedRecipe",
+    "NetworkRecipe",
     "PatchComponentsRecipe",
     "PatchVAERecipe",
     "Protocol",
     "Recipe",
-    "compares_positions",
+    "SolvedRecipe",
+    "TrainedRecipe",
+    "count_epochs",
     "from_document",
+    "import_kinds",
     "named",
     "published_variant",
     "to_document",
-    "window_of",
     "with_settings",
 ]

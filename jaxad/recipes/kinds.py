@@ -1,9 +1,11 @@
-"""What every kind of system says of itself: frozen data of numbers, strings and tuples, so a recipe hashes."""
+"""What every kind of system of jaxad's own says of itself: frozen data of numbers, strings and tuples."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from jaxad._options import Cover, Reduce
+from jaxad.recipes.methods import TrainedRecipe
+from jaxad.recipes.recipe import Recipe
 
 Blocks = tuple[tuple[int, int], ...]
 
@@ -12,6 +14,8 @@ TRAINING = (
     *("adam_epsilon", "restarts"),
 )
 """Fields that say how one network is trained."""
+EDGES = 4
+"""Pixels of a side from which on a recipe of gradients sees edges: the distance of the points that it looks around."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +31,9 @@ class Protocol:
     """Where the anomalies come from, if not from `dataset`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What every system says of itself."""
+class NamedRecipe(TrainedRecipe, kind=""):
+    """A recipe of jaxad's own whose model, loss and score go by names, which `jaxad.detector` knows."""
 
-    without_use: ClassVar[tuple[str, ...]] = ()
-    """Fields that mean nothing to systems of this kind, whatever they hold."""
-
-    name: str
-    summary: str
-    source: str
-    """Where it was published."""
     protocol: Protocol | None
     """None where a recipe was published nowhere."""
     published: tuple[tuple[str, float], ...] = ()
@@ -46,27 +42,9 @@ class Recipe:
     loss: str
     score: str
     """Which of the model's scores judges an image."""
-    pool: str = "mean"
-    """How a map becomes one score: `"mean"` or `"max"` over its pixels, or `"top"`, the mean of the highest tenth."""
-    holdout: float = 0.0
-    """Share of the normal images kept from training, by which scores are put in units of what is usual at each
-    position; see `jaxad.calibration`. With 0 scores keep the unit of the model."""
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    learning_rate_decay: float = 0.0
-    """The rate is divided by 1 + this x updates made, as in the `decay` of older Keras."""
-    one_cycle: bool = False
-    """The rate rises to `learning_rate` and falls to nothing again over all updates, along cosines."""
-    weight_decay: float = 0.0
-    """Times the weights, added to the gradient: PyTorch's L2 form."""
-    adam_epsilon: float = 1e-7
-    restarts: int = 1
-    """Trainings from different random choices, in one compiled program; the one whose last loss is lowest is kept."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PatchVAERecipe(Recipe):
+class PatchVAERecipe(NamedRecipe, kind="patch_vae"):
     """A VAE on windows, slid over the image; see `jaxad.models.PatchVAE` and `jaxad.heatmaps`."""
 
     model: str = "patch_vae"
@@ -97,9 +75,23 @@ class PatchVAERecipe(Recipe):
     )
     """The fields in which the published code differs, and their values there."""
 
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`; where held-out images calibrate it."""
+        return bool(self.holdout)
 
-@dataclass(frozen=True, kw_only=True)
-class ConvAERecipe(Recipe):
+    @property
+    def sees_windows(self) -> bool:
+        """See `Recipe`."""
+        return True
+
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """See `Recipe`."""
+        return self.window
+
+
+class ConvAERecipe(NamedRecipe, kind="conv_ae"):
     """A convolutional autoencoder of whole images; see `jaxad.models.ConvAE`."""
 
     model: str = "conv_ae"
@@ -117,8 +109,7 @@ class ConvAERecipe(Recipe):
     """Share of the training set held out to watch the loss."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DenseAERecipe(Recipe):
+class DenseAERecipe(NamedRecipe, kind="dense_ae"):
     """A dense autoencoder of whole images; see `jaxad.models.DenseAE`."""
 
     model: str = "dense_ae"
@@ -139,8 +130,7 @@ class DenseAERecipe(Recipe):
     """One update on the watched noise images after every epoch, as published: it trains on the anomalies."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DenseVAERecipe(Recipe):
+class DenseVAERecipe(NamedRecipe, kind="dense_vae"):
     """A dense VAE of whole images; see `jaxad.models.DenseVAE`."""
 
     model: str = "dense_vae"
@@ -156,8 +146,7 @@ class DenseVAERecipe(Recipe):
     """Neighbours among the codes of normal images, for the score `nearest_code`."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClosedFormRecipe(Recipe):
+class ClosedFormRecipe(NamedRecipe, kind="closed_form"):
     """A transform of images with a closed-form model on top; see `jaxad.features` and `jaxad.linear`."""
 
     without_use: ClassVar[tuple[str, ...]] = TRAINING
@@ -173,9 +162,18 @@ class ClosedFormRecipe(Recipe):
     batch_size: int = 1
     learning_rate: float = 0.0
 
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`."""
+        return not self.local
 
-@dataclass(frozen=True, kw_only=True)
-class PatchComponentsRecipe(Recipe):
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """See `Recipe`."""
+        return (1, 1) if self.transform == "none" else (EDGES, EDGES)
+
+
+class PatchComponentsRecipe(NamedRecipe, kind="patch_components"):
     """Principal components of windows of several sizes, slid over the image: linear autoencoders, fitted at once."""
 
     without_use: ClassVar[tuple[str, ...]] = TRAINING
@@ -192,9 +190,19 @@ class PatchComponentsRecipe(Recipe):
     batch_size: int = 1
     learning_rate: float = 0.0
 
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`; where held-out images calibrate it."""
+        return bool(self.holdout)
 
-@dataclass(frozen=True, kw_only=True)
-class DrawnDefectsRecipe(Recipe):
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """See `Recipe`."""
+        side = max(side for side, _, _ in self.scales)
+        return side, side
+
+
+class DrawnDefectsRecipe(NamedRecipe, kind="drawn_defects"):
     """A network that learns to find defects drawn on normal images; see `jaxad.defects`."""
 
     model: str = "drawn_defects"
@@ -206,9 +214,13 @@ class DrawnDefectsRecipe(Recipe):
     """Height and width of the crops to train on; the image's own where it is smaller."""
     crops: int = 800
 
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`; where held-out images calibrate it."""
+        return bool(self.holdout)
 
-@dataclass(frozen=True, kw_only=True)
-class FusionRecipe(Recipe):
+
+class FusionRecipe(NamedRecipe, kind="fusion"):
     """Few, different detectors whose scores are added, each in deviations above its held-out normal ones."""
 
     without_use: ClassVar[tuple[str, ...]] = TRAINING
@@ -221,9 +233,24 @@ class FusionRecipe(Recipe):
     batch_size: int = 1
     learning_rate: float = 0.0
 
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`; where one of its parts does."""
+        return any(part.compares_positions for part in self.parts)
 
-@dataclass(frozen=True, kw_only=True)
-class AutoRecipe(Recipe):
+    @property
+    def pools_maps(self) -> bool:
+        """See `Recipe`: image scores are added, and the pool of the added maps tells less."""
+        return False
+
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """See `Recipe`; what all parts can read."""
+        heights, widths = zip(*(part.least_size for part in self.parts), strict=True)
+        return max(heights), max(widths)
+
+
+class AutoRecipe(NamedRecipe, kind="auto"):
     """Fits cheap candidates and keeps the one that best tells held-out normal images from defects drawn on them."""
 
     without_use: ClassVar[tuple[str, ...]] = (*TRAINING, "score", "pool")
@@ -239,3 +266,8 @@ class AutoRecipe(Recipe):
     epochs: int = 1
     batch_size: int = 1
     learning_rate: float = 0.0
+
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`."""
+        return False

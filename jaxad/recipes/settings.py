@@ -4,39 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from jaxad._check import InputError, need_fields, need_one_of, raise_problems
-from jaxad.recipes.kinds import (
-    AutoRecipe,
-    ClosedFormRecipe,
-    ConvAERecipe,
-    DenseAERecipe,
-    DenseVAERecipe,
-    DrawnDefectsRecipe,
-    FusionRecipe,
-    PatchComponentsRecipe,
-    PatchVAERecipe,
-    Recipe,
-)
-from jaxad.recipes.rows import RECIPES
+from jaxad._check import InputError, need_fields, raise_problems
+from jaxad.recipes.recipe import KINDS, Recipe
 
 R = TypeVar("R", bound=Recipe)
 RECIPES_INSIDE = ("parts", "candidates")
 """Fields that hold recipes."""
 UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published", *RECIPES_INSIDE)
 """Fields that describe a system; the others are its settings."""
-
-KINDS: dict[str, type[Recipe]] = {
-    "patch_vae": PatchVAERecipe,
-    "conv_ae": ConvAERecipe,
-    "dense_ae": DenseAERecipe,
-    "dense_vae": DenseVAERecipe,
-    "closed_form": ClosedFormRecipe,
-    "patch_components": PatchComponentsRecipe,
-    "drawn_defects": DrawnDefectsRecipe,
-    "fusion": FusionRecipe,
-    "auto": AutoRecipe,
-}
-"""The kind of recipe that each model has."""
 
 
 def with_settings(recipe: R, settings: Sequence[str]) -> R:
@@ -100,18 +75,12 @@ def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -
     return f"{useless}write field=value with one of {shown}"
 
 
-def named(recipe: Recipe | str) -> Recipe:
-    """The recipe of that name among `RECIPES`; a recipe comes back as it is.
-
-    Raises:
-        InputError: there is none of that name, or it is neither a name nor a recipe.
-    """
-    if isinstance(recipe, Recipe):
-        return recipe
-    if not isinstance(recipe, str):
-        raise InputError(f"recipe must be a name among jaxad.RECIPES or a recipe, got {recipe!r}")
-    need_one_of(recipe, RECIPES, what="recipe")
-    return RECIPES[recipe]
+def count_epochs(recipe: Recipe) -> int:
+    """How many epochs the longest training of the recipe has; 1 where nothing is trained."""
+    parts = getattr(recipe, "parts", ())
+    if parts:
+        return max(map(count_epochs, parts))
+    return 1 if "epochs" in recipe.without_use else getattr(recipe, "epochs", 1)
 
 
 def published_variant(recipe: R) -> R:
@@ -124,20 +93,31 @@ def published_variant(recipe: R) -> R:
 
 
 def to_document(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON; `from_document` reads it."""
-    return asdict(recipe)
+    """The recipe as JSON, with the name of its kind; `from_document` reads it."""
+    document = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    inside = {name: [to_document(part) for part in document[name]] for name in RECIPES_INSIDE if name in document}
+    protocol = {"protocol": asdict(document["protocol"])} if document.get("protocol") else {}
+    return {"kind": recipe.kind, **document, **inside, **protocol}
 
 
 def from_document(document: Mapping[str, Any]) -> Recipe:
     """The recipe that `to_document` wrote.
 
     Raises:
-        InputError: a model, a field or a value that this version of jaxad does not know.
+        InputError: a kind, a field or a value that this version of jaxad does not know, or a kind that is defined in a
+            module which was not imported.
     """
-    need_one_of(document.get("model"), KINDS, what="model")
-    kind = KINDS[document["model"]]
+    # Before kinds had names of their own, the model's stood for them.
+    name = document.get("kind", document.get("model"))
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InputError(
+            f"kind of recipe must be one of {', '.join(sorted(KINDS))}, got {name!r}; import the module that defines "
+            "it first, on the command line with --import MODULE"
+        )
     inside = [name for name in RECIPES_INSIDE if name in document]
-    recipe = need_fields({**document, **dict.fromkeys(inside, ())}, kind, what="recipe")
+    values = {name: value for name, value in document.items() if name != "kind"}
+    recipe = need_fields({**values, **dict.fromkeys(inside, ())}, kind, what="recipe")
     parts = {name: need_fields(document[name], tuple[dict[str, Any], ...], what=f"recipe's {name}") for name in inside}
     recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
     return replace(recipe, **recipes)

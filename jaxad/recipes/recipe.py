@@ -1,0 +1,89 @@
+"""`Recipe`: what to fit, as frozen data; every class of them is a kind, which files and the command line name."""
+
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, dataclass_transform
+
+from jaxad._check import InputError
+
+_KINDS: dict[str, type["Recipe"]] = {}
+KINDS: Mapping[str, type["Recipe"]] = MappingProxyType(_KINDS)
+"""Every kind of recipe that was imported, by its name."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every recipe says of itself. Subclasses are frozen dataclasses of keyword arguments without a decorator.
+
+    A subclass is registered under its own name, or under `class Mine(..., kind="mine")`: that is how a file of a
+    detector names it. Fields hold numbers, strings, tuples and other recipes, so that recipes hash and can be written
+    as JSON.
+    """
+
+    kind: ClassVar[str] = "recipe"
+    without_use: ClassVar[tuple[str, ...]] = ()
+    """Fields that mean nothing to this kind, whatever they hold."""
+
+    name: str = ""
+    """By default the name of its kind."""
+    summary: str = ""
+    source: str = ""
+    """Where it was published."""
+    pool: str = "mean"
+    """How a map becomes one score: `"mean"` or `"max"` over its pixels, or `"top"`, the mean of the highest tenth."""
+    holdout: float = 0.0
+    """Share of the normal images kept from training, by which scores are put in units of what is usual at each
+    position; see `jaxad.calibration`. With 0 scores keep the unit of the model."""
+
+    def __init_subclass__(cls, *, kind: str | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(frozen=True, kw_only=True)(cls)
+        # Those of the base are enough, and whoever decorates the class all the same finds none in the way.
+        del cls.__setattr__, cls.__delattr__
+        cls.kind = cls.__name__ if kind is None else kind
+        if not cls.kind:
+            return  # what several kinds have in common
+        before = _KINDS.get(cls.kind)
+        # A class that is defined again, as in a notebook, takes the place of the one before.
+        if before is not None and (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise InputError(
+                f"two kinds of recipe are called {cls.kind!r}, in {before.__module__} and {cls.__module__}; name one "
+                f'of them otherwise: class {cls.__name__}(..., kind="another")'
+            )
+        _KINDS[cls.kind] = cls
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.kind)
+
+    @property
+    def compares_positions(self) -> bool:
+        """Whether a pixel is judged by what normal images show at its place, so that all are aligned and of one size.
+
+        False for `auto`, which chooses what the images allow.
+        """
+        return True
+
+    @property
+    def sees_windows(self) -> bool:
+        """Whether the model sees windows or spots, so that an image's score is pooled from its map."""
+        return not self.compares_positions
+
+    @property
+    def pools_maps(self) -> bool:
+        """Whether an image's score is pooled anew from a map that was calibrated."""
+        return self.sees_windows
+
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """The least height and width that the model can read."""
+        return 1, 1
+
+
+def _refuse(recipe: Recipe, name: str, *value: object) -> None:
+    raise FrozenInstanceError(f"cannot assign to field {name!r} of a recipe; dataclasses.replace makes another one")
+
+
+Recipe.__setattr__ = Recipe.__delattr__ = _refuse  # type: ignore[method-assign, assignment]

@@ -1,0 +1,308 @@
+"""Methods of a stranger's own: the examples go wherever jaxad's own recipes go, and what is wrong is one sentence."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from denoising import Denoising
+from flax import linen as nn
+from flow import Flow
+from template import Template
+from vqvae import VQVAE
+
+import jaxad
+from jaxad import part, recipes
+from jaxad._check import InputError
+from jaxad.export import export_model
+from jaxad.folders import evaluate_folder, fit_folder
+from jaxad.recipes import RECIPES, Recipe, from_document, named, to_document, with_settings
+from jaxad.testing import check_recipe
+from tests.conftest import ROOT, no_shape_checks
+from tests.photograph_folder import write_set
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
+EXAMPLES = {
+    "vqvae": VQVAE(codes=8, width=8, epochs=2, batch_size=8),
+    "flow": Flow(crops=64, layers=2, width=16, epochs=2),
+    "denoising": Denoising(width=4, epochs=2, batch_size=8),
+    "template": Template(),
+}
+PLACES = {
+    "vqvae": "vqvae:VQVAE",
+    "flow": "flow:Flow",
+    "denoising": "denoising:Denoising",
+    "template": "template:Template",
+}
+IMAGES = np.random.default_rng(0).random((12, 32, 40, 1), np.float32)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("photographs") / "set")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_keep_the_laws(name: str) -> None:
+    check_recipe(EXAMPLES[name], IMAGES)
+
+
+@pytest.mark.parametrize("name", ["gradient-components", "pixel-neighbours", "surface-gradients", "patch-components"])
+def test_closed_forms_keep_the_laws(name: str) -> None:
+    changes = {"count": 4} if hasattr(RECIPES[name], "count") else {}
+    check_recipe(dataclasses.replace(RECIPES[name], **changes))
+
+
+@pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "patch-vae", "drawn-defects"])
+def test_networks_keep_the_laws(name: str) -> None:
+    changes = {"crops": 64} if hasattr(RECIPES[name], "crops") else {}
+    check_recipe(dataclasses.replace(RECIPES[name], epochs=1, **changes), IMAGES[:, :28, :28])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_short(name: str) -> None:
+    lines = (ROOT / "examples" / f"{name}.py").read_text().splitlines()
+    assert len(lines) < 60
+
+
+def test_collections_that_training_changes_are_kept(tmp_path: Path) -> None:
+    recipe, key = EXAMPLES["vqvae"], jax.random.key(1)
+    before = recipe.init(recipe.model((32, 40, 1)), key, jnp.zeros((1, 32, 40, 1)))["codebook"]
+    detector, history = jaxad.fit(key, recipe, IMAGES)
+    after = detector.variables["codebook"]
+    assert set(history.terms) == {"loss", "commitment"}
+    assert float(jnp.sum(after["sizes"])) != float(jnp.sum(before["sizes"]))
+    detector.save(tmp_path / "a.jaxad")
+    back = jaxad.load(tmp_path / "a.jaxad")
+    assert back.recipe == recipe
+    jax.tree.map(np.testing.assert_array_equal, back.variables, jax.device_get(detector.variables))
+
+
+def test_members_and_calibration() -> None:
+    recipe = dataclasses.replace(EXAMPLES["denoising"], holdout=0.25)
+    members, history = jaxad.fit_members(jax.random.key(0), recipe, IMAGES, count=2)
+    assert history.terms["loss"].shape == (2, 2)
+    scores = [member.score(IMAGES[:2]).image for member in members]
+    assert members[0].score_name == "calibrated"
+    assert (scores[0] != scores[1]).all()
+
+
+def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    recipe, key = EXAMPLES["vqvae"], jax.random.key(2)
+    whole, _ = jaxad.fit(key, recipe, IMAGES)
+
+    def stop(done: int, terms: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jaxad.fit(key, recipe, IMAGES, checkpoints=tmp_path / "kept", on_epoch=stop)
+    jaxad.fit(key, dataclasses.replace(recipe), IMAGES, checkpoints=tmp_path / "kept", resume=True)
+    resumed, _ = jaxad.fit(key, recipe, IMAGES, checkpoints=tmp_path / "kept", resume=True)
+    jax.tree.map(np.testing.assert_array_equal, *(jax.device_get(one.variables) for one in (resumed, whole)))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: str) -> None:
+    fit_folder(root, tmp_path / "a.jaxad", recipe=EXAMPLES[name], rate=0.4)
+    made = part.load_part(tmp_path / "a.jaxad")
+    assert made.verify() == []
+    assert 0 <= evaluate_folder(made, root)["auroc"] <= 1
+    # What is exported is scored by another process, and kept where it scores as the part does.
+    facts = export_model(tmp_path / "a.jaxad", tmp_path / "out", to="stablehlo", size=None)
+    assert (tmp_path / "out" / facts["file"]).stat().st_size > 1000
+
+
+def jaxad_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": f"{ROOT / 'examples'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "jaxad", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
+    settings = ["--set", "crops=64", "--set", "layers=2", "--set", "epochs=1"]
+    fitted = jaxad_command("fit", str(root), "-o", "a.jaxad", "--recipe", "flow:Flow", *settings, cwd=tmp_path)
+    assert fitted.returncode == 0, fitted.stderr
+    unknown = jaxad_command("score", "a.jaxad", str(root), "-o", "out", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "got 'Flow'" in unknown.stderr
+    assert "--import MODULE" in unknown.stderr
+    assert not (tmp_path / "out").exists()
+    scored = jaxad_command("score", "a.jaxad", str(root), "-o", "out", "--import", "flow", cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 9
+    for command in (["evaluate", "a.jaxad", str(root)], ["verify", "a.jaxad"]):
+        done = jaxad_command(*command, "--import", "flow", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_found_by_place(name: str) -> None:
+    found = named(f"{name}:{type(EXAMPLES[name]).__name__}")
+    assert type(found) is type(EXAMPLES[name])
+    assert from_document(to_document(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere_at_all:X", "module 'nowhere_at_all' cannot be imported .ModuleNotFoundError"),
+        ("flow:Flaw", "'flow:Flaw' must be a recipe or a class of recipes, and is nothing of that name"),
+        ("flow:Couplings", "is a class of another kind"),
+        ("flow:__name__", "is a str"),
+        ("gradient-neighbors", "did you mean 'gradient-neighbours'"),
+    ],
+)
+def test_no_recipe_at_that_place(place: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        named(place)
+
+
+def test_entry_points_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = recipes.finding.importlib.metadata.EntryPoint("mine", "flow:Flow", "jaxad.recipes")
+    monkeypatch.setattr(recipes.finding.importlib.metadata, "entry_points", lambda group: [point])
+    assert named("mine") == Flow()
+
+
+def test_settings_are_the_fields() -> None:
+    assert with_settings(EXAMPLES["flow"], ["side=16", "pool=mean"]).side == 16
+    with pytest.raises(InputError, match="cannot set 'epochs=3': write field=value with one of pool=top"):
+        with_settings(EXAMPLES["template"], ["epochs=3"])
+
+
+def test_recipes_are_frozen_and_replaced() -> None:
+    recipe = VQVAE(codes=3)
+    assert (recipe.name, recipe.kind) == ("VQVAE", "VQVAE")
+    assert dataclasses.replace(recipe, codes=4) == VQVAE(codes=4)
+    assert len({recipe, VQVAE(codes=3), VQVAE(codes=4)}) == 2
+    for change in (lambda: setattr(recipe, "codes", 4), lambda: delattr(recipe, "codes")):
+        with pytest.raises(dataclasses.FrozenInstanceError, match="'codes'"):
+            change()
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Decorated(jaxad.SolvedRecipe):
+        more: int = 1
+
+    assert Decorated(more=2).more == 2
+
+
+def test_two_kinds_of_one_name_are_refused() -> None:
+    def define(module: str) -> type:
+        return type("Flow", (jaxad.SolvedRecipe,), {"__module__": module}, kind="tests.Flow")
+
+    define("one")
+    define("one")
+    with pytest.raises(InputError, match="two kinds of recipe are called 'tests.Flow', in one and other"):
+        define("other")
+
+
+class Bad(Denoising, kind="tests.Bad"):
+    """One that is right until a method is replaced."""
+
+    what: tuple = ()
+
+
+def noise_twice(self, model, variables, batch, key):
+    noise = jax.random.normal(key, batch.shape) + jax.random.normal(key, batch.shape)
+    return jnp.mean((batch - model.apply(variables, batch + noise)) ** 2), {}, {}
+
+
+class NoWeights(nn.Module):
+    def __call__(self, images):
+        return images
+
+
+WRONG = {
+    "score of another shape": ({"score": lambda self, model, variables, images: images}, "score must give the anomaly"),
+    "loss of another shape": (
+        {"loss": lambda self, model, variables, batch, key: (batch, {}, {})},
+        r"loss must be a scalar, got shape \(2, 32, 40, 1\); take its mean",
+    ),
+    "loss alone": (
+        {"loss": lambda self, model, variables, batch, key: jnp.mean(batch)},
+        "loss must give a scalar, a dictionary of the collections that changed and a dictionary of terms; it gave",
+    ),
+    "another collection": (
+        {"loss": lambda self, model, variables, batch, key: (jnp.mean(batch), {"book": batch}, {})},
+        r"loss changes collections \['book'\], and those beside params are \[\]",
+    ),
+    "one key for two draws": ({"loss": noise_twice}, "loss draws twice from one key"),
+    "no weights": ({"model": lambda self, shape: NoWeights()}, "init must give a dictionary with `params`"),
+    "any size": ({"reach": 3}, "so score must have an argument extent"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    changes, words = WRONG[fault]
+    for name, value in changes.items():
+        monkeypatch.setattr(Bad, name, value)
+    for check in (check_recipe, lambda recipe, images: jaxad.fit(jax.random.key(0), recipe, images)):
+        with no_shape_checks(), pytest.raises(InputError, match=words) as caught:
+            check(Bad(epochs=1), IMAGES)
+        assert "recipe 'tests.Bad' (tests.test_methods.Bad)" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_fields_must_hash() -> None:
+    with pytest.raises(InputError, match="its fields must hash.*use tuples"):
+        check_recipe(Bad(what=[1]), IMAGES)
+
+
+class Whole(jaxad.SolvedRecipe, kind="tests.Whole"):
+    """One that claims any size and compares positions."""
+
+    reach = 0
+
+    def solve(self, images):
+        return {"mean": images.mean(axis=0)}
+
+    def score(self, variables, images, extent=None):
+        return jnp.mean((images - variables["mean"][None]) ** 2, axis=-1)
+
+
+class Listed(Whole, kind="tests.Listed"):
+    """One whose variables no file holds."""
+
+    def solve(self, images):
+        return [images]
+
+
+def test_what_it_says_of_sizes_must_hold() -> None:
+    with pytest.raises(InputError, match="its reach says that it takes images of any size, and fitted on 32 x 40"):
+        check_recipe(Whole(), IMAGES)
+    with pytest.raises(InputError, match="variables must be nested dictionaries of arrays.*got list"):
+        check_recipe(Listed(), IMAGES)
+
+
+class Drifting(Template, kind="tests.Drifting"):
+    """One that scores an image by those beside it."""
+
+    def score(self, variables, images):
+        return super().score(variables, images) - jnp.mean(images)
+
+
+def test_laws_that_are_not_kept_are_all_told() -> None:
+    with pytest.raises(InputError, match="alone it scores otherwise"):
+        check_recipe(Drifting(), IMAGES)
+    check_recipe(Template(), IMAGES)
+
+
+def test_any_recipe_is_a_kind() -> None:
+    assert {type(recipe) for recipe in RECIPES.values()} <= set(recipes.KINDS.values())
+    assert Recipe not in recipes.KINDS.values()
+
+
+def test_the_page_shows_what_runs() -> None:
+    page = (ROOT / "docs" / "own_method.md").read_text()
+    block = page.split("```python\n")[1].split("```")[0]
+    names: dict[str, object] = {"good": IMAGES}
+    exec(compile(block.replace("epochs: int = 20", "epochs: int = 1"), "own_method.md", "exec"), names)
+    detector = names["detector"]
+    assert isinstance(detector, jaxad.Detector)
+    assert detector.score(IMAGES).map.shape == IMAGES.shape[:3]
