@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     loaded = jaxad.load(arguments.detector)
-    detector = loaded.detector if isinstance(loaded, jaxad.Part) else loaded
+    detector = loaded.detector if isinstance(loaded, jaxad.Pipeline) else loaded
     test = jaxad.datasets.tfds(arguments.dataset, "test", data_dir=arguments.data_dir)
     normal, anomalous = (test.images[test.labels == label] for label in (arguments.normal, arguments.anomaly))
     scored = detector.score_all(normal)

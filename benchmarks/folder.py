@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import RESULTS, keep, stamp
-from jaxad import datasets, detector, folders, part
+from jaxad import datasets, detector, folders, pipeline
 from jaxad.datasets import read_photographs, textures
 from jaxad.preparation import Preparation
 from jaxad.recipes import RECIPES, Recipe
@@ -68,13 +68,13 @@ def many_sizes(count: int) -> list[tuple[int, int]]:
     return [(SIDE - SPREAD + int(place // span), SIDE - SPREAD + int(place % span)) for place in places]
 
 
-def make_part(recipe: Recipe) -> part.Part:
+def make_part(recipe: Recipe) -> pipeline.Pipeline:
     """A part trained for a moment: its speed does not depend on what it has learned."""
     images = textures("brick", "train", count=16).images
     fitted, _ = detector.fit(jax.random.key(0), dataclasses.replace(recipe, epochs=1), images)
     scores = fitted.score(images)
     low, high = np.quantile(scores.map, (0.5, 0.999))
-    return part.Part(
+    return pipeline.Pipeline(
         detector=fitted,
         preparation=Preparation(1),
         threshold=for_false_positive_rate(scores.image, rate=0.1),
@@ -88,7 +88,7 @@ def make_part(recipe: Recipe) -> part.Part:
     )
 
 
-def measure(paths: list[Path], made: part.Part, out: Path, *, workers: int) -> dict[str, float]:
+def measure(paths: list[Path], made: pipeline.Pipeline, out: Path, *, workers: int) -> dict[str, float]:
     """Images per second of the three, after each has run once on a few."""
     list(read_photographs(paths[:8], workers=workers))
     began = time.perf_counter()

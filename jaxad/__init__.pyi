@@ -17,8 +17,8 @@ from . import (
     metrics,
     models,
     one_class_svm,
-    part,
     patches,
+    pipeline,
     plots,
     preparation,
     protocols,
@@ -33,7 +33,7 @@ from . import (
 from ._check import InputError
 from .detector import Detector, Scores, fit, fit_members
 from .estimator import AnomalyDetector
-from .part import Part, PartScores, load, load_part
+from .pipeline import Pipeline, PipelineScores, load, load_pipeline
 from .recipes import RECIPES, NetworkRecipe, Recipe, SolvedRecipe
 from .training import DivergedError, History
 
@@ -45,8 +45,8 @@ __all__ = [
     "History",
     "InputError",
     "NetworkRecipe",
-    "Part",
-    "PartScores",
+    "Pipeline",
+    "PipelineScores",
     "Recipe",
     "Scores",
     "SolvedRecipe",
@@ -67,13 +67,13 @@ __all__ = [
     "heatmaps",
     "linear",
     "load",
-    "load_part",
+    "load_pipeline",
     "losses",
     "metrics",
     "models",
     "one_class_svm",
-    "part",
     "patches",
+    "pipeline",
     "plots",
     "preparation",
     "protocols",

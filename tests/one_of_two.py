@@ -15,7 +15,7 @@ from pathlib import Path
 
 import jax
 
-from jaxad import load_part
+from jaxad import load_pipeline
 from jaxad.folders import fit_folder, score_folder
 from jaxad.sharding import make_mesh
 from tests.photograph_folder import QUICK
@@ -43,7 +43,7 @@ def main():
     jax.distributed.shutdown()
     (out / f"{index}.json").write_text(json.dumps(losses))
     score_folder(
-        load_part(part),
+        load_pipeline(part),
         root,
         out / f"share-{index}",
         share=(index + 1, 2),

@@ -77,10 +77,13 @@ def positional_defaults(tree: Path) -> list[str]:
 
 
 def misplaced_keys(tree: Path) -> list[str]:
-    """A required `key` comes first; only an optional one (`key=None`) may be among the options."""
+    """A required `key` comes first; only an optional one (`key=None`) may be among the options.
+
+    A method `loss` has the order of `jaxad.training.LossFunction`.
+    """
     problems = []
     for public in public_names(tree):
-        if "key" in [arg.arg for arg in public.parameters[1:]]:
+        if "key" in [arg.arg for arg in public.parameters[1:]] and not public.place.endswith(".loss"):
             problems.append(f"{public.place}: key comes first")
         for arg in public.options:
             default = public.node.args.kw_defaults[public.options.index(arg)]  # type: ignore[union-attr]

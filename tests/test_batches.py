@@ -11,7 +11,7 @@ from jaxad import canvases, fit
 from jaxad._check import InputError
 from jaxad.calibration import Usual
 from jaxad.detector import Found
-from jaxad.part import Part, scoring
+from jaxad.pipeline import Pipeline, scoring
 from jaxad.preparation import Preparation
 from jaxad.recipes import SURFACE, Recipe
 from jaxad.thresholds import Threshold
@@ -30,7 +30,7 @@ REGION = np.zeros((32, 40), bool)
 REGION[3:30, 5:25] = True
 REGION[10:14, 10:14] = False
 
-Make = Callable[..., Part]
+Make = Callable[..., Pipeline]
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,12 @@ def make(compile_fast: None) -> Make:
     nothing = np.zeros(0, np.float32)
     limit = Threshold(0.0, 0.1, (0.0, 1.0), 10, True)
 
-    def part(name: str, **fields: object) -> Part:
+    def part(name: str, **fields: object) -> Pipeline:
         judged = {"normal_scores": nothing, "colour_limits": (0.0, 1.0), "pixel_limit": 1.0, "golden": ()}
         rest = {"golden_scores": nothing, "provenance": {}, "threshold": limit, "rate": 0.1}
-        return Part(**{"detector": replace(fitted[name]), "preparation": Preparation(1), **judged, **rest, **fields})
+        return Pipeline(
+            **{"detector": replace(fitted[name]), "preparation": Preparation(1), **judged, **rest, **fields}
+        )
 
     return part
 

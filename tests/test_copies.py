@@ -17,7 +17,7 @@ from jaxad.datasets import Header, file_sum, find_copies, survey
 from jaxad.datasets.copies import group_copies
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.plan import normal_headers, plan_fit
-from jaxad.part import load_part
+from jaxad.pipeline import load_pipeline
 from jaxad.report.folder import read_results
 from tests.photograph_folder import WHOLE, photograph, save, write_set
 
@@ -129,7 +129,7 @@ def test_copies_lie_on_one_side_from_fit_to_evaluation(tmp_path: Path) -> None:
     (root / "train/good/junk.png").write_text("junk")
     (root / "notes.txt").write_text("notes")
     done = fit_folder(root, tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4, holdout=0.3)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     sums = made.provenance["pixel_sha256"]
     assert not set(sums["train"]) & set(sums["holdout"])
     assert len(set(sums["holdout"])) == len(sums["holdout"]) == made.threshold.count == len(made.normal_scores)

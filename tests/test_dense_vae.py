@@ -12,7 +12,7 @@ from jaxad._check import InputError
 from jaxad.detector import find_faults, fit
 from jaxad.detector.dense_vae import shifted
 from jaxad.models import DenseVAE
-from jaxad.part import load
+from jaxad.pipeline import load
 from jaxad.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compile_fast")

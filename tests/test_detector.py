@@ -14,7 +14,7 @@ from jaxad.detector import detector as room
 from jaxad.features import oriented_gradients
 from jaxad.losses import residual
 from jaxad.models import PatchVAE, PatchVAEOutput
-from jaxad.part import load
+from jaxad.pipeline import load
 from jaxad.recipes import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, RECIPES, SSIM_AE, to_document
 from tests.references.heatmap import heatmap as slow_heatmap
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors
 
-from jaxad import part, recipes
+from jaxad import pipeline, recipes
 from jaxad._check import InputError
 from jaxad.export import export_model, exporting, running
 from jaxad.export.computation import make_computation
@@ -48,7 +48,7 @@ def need(to: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(compile_fast: None) -> part.Part:
+def whole(compile_fast: None) -> pipeline.Pipeline:
     """A part of whole images."""
     return make_part(
         dataclasses.replace(RECIPES["pixel-components"], count=2), Preparation(1, "letterbox", box=(32, 40))
@@ -56,7 +56,7 @@ def whole(compile_fast: None) -> part.Part:
 
 
 @pytest.fixture(scope="module")
-def coloured(whole: part.Part) -> part.Part:
+def coloured(whole: pipeline.Pipeline) -> pipeline.Pipeline:
     """A part that sees half of every photograph in grey, from photographs in colour."""
     roi = np.zeros((32, 40), bool)
     roi[:, :20] = True
@@ -86,7 +86,7 @@ def test_plain_operations_score_alike(kind: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["stablehlo", "onnx"])
-def test_the_page_serves_what_the_command_exports(whole: part.Part, tmp_path: Path, to: str) -> None:
+def test_the_page_serves_what_the_command_exports(whole: pipeline.Pipeline, tmp_path: Path, to: str) -> None:
     need(to)
     whole.save(tmp_path / "part.jaxad")
     done = command("export", "part.jaxad", "--to", to, "-o", "exported", "--json", cwd=tmp_path)
@@ -114,7 +114,7 @@ def test_the_page_serves_what_the_command_exports(whole: part.Part, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["stablehlo", "onnx"])
-def test_region_of_interest_and_grey_are_inside(coloured: part.Part, tmp_path: Path, to: str) -> None:
+def test_region_of_interest_and_grey_are_inside(coloured: pipeline.Pipeline, tmp_path: Path, to: str) -> None:
     need(to)
     facts = export_model(coloured, tmp_path / "out", to=to, size=(32, 40))
     assert facts["input"]["shape"] == ["n", 32, 40, 3]
@@ -124,7 +124,7 @@ def test_region_of_interest_and_grey_are_inside(coloured: part.Part, tmp_path: P
 
 @pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("within_region", [False, True])
-def test_scores_are_those_of_the_part(coloured: part.Part, calibrated: bool, within_region: bool) -> None:
+def test_scores_are_those_of_the_part(coloured: pipeline.Pipeline, calibrated: bool, within_region: bool) -> None:
     made = with_usual(coloured) if calibrated else coloured
     made = made if within_region else dataclasses.replace(made, roi=None)
     image = np.repeat(photograph(3)[..., None], 3, axis=-1)
@@ -137,7 +137,7 @@ def test_scores_are_those_of_the_part(coloured: part.Part, calibrated: bool, wit
     np.testing.assert_allclose(on_device[1], wanted.map[0], rtol=1e-5, atol=1e-5 * np.abs(wanted.map[0]).max())
 
 
-def test_safetensors_hold_the_arrays_and_the_recipe(whole: part.Part, tmp_path: Path) -> None:
+def test_safetensors_hold_the_arrays_and_the_recipe(whole: pipeline.Pipeline, tmp_path: Path) -> None:
     export_model(whole.detector, tmp_path, to="safetensors")
     arrays, _ = whole.detector.contents()
     with safetensors.safe_open(tmp_path / "model.safetensors", "np") as file:
@@ -151,7 +151,7 @@ def test_safetensors_hold_the_arrays_and_the_recipe(whole: part.Part, tmp_path: 
     ("to", "words"), [("stablehlo", "scores differ by"), ("safetensors", "do not come back as they were")]
 )
 def test_what_scores_otherwise_is_not_kept(
-    whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, words: str
+    whole: pipeline.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, words: str
 ) -> None:
     need(to)
     altered = jax.tree.map(lambda leaf: leaf * 0.9, whole.detector.variables)
@@ -163,7 +163,9 @@ def test_what_scores_otherwise_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_does_not_run_is_not_kept(whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_run_is_not_kept(
+    whole: pipeline.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(exporting, "FORMATS", {"safetensors": lambda _: b"nothing"})
     with pytest.raises(InputError, match="a new process cannot run it"):
         export_model(whole, tmp_path / "out", to="safetensors")
@@ -172,7 +174,7 @@ def test_what_does_not_run_is_not_kept(whole: part.Part, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])
 def test_a_missing_package_is_one_sentence(
-    whole: part.Part, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, module: str
+    whole: pipeline.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"pip install 'jaxad\[export\]'"):
@@ -180,13 +182,15 @@ def test_a_missing_package_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_region_of_interest_tells_the_size(coloured: part.Part) -> None:
+def test_region_of_interest_tells_the_size(coloured: pipeline.Pipeline) -> None:
     larger = dataclasses.replace(coloured, roi=np.ones((48, 60), bool))
     assert make_computation(larger, None).size == (48, 60)
     assert make_computation(larger, (32, 40)).size == (32, 40)
 
 
-def test_sizes_that_cannot_be_are_refused(whole: part.Part, coloured: part.Part, tmp_path: Path) -> None:
+def test_sizes_that_cannot_be_are_refused(
+    whole: pipeline.Pipeline, coloured: pipeline.Pipeline, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="32 x 40 x 1"):
         export_model(whole, tmp_path, to="safetensors", size=(8, 8))
     scaled = dataclasses.replace(coloured, preparation=Preparation(1, "scale", scale=0.5))
@@ -194,7 +198,7 @@ def test_sizes_that_cannot_be_are_refused(whole: part.Part, coloured: part.Part,
         export_model(scaled, tmp_path, to="safetensors")
 
 
-def test_command_refuses_in_a_sentence(whole: part.Part, tmp_path: Path) -> None:
+def test_command_refuses_in_a_sentence(whole: pipeline.Pipeline, tmp_path: Path) -> None:
     whole.save(tmp_path / "part.jaxad")
     need_refusal(command("export", "part.jaxad", "--to", "onx", "-o", "out", cwd=tmp_path), "did you mean 'onnx'?")
     arguments = ["--to", "onnx", "--size", "3", "-o", "out"]

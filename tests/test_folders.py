@@ -24,7 +24,7 @@ from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.regions import find_regions
 from jaxad.folders.training_images import plan_tiles, read_tiles
-from jaxad.part import Part, load_part
+from jaxad.pipeline import Pipeline, load_pipeline
 from jaxad.preparation import Preparation
 from jaxad.recipes import AUTO, CLOSED_FORM
 from jaxad.report import write_report
@@ -41,14 +41,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def fitted(root: Path, compile_fast: None) -> tuple[Part, dict]:
+def fitted(root: Path, compile_fast: None) -> tuple[Pipeline, dict]:
     path = root.parent / "part.jaxad"
     done = fit_folder(root, path, recipe=QUICK, rate=0.4)
-    return load_part(path), done
+    return load_pipeline(path), done
 
 
 @pytest.fixture(scope="module")
-def made(fitted: tuple[Part, dict]) -> Part:
+def made(fitted: tuple[Pipeline, dict]) -> Pipeline:
     return fitted[0]
 
 
@@ -66,7 +66,7 @@ def tree_of(folder: Path) -> dict[str, bytes]:
 # Fitting
 
 
-def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Part, dict], root: Path) -> None:
+def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Pipeline, dict], root: Path) -> None:
     made, done = fitted
     assert done["images"] == {"train": 10, "holdout": 2, "left_out": [], "failed": []}
     assert done["training"]["shape"] == [10, 32, 40, 1]
@@ -83,10 +83,10 @@ def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Part, dict],
     json.dumps(done, allow_nan=False)
 
 
-def test_same_seed_same_file(root: Path, made: Part, tmp_path: Path) -> None:
+def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None:
     for seed, same in ((0, True), (1, False)):
         fit_folder(root, tmp_path / "again.jaxad", recipe=QUICK, rate=0.4, seed=seed)
-        again = load_part(tmp_path / "again.jaxad")
+        again = load_pipeline(tmp_path / "again.jaxad")
         assert (again.provenance["sha256"] == made.provenance["sha256"]) == same
         assert np.array_equal(again.normal_scores, made.normal_scores) == same
 
@@ -132,7 +132,7 @@ def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: ob
     save(root / "tiny.png", photograph(1, (5, 50)))
     (root / "bad.png").write_bytes(BAD["cut png"][0])
     done = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, rate=0.4)
-    made = load_part(tmp_path / "part.jaxad")
+    made = load_pipeline(tmp_path / "part.jaxad")
     assert made.preparation.channels == 3
     assert made.preparation.mode == ("native" if recipe is QUICK else "letterbox")
     left_out = {row["path"]: row["reason"] for row in done["images"]["left_out"]}
@@ -213,7 +213,7 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     mask[:, SPOT[1].start - 2 :] = 0
     done = fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, rate=0.4, roi=save(tmp_path / "roi.png", mask))
     assert done["training"]["shape"] == [10, 32, 14, 1]
-    seen = load_part(tmp_path / "a.jaxad")
+    seen = load_pipeline(tmp_path / "a.jaxad")
     np.testing.assert_array_equal(seen.roi, mask > 0)
     assert seen.verify() == []
     pixels = evaluate_folder(seen, root)["pixels"]
@@ -237,7 +237,7 @@ def test_a_stretched_region_of_interest_is_refused_early(root: Path, tmp_path: P
         fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, roi=roi)
 
 
-def test_a_photograph_of_another_aspect_than_the_region_fails(made: Part, root: Path, tmp_path: Path) -> None:
+def test_a_photograph_of_another_aspect_than_the_region_fails(made: Pipeline, root: Path, tmp_path: Path) -> None:
     turned = save(tmp_path / "turned.png", np.zeros((40, 32), np.uint8))
     twice = save(tmp_path / "twice.png", np.zeros((64, 80), np.uint8))
     looked = dataclasses.replace(made, roi=np.pad(np.ones((30, 38), bool), 1))
@@ -266,7 +266,7 @@ def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) 
     for index, pixels in enumerate(aligned(30)):
         save(tmp_path / "set" / f"{index}.png", pixels)
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", rate=0.4)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     assert [row["name"] for row in done["comparison"]] == [recipe.name for recipe in AUTO.candidates]
     assert done["recipe"] == made.detector.recipe.name
     assert done["recipe"] in {recipe.name for recipe in CLOSED_FORM}
@@ -304,7 +304,7 @@ def test_photographs_of_almost_one_size_are_compared_on_one_grid(
     assert (done["plan"]["grid"], done["plan"]["left_aside"]) == ([11, 15], {})
     reason = "3 sizes are fitted into their median 23 x 30 and 10 photographs of 23 x 30 are scaled by 0.51"
     assert done["plan"]["grid_reason"].startswith(reason)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     if auto is POSITIONS:
         assert made.preparation == Preparation(1, "letterbox", box=(11, 15))
         assert done["training"]["shape"] == [10, 11, 15, 1]
@@ -373,7 +373,7 @@ def test_every_file_is_decoded_once(root: Path, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(OpenedImage, "samples", counted)
     done = fit_folder(root, tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4)
-    sums = load_part(tmp_path / "a.jaxad").provenance["sha256"]
+    sums = load_pipeline(tmp_path / "a.jaxad").provenance["sha256"]
     used = [known[digest] for digest in (*sums["train"], *sums["holdout"])]
     assert len(set(used)) == done["images"]["train"] + done["images"]["holdout"]
     assert sorted(path for path in decoded if path in used) == sorted(used)
@@ -397,7 +397,7 @@ def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypat
     assert ("pixel-neighbours" in planned["left_aside"]) == (kind == "sizes")
     assert planned["preparation"]["channels"] == done["training"]["shape"][-1] == (3 if kind == "colours" else 1)
     assert (planned["train"], planned["holdout"]) == (done["images"]["train"], done["images"]["holdout"])
-    assert rate == 1 / len(load_part(tmp_path / "a.jaxad").normal_scores)
+    assert rate == 1 / len(load_pipeline(tmp_path / "a.jaxad").normal_scores)
 
 
 def test_inspection_finds_damage_that_shows_among_the_pixels(root: Path, tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_auto_says_that_no_recipe_sees_defects(tmp_path: Path) -> None:
 # Calibration
 
 
-def held_out(part: Part, root: Path) -> list[Path]:
+def held_out(part: Pipeline, root: Path) -> list[Path]:
     return [path for path in sorted(root.iterdir()) if file_sum(path) in part.provenance["sha256"]["holdout"]]
 
 
@@ -466,7 +466,7 @@ def test_held_out_images_are_judged_by_the_others(
         monkeypatch.setattr("jaxad.folders.held_out.MAP_PIXELS", kept * inside.size)
     options = {"roi": save(tmp_path / "roi.png", inside.astype(np.uint8))} if roi else {}
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=AT_ONCE, rate=0.4, holdout=0.5, **options)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     raw = np.stack(dataclasses.replace(made, usual=None).score(held_out(made, tmp_path / "set")).map)
     where = inside if roi else np.ones_like(inside)
     cut = raw[:, 2:, 5:] if roi else raw
@@ -490,7 +490,7 @@ def test_a_busy_place_does_not_always_glow(tmp_path: Path) -> None:
         pixels[:8, :8] = np.random.default_rng(index).integers(0, 256, (8, 8))
         save(tmp_path / "set" / f"{index:02}.png", pixels)
     fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     raw, calibrated = (
         np.stack(part.score(held_out(made, tmp_path / "set")).map)
         for part in (dataclasses.replace(made, usual=None), made)
@@ -507,7 +507,7 @@ def test_positions_are_not_calibrated_where_they_cannot_be(tmp_path: Path, why: 
     recipe = dataclasses.replace(AT_ONCE, holdout=0.5) if why == "calibrated already" else AT_ONCE
     holdout = 0.45 if why == "few" else 0.5
     fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=recipe, rate=0.4, holdout=holdout)
-    made = load_part(tmp_path / "a.jaxad")
+    made = load_pipeline(tmp_path / "a.jaxad")
     assert made.usual is None
     np.testing.assert_allclose(made.normal_scores, made.score(held_out(made, tmp_path / "set")).image, rtol=1e-4)
 
@@ -516,12 +516,12 @@ def test_positions_are_not_calibrated_where_they_cannot_be(tmp_path: Path, why: 
 
 
 @pytest.fixture(scope="module")
-def scored(made: Part, root: Path) -> tuple[Path, dict]:
+def scored(made: Pipeline, root: Path) -> tuple[Path, dict]:
     out = root.parent / "scored"
     return out, score_folder(made, root, out, maps="png", name="part.jaxad")
 
 
-def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Part, root: Path) -> None:
+def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Pipeline, root: Path) -> None:
     out, run = scored
     results = read_results(out)
     assert results.run == json.loads(json.dumps(run))
@@ -545,7 +545,7 @@ def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Part
     assert write_report(out).exists()
 
 
-def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict], made: Part) -> None:
+def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict], made: Pipeline) -> None:
     bad = [image for image in read_results(scored[0]).images if image["defect"] == "spot"]
     assert all(image["decision"] == "anomalous" for image in bad)
     for image in bad:
@@ -555,7 +555,7 @@ def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict],
         assert image["regions"][0]["peak"] > made.pixel_limit
 
 
-def test_threshold_can_be_asked_again(made: Part, root: Path, tmp_path: Path) -> None:
+def test_threshold_can_be_asked_again(made: Pipeline, root: Path, tmp_path: Path) -> None:
     loose = score_folder(made, root, tmp_path / "a", rate=0.6)
     wanted = thresholds.for_false_positive_rate(made.normal_scores, rate=0.6)
     assert loose["threshold"]["value"] == wanted.value
@@ -588,7 +588,7 @@ def troubled(tmp_path: Path) -> Path:
     return root
 
 
-def test_bad_files_are_named_and_the_rest_is_scored(made: Part, troubled: Path, tmp_path: Path) -> None:
+def test_bad_files_are_named_and_the_rest_is_scored(made: Pipeline, troubled: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int, int]] = []
     run = score_folder(made, troubled, tmp_path / "out", on_image=lambda *counts: seen.append(counts))
     assert run["counts"]["scored"] == 4
@@ -605,7 +605,7 @@ def test_bad_files_are_named_and_the_rest_is_scored(made: Part, troubled: Path, 
     write_report(tmp_path / "out")
 
 
-def test_files_can_be_given_one_by_one(made: Part, root: Path, tmp_path: Path) -> None:
+def test_files_can_be_given_one_by_one(made: Pipeline, root: Path, tmp_path: Path) -> None:
     paths = sorted((root / "test" / "good").iterdir())
     run = score_folder(made, [*paths, paths[0], "nowhere.png"], tmp_path / "out")
     assert (run["counts"]["scored"], run["counts"]["failed"], run["source"]) == (4, 1, "5 files")
@@ -617,7 +617,7 @@ def test_files_can_be_given_one_by_one(made: Part, root: Path, tmp_path: Path) -
         score_folder(made, tmp_path / "set", tmp_path / "other")
 
 
-def test_a_run_is_not_overwritten(made: Part, scored: tuple[Path, dict], root: Path) -> None:
+def test_a_run_is_not_overwritten(made: Pipeline, scored: tuple[Path, dict], root: Path) -> None:
     before = tree_of(scored[0])
     with pytest.raises(InputError, match="holds a run already"):
         score_folder(made, root, scored[0])
@@ -634,7 +634,7 @@ CUTS = ["", "file,defect", "HEAD", "2", "2 half", "2 no end", "2 quoted", "all"]
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_killed_run_goes_on(
-    made: Part, troubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+    made: Pipeline, troubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     score_folder(made, troubled, whole, maps="npy")
@@ -655,8 +655,10 @@ def test_a_killed_run_goes_on(
     shutil.rmtree(out / "maps") if cut == "HEAD" else None
 
     batches = []
-    original = Part.score_batch
-    monkeypatch.setattr(Part, "score_batch", lambda self, batch: batches.append(len(batch)) or original(self, batch))
+    original = Pipeline.score_batch
+    monkeypatch.setattr(
+        Pipeline, "score_batch", lambda self, batch: batches.append(len(batch)) or original(self, batch)
+    )
     run = score_folder(made, troubled, out, maps="npy", resume=True)
     kept = {"2": 2, "2 half": 2, "2 no end": 2, "2 quoted": 1, "all": 4}.get(cut, 0)
     good = sum(batches) - 1  # the small one is tried again, if its error was lost
@@ -675,7 +677,7 @@ def test_a_killed_run_goes_on(
     write_report(out)
 
 
-def test_rows_without_their_picture_are_scored_again(made: Part, root: Path, tmp_path: Path) -> None:
+def test_rows_without_their_picture_are_scored_again(made: Pipeline, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
     (tmp_path / "out" / "pictures" / "000005.jpg").unlink()
     run = score_folder(made, root, tmp_path / "out", resume=True)
@@ -683,7 +685,7 @@ def test_rows_without_their_picture_are_scored_again(made: Part, root: Path, tmp
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 8
 
 
-def test_what_is_not_ours_cannot_go_on(made: Part, root: Path, tmp_path: Path) -> None:
+def test_what_is_not_ours_cannot_go_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("mine")
     for resume, words in ((False, "holds a run already"), (True, "no run that can go on")):
         with pytest.raises(InputError, match=words):
@@ -692,7 +694,7 @@ def test_what_is_not_ours_cannot_go_on(made: Part, root: Path, tmp_path: Path) -
 
 
 def test_a_stopped_run_leaves_what_was_done(
-    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
 
@@ -730,7 +732,7 @@ def test_one_colour_scale_and_constant_maps() -> None:
 # Evaluation
 
 
-def test_figures_are_those_of_metrics(made: Part, root: Path) -> None:
+def test_figures_are_those_of_metrics(made: Pipeline, root: Path) -> None:
     found = evaluate_folder(made, root)
     paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
     labels, scores = np.repeat([0, 1], 4), made.score(paths)
@@ -751,7 +753,7 @@ def test_figures_are_those_of_metrics(made: Part, root: Path) -> None:
 
 
 def test_what_cannot_be_measured_is_none_and_said(
-    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "set"
     shutil.copytree(root, copy)
@@ -794,16 +796,16 @@ def test_what_cannot_be_measured_is_none_and_said(
 
 
 def test_a_disk_that_cannot_hold_the_scores_is_said_before_any_is_made(
-    made: Part, root: Path, monkeypatch: pytest.MonkeyPatch
+    made: Pipeline, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics, "PixelMetrics", functools.partial(metrics.PixelMetrics, block=8 * 32 * 40 - 1))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4 * 8 * 32 * 40 - 1))
-    monkeypatch.setattr(Part, "score_batch", lambda *_: pytest.fail("a photograph was scored"))
+    monkeypatch.setattr(Pipeline, "score_batch", lambda *_: pytest.fail("a photograph was scored"))
     with pytest.raises(InputError, match="set TMPDIR to a folder with more room"):
         evaluate_folder(made, root)
 
 
-def test_images_that_were_trained_on_do_not_count(made: Part, root: Path, tmp_path: Path) -> None:
+def test_images_that_were_trained_on_do_not_count(made: Pipeline, root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "train" / "good", tmp_path / "good")
     shutil.copytree(root / "test" / "spot", tmp_path / "bad")
     save(tmp_path / "good" / "new.png", photograph(999))
@@ -813,7 +815,7 @@ def test_images_that_were_trained_on_do_not_count(made: Part, root: Path, tmp_pa
     assert any("2 were held out when the threshold was set" in sentence for sentence in found["warnings"])
 
 
-def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, tmp_path: Path) -> None:
+def test_what_failed_is_tried_again_when_a_run_goes_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """A mended file is scored, one still damaged stays with what is wrong with it now, and none stands twice."""
     folder, out = tmp_path / "photographs", tmp_path / "out"
     folder.mkdir()
@@ -836,7 +838,7 @@ def test_what_failed_is_tried_again_when_a_run_goes_on(made: Part, root: Path, t
 
 
 def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
-    made: Part, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out, scored = tmp_path / "photographs", tmp_path / "out", []
     shutil.copytree(root / "test", folder)
@@ -848,8 +850,8 @@ def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
     (folder / "good" / "a.png").write_bytes((folder / "good" / "001.png").read_bytes())
     for name in ("good/000.png", "spot/003.png", "good/empty.png"):
         (folder / name).unlink()
-    original = Part.score_batch
-    monkeypatch.setattr(Part, "score_batch", lambda self, batch: scored.append(len(batch)) or original(self, batch))
+    original = Pipeline.score_batch
+    monkeypatch.setattr(Pipeline, "score_batch", lambda self, batch: scored.append(len(batch)) or original(self, batch))
     for sentences in (2, 0):
         run = score_folder(made, folder, out, maps="npy", resume=True)
         assert len(run["warnings"]) == sentences
@@ -875,7 +877,7 @@ def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
         scored.clear()
 
 
-def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Part, root: Path, tmp_path: Path) -> None:
+def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """It is in no folder that is scored, and keeps its row while it is there."""
     single = save(tmp_path / "single.png", photograph(7))
     out = tmp_path / "out"
@@ -888,14 +890,14 @@ def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Part, ro
     assert "no longer there" in run["warnings"][0]
 
 
-def test_a_run_of_before_the_stamps_goes_on(made: Part, root: Path, tmp_path: Path) -> None:
+def test_a_run_of_before_the_stamps_goes_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
     for text in ("", "[1]", '{"a": 1}'):
         (tmp_path / "out" / "photographs.json").write_text(text)
         assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
-def test_a_run_goes_on_with_its_own_folder_alone(made: Part, root: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_with_its_own_folder_alone(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """Below another one the same names are other photographs."""
     score_folder(made, root / "test" / "good", tmp_path / "out")
     other = next(folder for folder in (root / "test").iterdir() if folder.name != "good")

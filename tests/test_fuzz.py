@@ -11,7 +11,7 @@ from PIL import Image
 from jaxad import bundle
 from jaxad._check import InputError
 from jaxad.datasets import UnreadableError, read_header, read_photograph
-from jaxad.part import load_part
+from jaxad.pipeline import load_pipeline
 from jaxad.preparation import Preparation
 from tests.photograph_folder import WHOLE
 from tests.test_part import make_part
@@ -130,7 +130,7 @@ def test_forged_parts_with_a_right_checksum_are_refused_or_whole(tmp_path, conte
             altered.pop(name) if replacement is None else altered.update({name: replacement})
         _written(path, altered, document if count % 3 == 0 else forged(draw, document))
         try:
-            load_part(path)
+            load_pipeline(path)
         except InputError:
             refused += 1
     assert refused > 0.3 * FORGERIES

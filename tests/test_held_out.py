@@ -12,7 +12,7 @@ from PIL import Image
 from jaxad import canvases, datasets, fit, thresholds
 from jaxad._check import InputError
 from jaxad.folders.held_out import HeldOut, judge_held_out
-from jaxad.part import Part, load_part
+from jaxad.pipeline import Pipeline, load_pipeline
 from jaxad.preparation import Preparation
 from tests.photograph_folder import AT_ONCE, save
 
@@ -39,12 +39,12 @@ def surface(index: int) -> np.ndarray:
     return np.rint(255 * crops[index % 60, : SIZE[0], :, 0]).astype(np.uint8)
 
 
-def made_part(look: Callable[[int], np.ndarray], folder: Path) -> tuple[Part, HeldOut]:
+def made_part(look: Callable[[int], np.ndarray], folder: Path) -> tuple[Pipeline, HeldOut]:
     images = np.stack([look(index)[..., None] for index in range(20)])
     detector, _ = fit(jax.random.key(0), SCALES, images)
     sizes = {save(folder / f"{index}.png", look(index)): SIZE for index in range(20, 50)}
     held = judge_held_out(detector, Preparation(1), None, sizes, known={}, on_step=lambda *_: None)
-    made = Part(
+    made = Pipeline(
         detector=detector,
         preparation=held.preparation,
         threshold=thresholds.for_false_positive_rate(held.scores, rate=0.05),
@@ -61,24 +61,24 @@ def made_part(look: Callable[[int], np.ndarray], folder: Path) -> tuple[Part, He
 
 
 @pytest.fixture(scope="module")
-def placed(compile_fast: None, tmp_path_factory: pytest.TempPathFactory) -> Part:
+def placed(compile_fast: None, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """Of aligned photographs."""
     return made_part(aligned, tmp_path_factory.mktemp("aligned"))[0]
 
 
 @pytest.fixture(scope="module")
-def anywhere(compile_fast: None, tmp_path_factory: pytest.TempPathFactory) -> Part:
+def anywhere(compile_fast: None, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     """Of a surface."""
     return made_part(surface, tmp_path_factory.mktemp("surface"))[0]
 
 
-def test_positions_that_count_bring_every_photograph_to_their_size(placed: Part) -> None:
+def test_positions_that_count_bring_every_photograph_to_their_size(placed: Pipeline) -> None:
     assert placed.usual is not None
     assert placed.usual.mean.shape == SIZE
     assert placed.preparation == Preparation(1, "letterbox", box=SIZE)
 
 
-def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Part) -> None:
+def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Pipeline) -> None:
     assert anywhere.usual is not None
     assert anywhere.usual.mean.shape == (1, 1)
     assert anywhere.preparation == Preparation(1)
@@ -91,13 +91,13 @@ def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Part) ->
     [np.s_[:], np.s_[:, :-1], np.s_[1:]],
     ids=["as trained", "a column less", "a row less"],
 )
-def test_good_photographs_of_nearly_the_same_view_are_good(placed: Part, seen: slice | tuple[slice, slice]) -> None:
+def test_good_photographs_of_nearly_the_same_view_are_good(placed: Pipeline, seen: slice | tuple[slice, slice]) -> None:
     found = placed.score([aligned(index)[seen] for index in range(50, 90)])
     assert np.count_nonzero(found.image > placed.threshold.value) <= 6
 
 
 @pytest.mark.parametrize("times", [2, 3])
-def test_photographs_of_another_scale_are_refused_by_name(placed: Part, times: int) -> None:
+def test_photographs_of_another_scale_are_refused_by_name(placed: Pipeline, times: int) -> None:
     good, large = placed.score_batch([aligned(50)[..., None], aligned(51, times)[..., None]])
     assert not isinstance(good, InputError)
     assert isinstance(large, InputError)
@@ -105,7 +105,7 @@ def test_photographs_of_another_scale_are_refused_by_name(placed: Part, times: i
     assert "about 24 x 40" in str(large)
 
 
-def test_good_surfaces_of_any_size_are_in_one_unit(anywhere: Part) -> None:
+def test_good_surfaces_of_any_size_are_in_one_unit(anywhere: Pipeline) -> None:
     """Maps are as far from what is usual on crops as on whole photographs."""
     whole = np.concatenate([one.ravel() for one in anywhere.score([surface(index) for index in range(20, 60)]).map])
     crops = [surface(index)[: 12 + index % 9, index % 5 :] for index in range(20, 60)]
@@ -114,16 +114,16 @@ def test_good_surfaces_of_any_size_are_in_one_unit(anywhere: Part) -> None:
     assert 0.9 < whole.std() / some.std() < 1.1
 
 
-def test_parts_verify_after_they_were_saved(placed: Part, anywhere: Part, tmp_path: Path) -> None:
+def test_parts_verify_after_they_were_saved(placed: Pipeline, anywhere: Pipeline, tmp_path: Path) -> None:
     for made in (placed, anywhere):
         assert made.golden
         assert made.verify() == []
         made.save(tmp_path / "one.jaxad")
-        assert load_part(tmp_path / "one.jaxad").verify() == []
+        assert load_pipeline(tmp_path / "one.jaxad").verify() == []
 
 
 def test_positions_of_photographs_larger_than_any_canvas_are_judged_as_they_are(
-    placed: Part, monkeypatch: pytest.MonkeyPatch
+    placed: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = [aligned(60), aligned(61)[:, :-1]]
     expected = placed.score(pictures)

@@ -148,11 +148,11 @@ def test_images_and_masks_below_train_and_test(write: Write) -> None:
 
 @pytest.mark.parametrize("ending", ["_mask", "_gt", "_label", "-mask", "_GT"])
 def test_masks_beside_their_images(write: Write, ending: str) -> None:
-    masks = {f"kos{n}/Part{n}{ending}.bmp": SPOT if n < 2 else EMPTY for n in range(5)}
-    root = write(*(f"kos{n}/Part{n}.png" for n in range(5)), masks=masks)
+    masks = {f"kos{n}/Pipeline{n}{ending}.bmp": SPOT if n < 2 else EMPTY for n in range(5)}
+    root = write(*(f"kos{n}/Pipeline{n}.png" for n in range(5)), masks=masks)
     found = survey(root)
     assert (found.layout, counts(found)) == ("masks", (3, {"bad": 2}))
-    assert [one.name for one in find_sources(root).images] == [f"kos{n}/Part{n}.png" for n in range(5)]
+    assert [one.name for one in find_sources(root).images] == [f"kos{n}/Pipeline{n}.png" for n in range(5)]
 
 
 def test_masks_beside_images_of_known_folders(write: Write) -> None:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from jaxad import InputError, load_part
+from jaxad import InputError, load_pipeline
 from jaxad.folders import fit_folder, merge_folders, score_folder
 from tests.photograph_folder import QUICK, photograph, save, write_set
 from tests.test_folders import rows_of, tree_of
@@ -22,7 +22,7 @@ def home(tmp_path_factory, compile_fast):
     fit_folder(root, home / "part.jaxad", recipe=QUICK, rate=0.4)
     (root / "test" / "good" / "broken.png").write_bytes(b"broken")
     save(root / "test" / "good" / "other size.png", photograph(3, (40, 36)))
-    made = load_part(home / "part.jaxad")
+    made = load_pipeline(home / "part.jaxad")
     score_folder(made, root, home / "single", maps="npy")
     for i in range(1, COUNT + 1):
         score_folder(made, root, home / str(i), maps="npy", share=(i, COUNT))
@@ -69,7 +69,7 @@ def test_a_merge_that_was_stopped_goes_on(shares, tmp_path, rows):
 
 
 def test_what_makes_no_whole_is_refused(home, shares, tmp_path):
-    made = load_part(home / "part.jaxad")
+    made = load_pipeline(home / "part.jaxad")
     other = tmp_path / "other"
     score_folder(made, home / "set", other, threshold=3.0, share=(3, COUNT))
     fewer = tmp_path / "fewer"
@@ -95,7 +95,7 @@ def test_what_makes_no_whole_is_refused(home, shares, tmp_path):
 
 
 def test_a_share_goes_on_as_the_same_share_alone(home, tmp_path):
-    made = load_part(home / "part.jaxad")
+    made = load_pipeline(home / "part.jaxad")
     score_folder(made, home / "set", tmp_path / "out", share=(1, 2))
     for share in ((2, 2), (1, 3), (1, 1)):
         with pytest.raises(InputError, match="another run: share was"):
@@ -106,7 +106,7 @@ def test_a_share_goes_on_as_the_same_share_alone(home, tmp_path):
 
 
 def test_more_shares_than_photographs(home, tmp_path):
-    made = load_part(home / "part.jaxad")
+    made = load_pipeline(home / "part.jaxad")
     files = sorted((home / "set" / "test" / "good").glob("*.png"))[:1]
     for i in (1, 2):
         score_folder(made, files, tmp_path / str(i), share=(i, 2))

@@ -17,7 +17,7 @@ from template import Template
 from vqvae import VQVAE
 
 import jaxad
-from jaxad import part, recipes
+from jaxad import pipeline, recipes
 from jaxad._check import InputError
 from jaxad.export import export_model
 from jaxad.folders import evaluate_folder, fit_folder
@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_keep_the_laws(name: str) -> None:
-    check_recipe(EXAMPLES[name], IMAGES)
+    check_recipe(EXAMPLES[name], images=IMAGES)
 
 
 @pytest.mark.parametrize("name", ["gradient-components", "pixel-neighbours", "surface-gradients", "patch-components"])
@@ -62,7 +62,7 @@ def test_closed_forms_keep_the_laws(name: str) -> None:
 @pytest.mark.parametrize("name", ["conv-ae", "dense-ae", "patch-vae", "drawn-defects"])
 def test_networks_keep_the_laws(name: str) -> None:
     changes = {"crops": 64} if hasattr(RECIPES[name], "crops") else {}
-    check_recipe(dataclasses.replace(RECIPES[name], epochs=1, **changes), IMAGES[:, :28, :28])
+    check_recipe(dataclasses.replace(RECIPES[name], epochs=1, **changes), images=IMAGES[:, :28, :28])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -73,7 +73,7 @@ def test_examples_are_short(name: str) -> None:
 
 def test_collections_that_training_changes_are_kept(tmp_path: Path) -> None:
     recipe, key = EXAMPLES["vqvae"], jax.random.key(1)
-    before = recipe.init(recipe.model((32, 40, 1)), key, jnp.zeros((1, 32, 40, 1)))["codebook"]
+    before = recipe.init(key, recipe.model((32, 40, 1)), jnp.zeros((1, 32, 40, 1)))["codebook"]
     detector, history = jaxad.fit(key, recipe, IMAGES)
     after = detector.variables["codebook"]
     assert set(history.terms) == {"loss", "commitment"}
@@ -110,7 +110,7 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: str) -> None:
     fit_folder(root, tmp_path / "a.jaxad", recipe=EXAMPLES[name], rate=0.4)
-    made = part.load_part(tmp_path / "a.jaxad")
+    made = pipeline.load_pipeline(tmp_path / "a.jaxad")
     assert made.verify() == []
     assert 0 <= evaluate_folder(made, root)["auroc"] <= 1
     # What is exported is scored by another process, and kept where it scores as the part does.
@@ -242,7 +242,10 @@ def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: s
     changes, words = WRONG[fault]
     for name, value in changes.items():
         monkeypatch.setattr(Bad, name, value)
-    for check in (check_recipe, lambda recipe, images: jaxad.fit(jax.random.key(0), recipe, images)):
+    for check in (
+        lambda recipe, images: check_recipe(recipe, images=images),
+        lambda recipe, images: jaxad.fit(jax.random.key(0), recipe, images),
+    ):
         with no_shape_checks(), pytest.raises(InputError, match=words) as caught:
             check(Bad(epochs=1), IMAGES)
         assert "recipe 'tests.Bad' (tests.test_methods.Bad)" in str(caught.value)
@@ -251,7 +254,7 @@ def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: s
 
 def test_fields_must_hash() -> None:
     with pytest.raises(InputError, match="its fields must hash.*use tuples"):
-        check_recipe(Bad(what=[1]), IMAGES)
+        check_recipe(Bad(what=[1]), images=IMAGES)
 
 
 class Whole(jaxad.SolvedRecipe, kind="tests.Whole"):
@@ -275,9 +278,9 @@ class Listed(Whole, kind="tests.Listed"):
 
 def test_what_it_says_of_sizes_must_hold() -> None:
     with pytest.raises(InputError, match="its reach says that it takes images of any size, and fitted on 32 x 40"):
-        check_recipe(Whole(), IMAGES)
+        check_recipe(Whole(), images=IMAGES)
     with pytest.raises(InputError, match="variables must be nested dictionaries of arrays.*got list"):
-        check_recipe(Listed(), IMAGES)
+        check_recipe(Listed(), images=IMAGES)
 
 
 class Drifting(Template, kind="tests.Drifting"):
@@ -289,8 +292,8 @@ class Drifting(Template, kind="tests.Drifting"):
 
 def test_laws_that_are_not_kept_are_all_told() -> None:
     with pytest.raises(InputError, match="alone it scores otherwise"):
-        check_recipe(Drifting(), IMAGES)
-    check_recipe(Template(), IMAGES)
+        check_recipe(Drifting(), images=IMAGES)
+    check_recipe(Template(), images=IMAGES)
 
 
 def test_any_recipe_is_a_kind() -> None:

@@ -94,8 +94,9 @@ def test_recipe_goes_through_json(recipe):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "patch_vea"}, "unknown model 'patch_vea'.*did you mean 'patch_vae'"),
-        ({"model": None}, "unknown model 'None'"),
+        ({"kind": "patch_vea"}, "kind of recipe must be one of .*patch_vae, got 'patch_vea'; import the module"),
+        ({"kind": None}, "kind of recipe must be one of .*, got None"),
+        ({"kind": ["patch_vae"]}, "kind of recipe must be one of"),
         ({"colour": 3}, "recipe has an unknown field 'colour'"),
         ({"colour": 3, "taste": 4}, "several problems:\n.*'colour'\n.*'taste'"),
         ({"protocol": {"dataset": "mnist"}}, "recipe does not have the fields.*missing"),
@@ -109,8 +110,8 @@ def test_unknown_parts_of_a_document_are_refused(change, message):
 
 def test_incomplete_document_is_refused():
     document = to_document(PATCH_VAE)
-    del document["epochs"]
-    with pytest.raises(InputError, match="recipe does not have the fields.*`epochs`"):
+    del document["protocol"]
+    with pytest.raises(InputError, match="recipe does not have the fields.*`protocol`"):
         from_document(document)
 
 

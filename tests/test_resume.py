@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxad import InputError, cli, fit, fit_members, load_part
+from jaxad import InputError, cli, fit, fit_members, load_pipeline
 from jaxad.checkpoints import Checkpoints, open_checkpoints
 from jaxad.folders import fit_folder
 from jaxad.recipes import GRADIENT_NEIGHBOURS, FusionRecipe
@@ -292,7 +292,7 @@ def test_fit_of_a_folder_goes_on(tmp_path, monkeypatch, capsys):
     assert "the checkpoint of epoch 2" in json.loads(out)["warnings"][0]
     assert "jaxad: warning: the checkpoint of epoch 2" in err
     assert kept(tmp_path / "kept") == ["2", "3"]
-    assert load_part(tmp_path / "a.jaxad").detector.recipe.epochs == 3
+    assert load_pipeline(tmp_path / "a.jaxad").detector.recipe.epochs == 3
 
 
 # SIGKILL

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxad import InputError, fit, load_part
+from jaxad import InputError, fit, load_pipeline
 from jaxad.folders import fit_folder, merge_folders, score_folder
 from jaxad.recipes import RECIPES
 from jaxad.report.folder import read_results
@@ -102,7 +102,7 @@ def test_two_processes_train_one_part_and_score_one_folder(tmp_path, compile_fas
     assert not (out / "share-1" / "run.json").exists()
     with pytest.raises(InputError, match="share 2/2 in .* is not complete; go on with it by --resume"):
         merge_folders([out / "share-0", out / "share-1"], tmp_path / "merged")
-    part = load_part(out / "part.jaxad")
+    part = load_pipeline(out / "part.jaxad")
     score_folder(part, root, out / "share-1", share=(2, 2), resume=True)
 
     alone: list[float] = []

@@ -12,7 +12,7 @@ from jaxad.calibration import fit_unit, in_unit
 from jaxad.defects import draw_defects
 from jaxad.detector import NothingToldWarning, choosing, fit, fit_members
 from jaxad.features import gradient_energies
-from jaxad.part import load
+from jaxad.pipeline import load
 from jaxad.recipes import AUTO, GRADIENT_NEIGHBOURS, RECIPES, SURFACE
 from tests.photograph_folder import unlike_each_other
 from tests.references.heatmap import heatmap as slow_heatmap

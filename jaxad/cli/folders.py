@@ -164,10 +164,10 @@ def score(
         raise InputError(f"share must be I/N such as 1/2, got {share!r}")
     import_modules(modules)
 
-    from jaxad import folders, part
+    from jaxad import folders, pipeline
     from jaxad.sharding import make_mesh
 
-    made = part.load_part(path).on_mesh(make_mesh(count=devices))
+    made = pipeline.load_pipeline(path).on_mesh(make_mesh(count=devices))
     with counting("scoring") as on_image:
         run = folders.score_folder(
             made,
@@ -214,9 +214,9 @@ def evaluate(
     """
     import_modules(modules)
 
-    from jaxad import folders, part
+    from jaxad import folders, pipeline
 
-    made = part.load_part(path)
+    made = pipeline.load_pipeline(path)
     with counting("judging") as on_image:
         found = folders.evaluate_folder(made, folder, labels=labels, max_pixels=max_pixels, on_image=on_image)
     warn(found["warnings"])
@@ -258,9 +258,9 @@ def verify(
     """Score the golden images in a part again; exit code 1 where they no longer score as when it was fitted."""
     import_modules(modules)
 
-    from jaxad import part
+    from jaxad import pipeline
 
-    made = part.load_part(path)
+    made = pipeline.load_pipeline(path)
     differences = made.verify()
     if as_json:
         print(json.dumps({"part": str(path), "golden": len(made.golden), "differences": differences}))

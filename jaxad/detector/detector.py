@@ -35,7 +35,7 @@ __all__ = ["CALIBRATED", "POOLS", "Detector", "Scores"]
 
 CALIBRATED = "calibrated"
 PART = "part/"
-"""Names of arrays in a bundle that begin so belong to `jaxad.part`, which adds them."""
+"""Names of arrays in a bundle that begin so belong to `jaxad.pipeline`, which adds them."""
 DTYPES = ("float32", "bfloat16")
 """What a model can compute in."""
 
@@ -104,7 +104,7 @@ class Detector:
         Args:
             source: an array `[n, h, w, c]`, `[h, w, c]` or `[h, w]`, a path, a Pillow image, or an iterable of these.
                 uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1]. All are grey or all in colour, as
-                the images fitted on; `jaxad.Part` takes mixed ones.
+                the images fitted on; `jaxad.Pipeline` takes mixed ones.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
             dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores
                 slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.

@@ -21,7 +21,7 @@ from jaxad.recipes import DenseAERecipe
 def from_contents(
     arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
 ) -> Detector:
-    """The detector in what was read from the bundle at `path`; arrays `[...]` under `part/` are not its own.
+    """The detector in what was read from the bundle at `path`; arrays `[...]` under `pipeline/` are not its own.
 
     Raises:
         InputError: the bundle holds no detector, or its arrays do not fit the model of its recipe; all that do not fit

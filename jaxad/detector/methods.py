@@ -65,7 +65,7 @@ class MethodSystem(System):
             ) from None
 
     def score_images(self, variables: Variables, images: Array, extent: Extent | None) -> Any:
-        """What the recipe's `score` gives."""
+        """What the recipe's `score` gives for images `[n, h, w, c]`."""
         raise NotImplementedError
 
     def template(self, arrays: Mapping[str, Any]) -> PyTree:
@@ -161,13 +161,13 @@ class NetworkSystem(MethodSystem):
 
     def init(self, key: PRNGKey) -> Variables:
         """See `System`."""
-        variables = self.recipe.init(self.make_model(), key, self.example())
+        variables = self.recipe.init(key, self.make_model(), self.example())
         if not isinstance(variables, Mapping) or "params" not in variables:
             raise InputError(f"{self._what}: init must give a dictionary with `params`; the model has no weights")
         return dict(variables)
 
     def make_examples(self, key: PRNGKey, images: Images) -> Array | None:
-        """See `System`."""
+        """See `System`; images are `[n, h, w, c]`."""
         return self.recipe.examples(key, jnp.asarray(images))
 
     def make_loss(self) -> LossFunction:
@@ -181,7 +181,7 @@ class NetworkSystem(MethodSystem):
         return loss
 
     def finish(self, variables: Variables, images: Images) -> Variables:
-        """See `System`."""
+        """See `System`; images are `[n, h, w, c]`."""
         finished = self.recipe.finish(self.make_model(), variables, images)
         _need_tree(finished, self._what)
         self._need_score(finished, images)
@@ -212,7 +212,7 @@ class NetworkSystem(MethodSystem):
         return variables
 
     def score_images(self, variables: Variables, images: Array, extent: Extent | None) -> Any:
-        """See `MethodSystem`."""
+        """See `MethodSystem`; images are `[n, h, w, c]`."""
         more = {} if self.recipe.reach is None else {"extent": extent}
         return self.recipe.score(self.make_model(), variables, images, **more)
 
@@ -241,14 +241,14 @@ class SolvedSystem(MethodSystem):
     fitted_at_once = True
 
     def solve(self, images: Images) -> PyTree:
-        """See `System`."""
+        """See `System`; images are `[n, h, w, c]`."""
         variables = self.recipe.solve(jnp.asarray(images))
         _need_tree(variables, self._what)
         self._need_score(variables, images)
         return variables
 
     def score_images(self, variables: Variables, images: Array, extent: Extent | None) -> Any:
-        """See `MethodSystem`."""
+        """See `MethodSystem`; images are `[n, h, w, c]`."""
         more = {} if self.recipe.reach is None else {"extent": extent}
         return self.recipe.score(variables, images, **more)
 

@@ -12,7 +12,7 @@ from jaxad.calibration import Usual
 from jaxad.datasets import photographs
 from jaxad.detector import Detector
 from jaxad.extents import Batch
-from jaxad.part import Part, brought_back, judge, look, region_at
+from jaxad.pipeline import Pipeline, brought_back, judge, look, region_at
 from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
@@ -47,7 +47,7 @@ class Computation:
         return self.detector.score_name
 
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
-        """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Part.score`."""
+        """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Pipeline.score`."""
         if self.roi is not None:
             image = image.reshape(-1, self.channels)[mirror(self.roi)].reshape(image.shape)
         pixels = image[None].astype(jnp.float32) / WHITE
@@ -74,16 +74,16 @@ class Computation:
         return np.stack([*known, *drawn]).astype(np.uint8)
 
 
-def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> Computation:
+def make_computation(source: Pipeline | Detector, size: tuple[int, int] | None) -> Computation:
     """The computation of a part, or of a detector alone, for images of this size or of the usual one.
 
     Raises:
         InputError: the model cannot read images of this size, or photographs must be resized before the region of
             interest holds.
     """
-    detector = source.detector if isinstance(source, Part) else source
-    roi = source.roi if isinstance(source, Part) else None
-    usual = source.usual if isinstance(source, Part) else None
+    detector = source.detector if isinstance(source, Pipeline) else source
+    roi = source.roi if isinstance(source, Pipeline) else None
+    usual = source.usual if isinstance(source, Pipeline) else None
     placed = usual is not None and usual.mean.shape != (1, 1)
     # Detectors of windows are fitted on tiles; positions, or a region of interest, tell how large photographs are.
     fitted = detector.shape[:2] if roi is None or not detector.recipe.sees_windows else roi.shape
@@ -97,7 +97,7 @@ def make_computation(source: Part | Detector, size: tuple[int, int] | None) -> C
         )
     channels = detector.shape[-1]
     detector.need_shape((*chosen, channels))
-    if not isinstance(source, Part):
+    if not isinstance(source, Pipeline):
         return Computation(detector, chosen, channels)
     if roi is not None and source.preparation.geometry(*chosen).inside != chosen:
         raise InputError(

@@ -23,7 +23,7 @@ from jaxad.export import running
 from jaxad.export.computation import Computation, make_computation
 from jaxad.export.to_onnx import to_onnx
 from jaxad.export.to_stablehlo import PLATFORMS, to_stablehlo
-from jaxad.part import Part, load
+from jaxad.pipeline import Pipeline, load
 
 TOLERANCE = 1e-5
 """Relative difference of scores that is let pass."""
@@ -56,7 +56,7 @@ class _Checked(NamedTuple):
 
 
 def export_model(
-    source: Part | Detector | str | os.PathLike[str],
+    source: Pipeline | Detector | str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
     to: str,
@@ -87,7 +87,7 @@ def export_model(
             is not installed, or a file that does not score as jaxad does.
     """
     need_one_of(to, FORMATS, what="format")
-    source = source if isinstance(source, Part | Detector) else load(source)
+    source = source if isinstance(source, Pipeline | Detector) else load(source)
     computation = make_computation(source, size)
     bytes_needed = sum(array.nbytes for array in computation.detector.contents()[0].values())
     if bytes_needed > MOST_BYTES:
@@ -105,9 +105,9 @@ def export_model(
     return facts
 
 
-def _check(candidate: Path, to: str, computation: Computation, source: Part | Detector) -> _Checked:
+def _check(candidate: Path, to: str, computation: Computation, source: Pipeline | Detector) -> _Checked:
     """What a process without jaxad makes of the file; `InputError` where it is not what jaxad makes of it."""
-    part = source if isinstance(source, Part) else None
+    part = source if isinstance(source, Pipeline) else None
     images = computation.examples(part.golden if part else ())
     given, out = candidate.with_name("images.npy"), candidate.with_name("found.npz")
     np.save(given, images)
@@ -161,7 +161,7 @@ def _refusal(to: str, computation: Computation, reason: str) -> InputError:
 
 
 def _describe(
-    to: str, computation: Computation, source: Part | Detector, data: bytes, checked: _Checked
+    to: str, computation: Computation, source: Pipeline | Detector, data: bytes, checked: _Checked
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "file": f"model.{to}",
@@ -180,7 +180,7 @@ def _describe(
         facts["platforms"] = list(PLATFORMS) if to == "stablehlo" else ["onnxruntime"]
         facts["region_of_interest"] = computation.roi is not None
         facts["checked"] = {**checked._asdict(), "tolerance": TOLERANCE}
-    if isinstance(source, Part):
+    if isinstance(source, Pipeline):
         facts["part"] = {
             "fingerprint": source.fingerprint(),
             "preparation": {**dataclasses.asdict(source.preparation), "filter": "bilinear, antialiased, as Pillow's"},

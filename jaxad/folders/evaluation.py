@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from jaxad import metrics, part, thresholds
+from jaxad import metrics, pipeline, thresholds
 from jaxad._check import InputError
 from jaxad.datasets import (
     Header,
@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 
 
 def evaluate_folder(
-    made: part.Part,
+    made: pipeline.Pipeline,
     root: str | os.PathLike[str],
     *,
     labels: str | os.PathLike[str] | None = None,
@@ -131,7 +131,7 @@ def evaluate_folder(
     }
 
 
-def _labelled(made: part.Part, found: Survey) -> tuple[list[Item], list[tuple[Path, str]], list[str]]:
+def _labelled(made: pipeline.Pipeline, found: Survey) -> tuple[list[Item], list[tuple[Path, str]], list[str]]:
     """The images that count, those that do not, with the reason, and sentences about them."""
     sums: dict[str, list[str]] = dict(made.provenance.get("sha256") or {})
     trained, held_out = set(sums.get("train", ())), set(sums.get("holdout", ()))
@@ -171,7 +171,7 @@ def _pixels_to_come(items: Sequence[Item], headers: Mapping[Path, Header], roi: 
 
 
 def _judge(
-    made: part.Part,
+    made: pipeline.Pipeline,
     items: Sequence[Item],
     pixels: metrics.PixelMetrics,
     seen: Collection[str],
@@ -209,7 +209,7 @@ def _judge(
             if isinstance(mask, str):
                 judged.masks.append((item.masks[0], mask))
             elif mask is not None:
-                pixels.add(mask, one.map, inside=part.region_at(made.roi, *mask.shape))
+                pixels.add(mask, one.map, inside=pipeline.region_at(made.roi, *mask.shape))
     return judged
 
 

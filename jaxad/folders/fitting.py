@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxad import part, thresholds
+from jaxad import pipeline, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import Header, RepeatedError, Sums, find_copies, read_mask, survey
@@ -182,7 +182,7 @@ def fit_folder(
         on_photograph=looked_at.take,
     )
     seconds["judge"] = time.perf_counter() - began
-    made = part.Part(
+    made = pipeline.Pipeline(
         detector=detector,
         preparation=held.preparation,
         threshold=thresholds.for_false_positive_rate(held.scores, rate=rate),
@@ -300,7 +300,7 @@ def _provenance(
     }
 
 
-def _warnings(made: part.Part, headers: Iterable[Header], *, left_out: int) -> list[str]:
+def _warnings(made: pipeline.Pipeline, headers: Iterable[Header], *, left_out: int) -> list[str]:
     sentences = made.threshold.doubts(made.rate)
     if made.preparation.channels == 3 and any(header.channels == 1 for header in headers):
         sentences.append("some images are grey and some in colour; the grey ones were taken as colour")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxad import part
+from jaxad import pipeline
 from jaxad._check import InputError
 from jaxad.calibration import (
     Trust,
@@ -43,7 +43,7 @@ GOLDEN_SIDE = 128
 
 
 class HeldOut(NamedTuple):
-    """What was found on held-out images; see the attributes of `jaxad.part.Part`."""
+    """What was found on held-out images; see the attributes of `jaxad.pipeline.Pipeline`."""
 
     sums: dict[Path, Sums]
     """The files with the digests of each; each photograph is there once."""
@@ -106,9 +106,9 @@ def judge_held_out(
             on_photograph(path, found.pixels)
             yield path, found.samples
 
-    def seen() -> Iterator[part.Seen]:
+    def seen() -> Iterator[pipeline.Seen]:
         for batch in batches(readable()):
-            found = part.look(detector, preparation, roi, None, [pixels for _, pixels in batch])
+            found = pipeline.look(detector, preparation, roi, None, [pixels for _, pixels in batch])
             for (path, samples), one in zip(batch, found, strict=True):
                 if isinstance(one, InputError):
                     unreadable.append(UnreadableError(path, str(one)))
@@ -126,7 +126,7 @@ def judge_held_out(
     if detector.usual is None and len(inputs) == 1:
         usual, found = _calibrated(detector, found)
     for one in found:
-        score, score_map = part.brought_back(one)
+        score, score_map = pipeline.brought_back(one)
         scores.append(score)
         levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
     if len(scores) < FEWEST:
@@ -143,18 +143,18 @@ def judge_held_out(
         (low, low + 2 * (top - low)),
         float(np.max(tops)),
         tuple(golden),
-        part.golden_scores(detector, preparation, usual, golden),
+        pipeline.golden_scores(detector, preparation, usual, golden),
         usual,
         unreadable,
     )
 
 
-def _calibrated(detector: Detector, seen: Iterator[part.Seen]) -> tuple[Usual | None, Iterator[part.Seen]]:
+def _calibrated(detector: Detector, seen: Iterator[pipeline.Seen]) -> tuple[Usual | None, Iterator[pipeline.Seen]]:
     """What is usual, at each position or everywhere, where that can be told, and what was seen in its unit.
 
     Maps that it is fitted on are judged by the others of them.
     """
-    kept: list[part.Seen] = []
+    kept: list[pipeline.Seen] = []
     for one in seen:
         kept.append(one)
         if sum(each.map.size for each in kept) >= MAP_PIXELS:
@@ -173,11 +173,11 @@ def _calibrated(detector: Detector, seen: Iterator[part.Seen]) -> tuple[Usual | 
         usual = everywhere(usual, inside=counted)
     by_others = np.asarray(unusualness_by_others(maps, trust=trust, inside=counted))
 
-    def in_unit() -> Iterator[part.Seen]:
+    def in_unit() -> Iterator[pipeline.Seen]:
         for one, score_map in zip(kept, by_others, strict=True):
-            yield part.judged_anew(detector, one, score_map)
+            yield pipeline.judged_anew(detector, one, score_map)
         for one in seen:
-            yield part.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0])
+            yield pipeline.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0])
 
     return usual, in_unit()
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from jaxad import part, recipes, thresholds
+from jaxad import pipeline, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad._threads import in_order
 from jaxad.datasets import UnreadableError, batches, read_header, read_photographs
@@ -35,7 +35,7 @@ Batch = list[tuple[Source, Pixels]]
 
 
 def score_folder(
-    made: part.Part,
+    made: pipeline.Pipeline,
     source: AnyPath | Sequence[AnyPath],
     out: AnyPath,
     *,
@@ -143,7 +143,9 @@ def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source],
     return sources[index - 1 :: count], {"share": [index, count], "sources": hashlib.sha256(names).hexdigest()}
 
 
-def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> tuple[dict[str, Any], list[str]]:
+def _threshold(
+    made: pipeline.Pipeline, threshold: float | None, rate: float | None
+) -> tuple[dict[str, Any], list[str]]:
     """The threshold to decide by, and doubts about one that was asked for; of the part's own, fitting has told them."""
     if threshold is not None and rate is not None:
         raise InputError("give a threshold or a false-positive rate, not both")
@@ -159,7 +161,7 @@ def _threshold(made: part.Part, threshold: float | None, rate: float | None) -> 
 
 
 def _score_all(
-    made: part.Part,
+    made: pipeline.Pipeline,
     sources: Sequence[Source],
     output: Output,
     *,
@@ -213,7 +215,7 @@ def _sizes(sources: Sequence[Source], max_pixels: int) -> Iterator[tuple[int, in
             yield header.height, header.width
 
 
-def _results(made: part.Part, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result | InputError]:
+def _results(made: pipeline.Pipeline, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result | InputError]:
     """What is written of some photographs; while they are on the device, others are drawn."""
     began = time.perf_counter()
     found = made.score_batch([pixels for _, pixels in batch])
@@ -225,7 +227,7 @@ def _results(made: part.Part, batch: Batch, *, limit: float, maps: Maps | None) 
 
 
 def _result(
-    made: part.Part,
+    made: pipeline.Pipeline,
     one: Source,
     pixels: Pixels,
     found: Found,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxad import part
+from jaxad import pipeline
 from jaxad._check import InputError
 from jaxad.datasets import Once, Sums, UnreadableError, read_photographs
 from jaxad.datasets.photograph import MAX_PIXELS
@@ -121,7 +121,7 @@ class TileCutter:
         """Cut what is wanted of the photograph `[h, w, c]` at this path, if anything is."""
         if path not in self.areas:
             return
-        inside = part.region_at(self.roi, pixels.shape[0], pixels.shape[1])
+        inside = pipeline.region_at(self.roi, pixels.shape[0], pixels.shape[1])
         image, _ = self.preparation.prepare(fill(pixels, inside))
         for top, left, height, width in self.areas[path]:
             self._images[self._filled] = image[top : top + height, left : left + width]
@@ -192,7 +192,7 @@ def read_into(
 def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:
     """The prepared image's rectangle around the region of interest, at least as large as the window; else all of it."""
     geometry = preparation.geometry(height, width)
-    inside = part.region_at(roi, height, width)
+    inside = pipeline.region_at(roi, height, width)
     if inside is None:
         return Area(0, 0, *geometry.size)
     spans = []

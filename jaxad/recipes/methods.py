@@ -101,22 +101,25 @@ class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
         """The flax module for images of height, width and channels `shape`."""
         raise NotImplementedError(f"{type(self).__name__} must define model(self, shape)")
 
-    def init(self, model: Any, key: Any, example: Float[Any, "1 ..."]) -> Variables:
-        """The variables before training: a dictionary with `params` and whatever other collections there are."""
+    def init(self, key: Any, model: Any, example: Float[Any, "1 ..."]) -> Variables:
+        """The variables before training: a dictionary with `params` and whatever other collections there are.
+
+        The example `[1, ...]` is what the model takes, of zeros.
+        """
         return dict(model.init(key, example))
 
     def examples(self, key: Any, images: Float[Any, "n h w c"]) -> Float[Any, "m ..."] | None:
-        """What to train on, drawn once before training, such as windows; by default None: the images themselves."""
+        """What to train on, `[m, ...]`, drawn once before training, such as windows; by default None: the images."""
         return None
 
     def loss(
         self, model: Any, variables: Variables, batch: Float[Any, "b ..."], key: Any
     ) -> tuple[Float[Any, ""], Variables, dict[str, Float[Any, ""]]]:
-        """The number to minimise by `params`, the collections that changed, and terms to report by name."""
+        """The number to minimise by `params` on a batch `[b, ...]`, the collections that changed, and terms by name."""
         raise NotImplementedError(f"{type(self).__name__} must define loss(self, model, variables, batch, key)")
 
     def finish(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Variables:
-        """The variables after training, with what is fitted then, such as a memory bank; nested dictionaries."""
+        """The variables after training, with what is fitted then on images `[n, h, w, c]`, such as a memory bank."""
         return variables
 
     def score(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Score:

@@ -28,7 +28,7 @@ Pixels = Shaped[np.ndarray, "h w c"]
 Region = Bool[np.ndarray, "h w"] | None
 
 
-class PartScores(NamedTuple):
+class PipelineScores(NamedTuple):
     """Anomaly scores of photographs; higher is more anomalous."""
 
     image: Float[np.ndarray, " n"]

@@ -15,7 +15,7 @@ from jaxad import bundle, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.datasets import batches, photographs
-from jaxad.part import Part, Seen, golden_scores, load_part, look, region_at
+from jaxad.pipeline import Pipeline, Seen, golden_scores, load_pipeline, look, region_at
 from jaxad.preparation import Preparation, restore
 from jaxad.recipes import SURFACE
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
@@ -23,13 +23,13 @@ from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, sav
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
 
-def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.ndarray | None = None) -> Part:
+def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.ndarray | None = None) -> Pipeline:
     images = np.stack([preparation.prepare(photograph(i)[..., None] / np.float32(255))[0] for i in range(8)])
     detector, _ = jaxad.fit(jax.random.key(0), recipe, images)
     normal = np.array([1.0, 2.0, 4.0], np.float32)
     # A detector that was calibrated itself takes its own size alone.
     golden = (photograph(50), photograph(51, (32, 40) if recipe.holdout else (20, 24), dtype=np.uint16))
-    made = Part(
+    made = Pipeline(
         detector=detector,
         preparation=preparation,
         threshold=thresholds.for_false_positive_rate(normal, rate=0.3),
@@ -46,12 +46,12 @@ def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.nd
 
 
 @pytest.fixture(scope="module")
-def made(compile_fast: None) -> Part:
+def made(compile_fast: None) -> Pipeline:
     """A part of windows, grey, sizes as they are."""
     return make_part(QUICK, Preparation(1))
 
 
-def with_usual(made: Part) -> Part:
+def with_usual(made: Pipeline) -> Pipeline:
     """Calibrated at positions of inputs of 32 x 40 pixels."""
     rng = np.random.default_rng(0)
     mean, deviation = rng.normal(0, 9, (32, 40)), rng.uniform(1, 2, (32, 40))
@@ -62,7 +62,7 @@ def with_usual(made: Part) -> Part:
     return dataclasses.replace(calibrated, golden_scores=scores)
 
 
-def test_every_source_scores_alike(made: Part, tmp_path: Path) -> None:
+def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
     pixels = photograph(3)
     path = save(tmp_path / "a.png", pixels)
     shares = pixels / np.float32(255)
@@ -80,7 +80,7 @@ def test_every_source_scores_alike(made: Part, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.map[0], expected.map[0], rtol=1e-3, atol=1e-4)
 
 
-def test_mixed_sizes_keep_their_order(made: Part) -> None:
+def test_mixed_sizes_keep_their_order(made: Pipeline) -> None:
     pictures = [photograph(i, size) for i, size in enumerate([(32, 40), (32, 40), (20, 50), (32, 40)])]
     found = made.score(iter(pictures))
     assert [score_map.shape for score_map in found.map] == [one.shape for one in pictures]
@@ -134,17 +134,17 @@ FINE = np.zeros((32, 40))
         ),
     ],
 )
-def test_what_cannot_be_taken_is_refused(made: Part, source: object, words: str) -> None:
+def test_what_cannot_be_taken_is_refused(made: Pipeline, source: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         made.score(source)
 
 
-def test_file_brings_back_every_field(made: Part, tmp_path: Path) -> None:
+def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
     for one in (made, with_roi, with_usual(made)):
         one.save(tmp_path / "a.jaxad")
-        back = load_part(tmp_path / "a.jaxad")
-        for field in dataclasses.fields(Part):
+        back = load_pipeline(tmp_path / "a.jaxad")
+        for field in dataclasses.fields(Pipeline):
             before, after = getattr(one, field.name), getattr(back, field.name)
             if field.name == "detector":
                 assert (after.recipe, after.shape) == (before.recipe, before.shape)
@@ -158,26 +158,26 @@ def test_file_brings_back_every_field(made: Part, tmp_path: Path) -> None:
     assert len({one.fingerprint() for one in (made, with_roi, with_usual(made))}) == 3
 
 
-def test_a_part_without_positions_keeps_raw_maps(made: Part, tmp_path: Path) -> None:
+def test_a_part_without_positions_keeps_raw_maps(made: Pipeline, tmp_path: Path) -> None:
     """As one is that was written before parts calibrated positions."""
     with_usual(made).save(tmp_path / "a.jaxad")
     arrays, document = bundle.read(tmp_path / "a.jaxad")
     known = {name: array for name, array in arrays.items() if not name.startswith("part/usual/")}
     bundle.write(tmp_path / "a.jaxad", known, document)
-    back = load_part(tmp_path / "a.jaxad")
+    back = load_pipeline(tmp_path / "a.jaxad")
     assert back.usual is None
     np.testing.assert_array_equal(back.score(photograph(9)).map[0], made.score(photograph(9)).map[0])
     del arrays["part/usual/deviation"]
     bundle.write(tmp_path / "a.jaxad", arrays, document)
     with pytest.raises(InputError, match=r"part/usual/deviation.*fit it again"):
-        load_part(tmp_path / "a.jaxad")
+        load_pipeline(tmp_path / "a.jaxad")
 
 
 @pytest.mark.parametrize(
     ("size", "masked"),
     [((32, 40), False), ((32, 38), False), ((34, 42), False), ((32, 40), True), ((34, 42), True)],
 )
-def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int, int], masked: bool) -> None:
+def test_maps_are_in_deviations_above_what_is_usual(made: Pipeline, size: tuple[int, int], masked: bool) -> None:
     """At their own position; photographs of other sizes are brought to the one that was calibrated."""
     part, pixels = with_usual(made), photograph(9, size)[..., None]
     assert part.usual is not None
@@ -204,7 +204,7 @@ def test_maps_are_in_deviations_above_what_is_usual(made: Part, size: tuple[int,
 
 
 @pytest.mark.parametrize("size", [(32, 40), (24, 50)])
-def test_what_is_usual_everywhere_judges_any_size(made: Part, size: tuple[int, int]) -> None:
+def test_what_is_usual_everywhere_judges_any_size(made: Pipeline, size: tuple[int, int]) -> None:
     mean, deviation = 3.0, 2.0
     part = dataclasses.replace(made, usual=Usual(*(jax.numpy.full((1, 1), each) for each in (mean, deviation))))
     raw, found = (one.score(photograph(9, size)) for one in (made, part))
@@ -212,7 +212,7 @@ def test_what_is_usual_everywhere_judges_any_size(made: Part, size: tuple[int, i
     np.testing.assert_allclose(found.image, (raw.image - mean) / deviation, rtol=1e-5)
 
 
-def test_an_old_part_with_positions_brings_photographs_to_them(made: Part, tmp_path: Path) -> None:
+def test_an_old_part_with_positions_brings_photographs_to_them(made: Pipeline, tmp_path: Path) -> None:
     """It was written when photographs of other sizes, and so golden crops, were judged by the mean over positions."""
     part = with_usual(made)
     assert part.usual is not None
@@ -223,7 +223,7 @@ def test_an_old_part_with_positions_brings_photographs_to_them(made: Part, tmp_p
     ]
     old = {"preparation": made.preparation, "golden_scores": np.array([one.max() for one in golden], np.float32)}
     dataclasses.replace(part, **old).save(tmp_path / "a.jaxad")
-    back = load_part(tmp_path / "a.jaxad")
+    back = load_pipeline(tmp_path / "a.jaxad")
     assert back.preparation == part.preparation
     assert back.verify() == []
     for size in ((32, 40), (31, 40), (34, 42)):
@@ -241,11 +241,11 @@ def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
         np.testing.assert_allclose(found.map[0], unusualness(raw.map[0][None], usual)[0], rtol=1e-4, atol=1e-4)
 
 
-def test_what_was_saved_is_loaded_whole(made: Part, tmp_path: Path) -> None:
+def test_what_was_saved_is_loaded_whole(made: Pipeline, tmp_path: Path) -> None:
     """A detector without the preparation, calibration and threshold of its part would judge otherwise."""
     made.save(tmp_path / "a.jaxad")
     loaded = jaxad.load(tmp_path / "a.jaxad")
-    assert isinstance(loaded, Part)
+    assert isinstance(loaded, Pipeline)
     assert (loaded.preparation, loaded.threshold) == (made.preparation, made.threshold)
     np.testing.assert_array_equal(loaded.score(photograph(9)).image, made.score(photograph(9)).image)
     made.detector.save(tmp_path / "b.jaxad")
@@ -253,7 +253,7 @@ def test_what_was_saved_is_loaded_whole(made: Part, tmp_path: Path) -> None:
     assert isinstance(alone, jaxad.Detector)
     assert alone.recipe == made.detector.recipe
     with pytest.raises(InputError, match="detector alone and no part.*jaxad fit.*jaxad.load"):
-        load_part(tmp_path / "b.jaxad")
+        load_pipeline(tmp_path / "b.jaxad")
 
 
 Edit = Callable[[dict, dict], object]
@@ -270,27 +270,27 @@ Edit = Callable[[dict, dict], object]
         (lambda arrays, part: arrays.pop("part/normal_scores"), "part/normal_scores"),
     ],
 )
-def test_a_part_of_another_form_is_one_sentence(made: Part, tmp_path: Path, edit: Edit, words: str) -> None:
+def test_a_part_of_another_form_is_one_sentence(made: Pipeline, tmp_path: Path, edit: Edit, words: str) -> None:
     made.save(tmp_path / "a.jaxad")
     arrays, document = bundle.read(tmp_path / "a.jaxad")
     edit(arrays, document["part"])
     bundle.write(tmp_path / "a.jaxad", arrays, document)
     with pytest.raises(InputError, match=words) as caught:
-        load_part(tmp_path / "a.jaxad")
+        load_pipeline(tmp_path / "a.jaxad")
     assert "fit it again" in str(caught.value)
 
 
-def test_truncated_and_altered_files_are_refused(made: Part, tmp_path: Path) -> None:
+def test_truncated_and_altered_files_are_refused(made: Pipeline, tmp_path: Path) -> None:
     made.save(tmp_path / "a.jaxad")
     whole = (tmp_path / "a.jaxad").read_bytes()
     middle = len(whole) // 2
     for content in (whole[:middle], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :], b"", b"x" * 99):
         (tmp_path / "a.jaxad").write_bytes(content)
         with pytest.raises(InputError, match="a.jaxad"):
-            load_part(tmp_path / "a.jaxad")
+            load_pipeline(tmp_path / "a.jaxad")
 
 
-def test_verify_names_what_differs(made: Part) -> None:
+def test_verify_names_what_differs(made: Pipeline) -> None:
     assert made.verify() == []
     other = dataclasses.replace(made, golden_scores=made.golden_scores * np.array([1, 1.001], np.float32))
     assert len(other.verify()) == 1
@@ -299,7 +299,7 @@ def test_verify_names_what_differs(made: Part) -> None:
     assert len(broken.verify()) == 2
 
 
-def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Part) -> None:
+def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Pipeline) -> None:
     spread = np.std([1, 2, 4], ddof=1)
     np.testing.assert_allclose(
         made.calibrate(np.array([7 / 3, 7 / 3 + spread, -9])), [0, 1, (-9 - 7 / 3) / spread], atol=1e-6
@@ -334,7 +334,7 @@ def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Rec
     assert part.verify() == []
 
 
-def test_region_of_interest_follows_the_size(made: Part) -> None:
+def test_region_of_interest_follows_the_size(made: Pipeline) -> None:
     roi = np.zeros((32, 40), bool)
     roi[8:24, 10:30] = True
     part = dataclasses.replace(made, roi=roi)
@@ -352,7 +352,7 @@ def test_region_of_interest_follows_the_size(made: Part) -> None:
         part.score(photograph(7, (40, 32)))
 
 
-def test_document_is_plain_json(made: Part, tmp_path: Path) -> None:
+def test_document_is_plain_json(made: Pipeline, tmp_path: Path) -> None:
     made.save(tmp_path / "a.jaxad")
     _, document = bundle.read(tmp_path / "a.jaxad")
     assert json.loads(json.dumps(document)) == document
@@ -367,7 +367,7 @@ def test_pillow_images_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_a_region_of_interest_ends_without_an_edge(made: Part, kind: type) -> None:
+def test_a_region_of_interest_ends_without_an_edge(made: Pipeline, kind: type) -> None:
     """Windows that reach over its border see the photograph go on there, whatever lies outside."""
     inside = np.zeros((32, 40), bool)
     inside[:, :25] = True

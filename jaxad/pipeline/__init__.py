@@ -1,18 +1,18 @@
 """One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
 
-from jaxad.part.part import Part, golden_scores, load, load_part
-from jaxad.part.scoring import PartScores, Seen, brought_back, judge, judged_anew, look, region_at
+from jaxad.pipeline.pipeline import Pipeline, golden_scores, load, load_pipeline
+from jaxad.pipeline.scoring import PipelineScores, Seen, brought_back, judge, judged_anew, look, region_at
 
 __all__ = [
-    "Part",
-    "PartScores",
+    "Pipeline",
+    "PipelineScores",
     "Seen",
     "brought_back",
     "golden_scores",
     "judge",
     "judged_anew",
     "load",
-    "load_part",
+    "load_pipeline",
     "look",
     "region_at",
 ]

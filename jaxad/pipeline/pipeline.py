@@ -1,4 +1,4 @@
-"""`Part`: everything that judging photographs of one part takes, in one file that can verify itself.
+"""`Pipeline`: everything that judging photographs of one part takes, in one file that can verify itself.
 
 A score is one number an image, higher is more anomalous; a map has one a pixel of the photograph, float32 `[h, w]`.
 """
@@ -19,16 +19,16 @@ from jaxad._check import InputError, need_fields, raise_problems
 from jaxad.calibration import Usual, everywhere
 from jaxad.datasets import batches, photographs
 from jaxad.detector import PART, Detector, Found, from_contents
-from jaxad.part.scoring import PartScores, brought_back, look
+from jaxad.pipeline.scoring import PipelineScores, brought_back, look
 from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold
 
 TOLERANCE = 1e-4
-"""Relative difference of a golden image's score that `Part.verify` lets pass: machines round differently."""
+"""Relative difference of a golden image's score that `Pipeline.verify` lets pass: machines round differently."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
+class Pipeline:
     """A detector with what is done to photographs before it and what judges their scores after it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Part:
     roi: Bool[np.ndarray, "h w"] | None = None
     usual: Usual | None = None
 
-    def on_mesh(self, mesh: Mesh | None) -> "Part":
+    def on_mesh(self, mesh: Mesh | None) -> "Pipeline":
         """The same part, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
 
         Raises:
@@ -71,7 +71,7 @@ class Part:
         """
         return dataclasses.replace(self, detector=self.detector.on_mesh(mesh))
 
-    def score(self, source: Any) -> PartScores:
+    def score(self, source: Any) -> PipelineScores:
         """Score photographs of any sizes: scores [n] and maps, each at its photograph's own size [h, w].
 
         Args:
@@ -90,7 +90,7 @@ class Part:
                     raise InputError(f"image {len(scores)} cannot be scored: {found}")
                 scores.append(found.image)
                 maps.append(found.map)
-        return PartScores(np.array(scores, np.float32), maps)
+        return PipelineScores(np.array(scores, np.float32), maps)
 
     def score_batch(self, batch: Sequence[Shaped[np.ndarray, "..."]]) -> list[Found | InputError]:
         """Score photographs `[h, w, c]` of any sizes at once, uint8, uint16 or float32 in [0, 1].
@@ -173,18 +173,18 @@ def golden_scores(
     return np.array(scores, np.float32)
 
 
-def load(path: str | os.PathLike[str]) -> Part | Detector:
-    """Read what `Part.save` or `Detector.save` wrote, by `jaxad fit` or `jaxad convert` too: a part, or a detector.
+def load(path: str | os.PathLike[str]) -> Pipeline | Detector:
+    """Read what `Pipeline.save` or `Detector.save` wrote, by `jaxad fit` or `jaxad convert` too: a part, or a detector.
 
     Raises:
         InputError: the file is missing, damaged, foreign or too new, or does not fit its model.
     """
     arrays, document = bundle.read(path)
-    return (_part if "part" in document else from_contents)(arrays, document, path)
+    return (_pipeline if "part" in document else from_contents)(arrays, document, path)
 
 
-def load_part(path: str | os.PathLike[str]) -> Part:
-    """Read a part that `Part.save` wrote.
+def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
+    """Read a part that `Pipeline.save` wrote.
 
     Raises:
         InputError: as `load`, or the file holds a detector alone.
@@ -198,7 +198,9 @@ def load_part(path: str | os.PathLike[str]) -> Part:
     return loaded
 
 
-def _part(arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]) -> Part:
+def _pipeline(
+    arrays: Mapping[str, np.ndarray], document: Mapping[str, bundle.JSON], path: str | os.PathLike[str]
+) -> Pipeline:
     detector = from_contents(arrays, document, path)
     try:
         found = need_fields(document["part"], _Stored, what="part")
@@ -244,13 +246,13 @@ def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
-def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.ndarray]) -> Part:
+def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.ndarray]) -> Pipeline:
     scores, usual, preparation = arrays[f"{PART}golden_scores"], _usual(arrays), stored.preparation
     if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
         # Before 0.1 a part with positions left photographs of other sizes as they were.
         height, width = usual.mean.shape
         preparation = dataclasses.replace(preparation, mode="letterbox", box=(height, width))
-    return Part(
+    return Pipeline(
         detector=detector,
         preparation=preparation,
         threshold=stored.threshold,
