@@ -35,7 +35,7 @@ def run(recipe: jaxad.recipes.Recipe, *, seeds: int) -> dict[str, Any]:
             scores = detector.score(test.images)
             seconds.append(time.perf_counter() - began)
             figures[seed, i] = (
-                metrics.auroc(test.labels, scores.image),
+                metrics.auroc(test.labels, scores.score),
                 metrics.pixel_auroc(test.masks, scores.map),
                 metrics.aupro(test.masks, scores.map),
             )

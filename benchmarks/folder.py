@@ -77,9 +77,9 @@ def make_part(recipe: Recipe) -> pipeline.Pipeline:
     return pipeline.Pipeline(
         detector=fitted,
         preparation=Preparation(1),
-        threshold=for_false_positive_rate(scores.image, rate=0.1),
+        threshold=for_false_positive_rate(scores.score, rate=0.1),
         rate=0.1,
-        normal_scores=scores.image,
+        normal_scores=scores.score,
         colour_limits=(float(low), float(high)),
         pixel_limit=float(high),
         golden=(),

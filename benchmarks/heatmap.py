@@ -97,7 +97,7 @@ def run(peers: Peers) -> dict[str, Any]:
         }
     )
     peak = rates.pop("matrix product, GFLOP/s")["median"]
-    exact, rounded = scored("float32")().image, scored("bfloat16")().image
+    exact, rounded = scored("float32")().score, scored("bfloat16")().score
     result = {
         "windows_per_second": rates,
         "ratio_to_fastest_peer": ratio_to_peers(rates, others),

@@ -31,7 +31,7 @@ def run(dataset: str, recipe: jaxad.recipes.Recipe, *, seeds: int, data_dir: Pat
             began = time.perf_counter()
             key = jax.random.fold_in(jax.random.key(seed), label)
             detector, _ = jaxad.fit(key, recipe, train.images[train.labels == label])
-            scores = detector.score(test.images).image
+            scores = detector.score(test.images).score
             seconds.append(time.perf_counter() - began)
             aurocs[seed, label] = metrics.auroc(test.labels != label, scores)
     means = aurocs.mean(axis=1)

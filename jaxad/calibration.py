@@ -29,7 +29,7 @@ class Usual(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """How far what single positions say is kept: 1 is all of it, 0 the mean over all positions; two numbers."""
+    """Shrinkage of per-pixel statistics towards their spatial mean: 1 keeps those of each position, 0 the mean."""
 
     mean: Float[AnyArray, ""] | float
     variance: Float[AnyArray, ""] | float
@@ -43,7 +43,7 @@ def fit_trust(maps: Maps, *, inside: Bool[AnyArray, "h w"] | None = None) -> Tru
 
     Each number is the reliability of a mean over n images: 1 - its variance by chance / its variance over positions,
     not below 0 (Kelley, "Interpretation of educational measurements", 1927), of the scores and of their squared
-    deviations. Crops of a surface give about 0, so calibration leaves their maps in peace; aligned images give about 1.
+    deviations. Crops of a surface give about 0, so their maps are left unchanged; aligned images give about 1.
 
     Args:
         maps: at least three, all of one size.

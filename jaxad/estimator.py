@@ -99,7 +99,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return self
 
     def score_samples(self, X: Any) -> Float[np.ndarray, " n"]:
-        """`-detector_.score(...).image` for rows or images, float64 [n]: higher is more normal.
+        """`-detector_.score(...).score` for rows or images, float64 [n]: higher is more normal.
 
         A sample's score does not depend on what else is in X, to the last bit.
 
@@ -192,7 +192,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         size = min(MOST_SAMPLES, max(1, BATCH_PIXELS // math.prod(self.image_shape_[:2])))
         filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
         batches = (filled[begin : begin + size] for begin in range(0, len(filled), size))
-        scores = [self.detector_.score(batch, any_range=self._any_range).image for batch in batches]
+        scores = [self.detector_.score(batch, any_range=self._any_range).score for batch in batches]
         return -np.concatenate(scores)[: len(images)].astype(np.float64)
 
     def __sklearn_tags__(self) -> Any:

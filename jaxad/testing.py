@@ -67,24 +67,24 @@ def _as_data(recipe: Recipe) -> Iterator[str]:
 
 
 def _of_shape(scores: Scores, images: np.ndarray) -> Iterator[str]:
-    for name, values, shape in (("scores", scores.image, images.shape[:1]), ("maps", scores.map, images.shape[:3])):
+    for name, values, shape in (("scores", scores.score, images.shape[:1]), ("maps", scores.map, images.shape[:3])):
         if np.shape(values) != shape or not np.isfinite(values).all():
             yield f"{name} of {len(images)} images must be finite and of shape {shape}, got shape {np.shape(values)}"
 
 
 def _same_bits(scores: Scores, others: Scores, when: str) -> Iterator[str]:
-    if not (np.array_equal(scores.image, others.image) and np.array_equal(scores.map, others.map)):
+    if not (np.array_equal(scores.score, others.score) and np.array_equal(scores.map, others.map)):
         yield f"{when} it scores otherwise, by up to {_furthest(scores, others):.3g}"
 
 
 def _close(scores: Scores, others: Scores, when: str) -> Iterator[str]:
-    limit = RELATIVE * max(np.abs(scores.image).max(), np.abs(scores.map).max())
+    limit = RELATIVE * max(np.abs(scores.score).max(), np.abs(scores.map).max())
     if not _furthest(scores, others) <= limit:
         yield f"{when} it scores otherwise, by up to {_furthest(scores, others):.3g}, where rounding is {limit:.3g}"
 
 
 def _furthest(scores: Scores, others: Scores) -> float:
-    return float(max(np.abs(scores.image - others.image).max(), np.abs(scores.map - others.map).max()))
+    return float(max(np.abs(scores.score - others.score).max(), np.abs(scores.map - others.map).max()))
 
 
 def _saved(detector: Detector, images: np.ndarray, scores: Scores) -> Iterator[str]:
@@ -97,14 +97,14 @@ def _saved(detector: Detector, images: np.ndarray, scores: Scores) -> Iterator[s
 def _alone(detector: Detector, images: np.ndarray, scores: Scores) -> Iterator[str]:
     order = np.arange(len(images))[::-1]
     turned = detector.score(images[order])
-    yield from _close(scores, Scores(turned.image[order], turned.map[order]), "in another order")
+    yield from _close(scores, Scores(turned.score[order], turned.map[order]), "in another order")
     one = detector.score(images[:1])
-    yield from _close(Scores(scores.image[:1], scores.map[:1]), one, "alone")
+    yield from _close(Scores(scores.score[:1], scores.map[:1]), one, "alone")
 
 
 def _compiled(detector: Detector, images: np.ndarray, scores: Scores) -> Iterator[str]:
     found = jax.jit(lambda detector, images: detector.apply(images)[detector.score_name])(detector, images)
-    yield from _close(scores, Scores(np.asarray(found.image), np.asarray(found.map)), "under jax.jit")
+    yield from _close(scores, Scores(np.asarray(found.score), np.asarray(found.map)), "under jax.jit")
 
 
 def _other_sizes(detector: Detector, images: np.ndarray) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _other_sizes(detector: Detector, images: np.ndarray) -> Iterator[str]:
         return
     mixed = detector.score([larger[0], *images[:2], larger[1, : height + 2]])
     alone = [detector.score(one) for one in (larger[0], *images[:2], larger[1, : height + 2])]
-    for image, score_map, one in zip(mixed.image, mixed.map, alone, strict=True):
+    for image, score_map, one in zip(mixed.score, mixed.map, alone, strict=True):
         yield from _close(one, Scores(image[None], score_map[None]), f"beside other sizes, at {score_map.shape},")
 
 

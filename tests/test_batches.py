@@ -54,7 +54,7 @@ def assert_same(found: Found | InputError, expected: Found | InputError) -> None
     assert isinstance(found, Found)
     assert isinstance(expected, Found)
     np.testing.assert_allclose(found.map, expected.map, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.image, expected.image, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.score, expected.score, rtol=1e-4, atol=1e-4)
 
 
 def mixed(roi: np.ndarray | None) -> list[np.ndarray]:
@@ -150,7 +150,7 @@ def test_a_detector_scores_large_and_mixed_images_by_every_score(make: Make, mon
     found = make("fusion").detector.score_all(images)
     assert found.keys() == {"fused", AT_ONCE.name, OTHER.name}
     for name, scores in found.items():
-        np.testing.assert_allclose(scores.image, [one[name].image[0] for one in wholes], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(scores.score, [one[name].score[0] for one in wholes], rtol=1e-4, atol=1e-4)
         for score_map, one in zip(scores.map, wholes, strict=True):
             np.testing.assert_allclose(score_map, one[name].map[0], rtol=1e-4, atol=1e-4)
 
@@ -177,5 +177,5 @@ def test_whole_numbers_and_their_shares_of_white_give_the_same_bits(
     for one, other in zip(first, second, strict=True):
         assert isinstance(one, Found)
         assert isinstance(other, Found)
-        assert one.image == other.image
+        assert one.score == other.score
         np.testing.assert_array_equal(one.map, other.map)

@@ -116,11 +116,11 @@ def test_relative_error_is_the_slow_one_at_any_brightness(call):
 def test_scores_are_made_of_reconstructions_and_codes(detector):
     new = np.random.default_rng(2).random((4, 5, 6, 1), np.float32)
     scored, made = detector.score_all(new), detector.reconstruct(new)
-    np.testing.assert_allclose(scored["relative_error"].image, losses.relative_error(new, made), rtol=ROUNDING)
-    np.testing.assert_allclose(scored["relative_error"].map.sum((1, 2)), scored["relative_error"].image, rtol=ROUNDING)
+    np.testing.assert_allclose(scored["relative_error"].score, losses.relative_error(new, made), rtol=ROUNDING)
+    np.testing.assert_allclose(scored["relative_error"].map.sum((1, 2)), scored["relative_error"].score, rtol=ROUNDING)
     distances = np.linalg.norm(detector.encode(new)[:, None] - detector.encode(IMAGES)[None], axis=-1)
     nearest = np.sort(distances, axis=1)[:, : CODE.count].mean(axis=1)
-    np.testing.assert_allclose(scored["nearest_code"].image, nearest, rtol=1e-4)
+    np.testing.assert_allclose(scored["nearest_code"].score, nearest, rtol=1e-4)
     np.testing.assert_array_equal(scored["nearest_code"].map, scored["squared_error"].map)
     assert not any("dead code" in fault for fault in find_faults(detector, IMAGES))
 
@@ -146,7 +146,7 @@ def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
     scored = detector.score_all(IMAGES)
     assert scored.keys() == {"fused", "code", "wider-code", "error"}
     np.testing.assert_allclose(
-        scored["fused"].image, sum(scored[part.name].image for part in recipe.parts), rtol=ROUNDING, atol=ROUNDING
+        scored["fused"].score, sum(scored[part.name].score for part in recipe.parts), rtol=ROUNDING, atol=ROUNDING
     )
     assert detector.variables["code"]["variables"]["codes"].shape == (9, 3)
     detector.save(tmp_path / "vae.jaxad")

@@ -100,10 +100,10 @@ def test_score_is_the_slow_one(detector):
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_image_score_is_the_pool_of_its_map(detector, pool):
     scores = detector.replace(recipe=replace(RECIPE, pool=pool)).score(IMAGES)
-    assert (scores.image.shape, scores.map.shape) == ((5,), (5, 8, 11))
-    assert scores.image.dtype == scores.map.dtype == np.float32
+    assert (scores.score.shape, scores.map.shape) == ((5,), (5, 8, 11))
+    assert scores.score.dtype == scores.map.dtype == np.float32
     expected = [getattr(np, pool)(one.astype(np.float64)) for one in scores.map]
-    np.testing.assert_allclose(scores.image, expected, rtol=1e-6)
+    np.testing.assert_allclose(scores.score, expected, rtol=1e-6)
 
 
 def test_recipe_names_the_score(detector):
@@ -211,7 +211,7 @@ def test_an_iterator_streams(detector, monkeypatch):
 
     monkeypatch.setattr(room, "score_shots", counted)
     found = detector.score(items())
-    assert found.image.shape == (500,)
+    assert found.score.shape == (500,)
     assert all(count <= 64 * (i + 1) + 1 for i, count in enumerate(scored))
 
 
@@ -271,15 +271,15 @@ def test_few_programs_for_any_number_of_images(detector):
     before = room._score_batch._cache_size()
     for count in range(1, 17):
         scores = detector.score(many[:count])
-        np.testing.assert_allclose(scores.image, whole.image[:count], rtol=ROUNDING)
+        np.testing.assert_allclose(scores.score, whole.score[:count], rtol=ROUNDING)
         np.testing.assert_allclose(scores.map, whole.map[:count], rtol=ROUNDING)
     assert room._score_batch._cache_size() - before == 7  # and that of 16, from before
 
 
 def test_bfloat16_is_near_and_returns_float32(detector):
     exact, rounded = detector.score(IMAGES), detector.score(IMAGES, dtype=jnp.bfloat16)
-    assert rounded.map.dtype == rounded.image.dtype == np.float32
-    assert (exact.image != rounded.image).any()
+    assert rounded.map.dtype == rounded.score.dtype == np.float32
+    assert (exact.score != rounded.score).any()
     np.testing.assert_allclose(rounded.map, exact.map, rtol=0.05)
     with pytest.raises(InputError, match="unknown dtype 'int8': choose one of float32, bfloat16"):
         detector.score(IMAGES, dtype="int8")
@@ -330,8 +330,8 @@ def test_scores_of_every_kind(name, each):
     names["calibrated"] = VAE_SCORES | {"calibrated"}
     assert scored.keys() == names.get(name, {"squared_error"})
     for scores in scored.values():
-        assert (scores.image.shape, scores.map.shape) == ((6,), (6, 12, 13))
-        assert scores.image.dtype == scores.map.dtype == np.float32
+        assert (scores.score.shape, scores.map.shape) == ((6,), (6, 12, 13))
+        assert scores.score.dtype == scores.map.dtype == np.float32
         assert np.isfinite(scores.map).all()
     judged = "calibrated" if name == "calibrated" else each[name].recipe.score
     # One score alone is another program, so sums may be added in another order.
@@ -347,13 +347,13 @@ def test_scores_are_made_of_reconstructions_and_codes(name, each):
     assert codes.shape == (6, *CODES[name])
     scored = detector.score_all(SMALL)
     np.testing.assert_allclose(scored["squared_error"].map, ((SMALL - made) ** 2).mean(-1), rtol=ROUNDING, atol=1e-7)
-    np.testing.assert_allclose(scored["squared_error"].image, ((SMALL - made) ** 2).mean((1, 2, 3)), rtol=ROUNDING)
+    np.testing.assert_allclose(scored["squared_error"].score, ((SMALL - made) ** 2).mean((1, 2, 3)), rtol=ROUNDING)
     if "ssim_loss" in scored:
-        np.testing.assert_allclose(scored["ssim_loss"].image, losses.ssim_loss(SMALL, made), rtol=ROUNDING)
+        np.testing.assert_allclose(scored["ssim_loss"].score, losses.ssim_loss(SMALL, made), rtol=ROUNDING)
         # 2 x 3 windows; their values fill the border.
         assert len(np.unique(scored["ssim_loss"].map[0])) == 6
     if "one_class_svm" in scored:
-        np.testing.assert_allclose(scored["one_class_svm"].image, detector.head.score(codes), atol=ROUNDING)
+        np.testing.assert_allclose(scored["one_class_svm"].score, detector.head.score(codes), atol=ROUNDING)
 
 
 def test_bounded_variance_and_code(each):
@@ -400,7 +400,7 @@ def test_any_range_is_taken_only_when_said(name, each):
     noise = np.random.default_rng(0).normal(size=SMALL.shape).astype(np.float32)
     with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
         each[name].score(noise)
-    assert np.isfinite(each[name].score(noise, any_range=True).image).all()
+    assert np.isfinite(each[name].score(noise, any_range=True).score).all()
     noise[3, 0, 0, 0] = np.nan
     with pytest.raises(InputError, match="must be finite.*first in image 3"):
         each[name].score(noise, any_range=True)
@@ -506,7 +506,7 @@ def test_history_tells_the_loss_of_watched_images(pool):
 def test_extra_batch_changes_the_detector(each):
     extra = images_of(2, 12, 13, 1, seed=9)
     other, _ = fit(jax.random.key(0), KINDS["dense_ae"], SMALL, extra_batch=extra)
-    assert (other.score(SMALL).image != each["dense_ae"].score(SMALL).image).all()
+    assert (other.score(SMALL).score != each["dense_ae"].score(SMALL).score).all()
 
 
 @pytest.mark.parametrize("name", ["patch_vae", "latent_ocsvm"])
@@ -516,7 +516,7 @@ def test_members_differ_and_repeat(name):
     assert len(members) == 3
     jax.tree.map(np.testing.assert_array_equal, members, again)
     assert {values.shape for values in history.terms.values()} == {(2, 3)}
-    images = [member.score(SMALL).image for member in members]
+    images = [member.score(SMALL).score for member in members]
     assert all((images[i] != images[j]).any() for i, j in ((0, 1), (0, 2), (1, 2)))
     assert len(set(history.terms["loss"][0].tolist())) == 3
 
@@ -526,7 +526,7 @@ def test_member_is_the_single_fit_of_its_key():
     members, history = fit_members(jax.random.key(3), KINDS["conv_ae"], SMALL, count=2)
     for i, key in enumerate(jax.random.split(jax.random.key(3), 2)):
         alone, its_history = fit(key, KINDS["conv_ae"], SMALL)
-        np.testing.assert_allclose(members[i].score(SMALL).image, alone.score(SMALL).image, rtol=1e-4)
+        np.testing.assert_allclose(members[i].score(SMALL).score, alone.score(SMALL).score, rtol=1e-4)
         np.testing.assert_allclose(history.terms["loss"][:, i], its_history.terms["loss"], rtol=1e-5)
 
 
@@ -599,7 +599,7 @@ def test_neighbours_score_the_mean_distance_in_gradients(each):
     others = np.asarray(oriented_gradients(new)).reshape(3, -1)
     distances = np.sort(np.linalg.norm(others[:, None] - rows[None], axis=-1), axis=1)
     scores = each["neighbours"].score(new)
-    np.testing.assert_allclose(scores.image, distances[:, :2].mean(1), rtol=1e-3)
+    np.testing.assert_allclose(scores.score, distances[:, :2].mean(1), rtol=1e-3)
     assert scores.map.shape == (3, 12, 13)
     # Cells are means of their pixels' squares, so the map adds up to the nearest squared distance, spread out.
     assert (np.argsort(scores.map.mean((1, 2))) == np.argsort(distances[:, 0])).all()
@@ -631,7 +631,7 @@ def test_calibrated_score_is_in_units_of_the_held_out(each):
     expected = (every["unregularised"].map - detector.usual.mean[None]) / detector.usual.deviation[None]
     np.testing.assert_allclose(every["calibrated"].map, expected, atol=1e-4)
     top = np.sort(expected.reshape(len(SMALL), -1))[:, ::-1][:, : round(0.1 * 156)].mean(1)
-    np.testing.assert_allclose(detector.score(SMALL).image, top, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(detector.score(SMALL).score, top, rtol=1e-4, atol=1e-4)
     members, _ = fit_members(jax.random.key(0), detector.recipe, SMALL, count=2)
     assert (members[0].usual.mean != members[1].usual.mean).any()
     for other in (images_of(1, 13, 13, 1), [SMALL[0], SMALL[0, :, :12]]):
@@ -650,7 +650,7 @@ def test_recipes_are_taken_by_name():
     images = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
     by_name, _ = fit(jax.random.key(0), "pixel-neighbours", images)
     itself, _ = fit(jax.random.key(0), RECIPES["pixel-neighbours"], images)
-    np.testing.assert_array_equal(by_name.score(images).image, itself.score(images).image)
+    np.testing.assert_array_equal(by_name.score(images).score, itself.score(images).score)
     with pytest.warns(NothingToldWarning):
         assert fit(jax.random.key(0), "auto", images)[0].comparison
     assert len(fit_members(jax.random.key(0), "pixel-neighbours", images, count=2)[0]) == 2
@@ -667,7 +667,7 @@ def test_channels_in_front_are_refused_with_the_mend(axes):
         for use in (lambda x: fit(jax.random.key(0), "pixel-neighbours", x), detector.score):
             with pytest.raises(InputError, match=r"channels last.*x.transpose\(0, 2, 3, 1\)"):
                 use(given)
-    assert detector.score(last).image.shape == (9,)
+    assert detector.score(last).score.shape == (9,)
 
 
 @pytest.mark.parametrize("axes", [(3, 4, 9), (1, 30, 1), (12, 10, 16), (3, 12, 4), (5, 12, 10), (4, 4, 3)])
@@ -680,7 +680,7 @@ def test_what_rounding_left_outside_is_taken():
     images = np.random.default_rng(0).random((9, 6, 5, 1))
     images[2, 3, 1], images[3, 1, 1] = 1.0000001, -1e-7
     detector, _ = fit(jax.random.key(0), "pixel-neighbours", images)
-    np.testing.assert_array_equal(detector.score(images).image, detector.score(np.clip(images, 0, 1)).image)
+    np.testing.assert_array_equal(detector.score(images).score, detector.score(np.clip(images, 0, 1)).score)
     images[2, 3, 1] = 1.0000123
     with pytest.raises(InputError, match="from -1e-07 to 1.0000123, first outside in image 2; scale or clip"):
         detector.score(images)

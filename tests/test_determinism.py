@@ -47,7 +47,7 @@ def fit_system(name):
 
 def fingerprint(detector):
     scores = detector.score(TEST)
-    data = bundle.pack(*detector.contents()) + scores.image.tobytes() + scores.map.tobytes()
+    data = bundle.pack(*detector.contents()) + scores.score.tobytes() + scores.map.tobytes()
     return hashlib.sha256(data).hexdigest()
 
 

@@ -28,7 +28,7 @@ def test_the_map_is_the_same_tile_by_tile(h, w):
         tiled = jax.jit(lambda image: SYSTEM.score(VARIABLES, None, image, "float32"))(image)["log_odds"]
     whole = jax.jit(lambda image: SYSTEM.run(VARIABLES, image, "float32"))(image)
     np.testing.assert_allclose(tiled.map, whole, atol=1e-5)
-    np.testing.assert_allclose(tiled.image, whole.max((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(tiled.score, whole.max((1, 2)), atol=1e-5)
 
 
 def test_large_images_take_little_more_memory_than_their_maps(monkeypatch):

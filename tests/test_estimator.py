@@ -37,7 +37,7 @@ def fitted():
 def test_scores_are_those_of_the_detector_of_that_key(fitted):
     detector, _ = fit(jax.random.key(3), CALIBRATED, IMAGES[..., None])
     jax.tree.map(np.testing.assert_array_equal, fitted.detector_, detector)
-    np.testing.assert_allclose(fitted.score_samples(IMAGES), -detector.score(IMAGES[..., None]).image, rtol=1e-5)
+    np.testing.assert_allclose(fitted.score_samples(IMAGES), -detector.score(IMAGES[..., None]).score, rtol=1e-5)
 
 
 @pytest.mark.parametrize("state", [4, np.random.RandomState(3), None])
@@ -165,7 +165,7 @@ def test_whole_numbers_of_images_are_scaled_by_their_range(kind, as_rows):
     fitted = AnomalyDetector(recipe="pixel-neighbours", image_shape=shape).fit(given)
     detector, _ = fit(jax.random.key(0), "pixel-neighbours", whole[..., None])
     scores = fitted.score_samples(given)
-    np.testing.assert_allclose(scores, -detector.score(whole[..., None]).image, rtol=1e-6)
+    np.testing.assert_allclose(scores, -detector.score(whole[..., None]).score, rtol=1e-6)
     floats = whole.astype(np.float32) / np.iinfo(kind).max
     np.testing.assert_allclose(fitted.score_samples(floats.reshape(given.shape)), scores, rtol=1e-4, atol=1e-6)
     rows = np.arange(120, dtype=kind).reshape(30, 4) % 7

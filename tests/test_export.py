@@ -107,8 +107,8 @@ def test_the_page_serves_what_the_command_exports(whole: pipeline.Pipeline, tmp_
     assert served.returncode == 0, served.stderr
     expected = whole.score(photograph(9))
     found = json.loads(served.stdout)
-    assert found["score"] == pytest.approx(float(expected.image[0]), rel=1e-5)
-    assert found["bad"] == bool(expected.image[0] > whole.threshold.value)
+    assert found["score"] == pytest.approx(float(expected.score[0]), rel=1e-5)
+    assert found["bad"] == bool(expected.score[0] > whole.threshold.value)
     assert found["map"] == [1, *expected.map[0].shape]
 
 
@@ -130,10 +130,10 @@ def test_scores_are_those_of_the_part(coloured: pipeline.Pipeline, calibrated: b
     image = np.repeat(photograph(3)[..., None], 3, axis=-1)
     computation = make_computation(made, (32, 40))
     found, wanted = computation.expected(image[None]), made.score(image)
-    np.testing.assert_array_equal(found[0], wanted.image)
+    np.testing.assert_array_equal(found[0], wanted.score)
     np.testing.assert_array_equal(found[1][0], wanted.map[0])
     on_device = jax.jit(computation.score)(image)
-    np.testing.assert_allclose(on_device[0], wanted.image[0], rtol=1e-5)
+    np.testing.assert_allclose(on_device[0], wanted.score[0], rtol=1e-5)
     np.testing.assert_allclose(on_device[1], wanted.map[0], rtol=1e-5, atol=1e-5 * np.abs(wanted.map[0]).max())
 
 

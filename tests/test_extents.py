@@ -197,7 +197,7 @@ def test_recipes(name):
     one, whole = (apply(detector, pixels[None], None) for pixels in photographs)
     on_canvas, on_photograph = right(place, canvas, sizes[1], reach)
     for score in one:
-        assert_close(found[score].image[0], one[score].image[0])
+        assert_close(found[score].score[0], one[score].score[0])
         assert_close(found[score].map[0, : sizes[0][0], : sizes[0][1]], one[score].map[0])
         assert_close(found[score].map[2][on_canvas], whole[score].map[0][on_photograph])
 

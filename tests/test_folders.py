@@ -509,7 +509,7 @@ def test_positions_are_not_calibrated_where_they_cannot_be(tmp_path: Path, why: 
     fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=recipe, rate=0.4, holdout=holdout)
     made = load_pipeline(tmp_path / "a.jaxad")
     assert made.usual is None
-    np.testing.assert_allclose(made.normal_scores, made.score(held_out(made, tmp_path / "set")).image, rtol=1e-4)
+    np.testing.assert_allclose(made.normal_scores, made.score(held_out(made, tmp_path / "set")).score, rtol=1e-4)
 
 
 # Scoring
@@ -531,8 +531,8 @@ def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Pipe
     assert {image["defect"] for image in results.images} == {"good", "spot"}
     for number, image in enumerate(results.images):
         found = made.score(root / image["file"])
-        assert image["score"] == pytest.approx(float(found.image[0]), rel=1e-5)
-        assert image["calibrated"] == pytest.approx(float(made.calibrate(found.image)[0]), rel=1e-4)
+        assert image["score"] == pytest.approx(float(found.score[0]), rel=1e-5)
+        assert image["calibrated"] == pytest.approx(float(made.calibrate(found.score)[0]), rel=1e-4)
         assert (image["decision"] == "anomalous") == (image["score"] > made.threshold.value)
         with Image.open(out / "pictures" / f"{number:06d}.jpg") as strip:
             assert strip.size == (120, 32)
@@ -737,10 +737,10 @@ def test_figures_are_those_of_metrics(made: Pipeline, root: Path) -> None:
     paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
     labels, scores = np.repeat([0, 1], 4), made.score(paths)
     assert found["images"] == {"good": 4, "spot": 4}
-    assert found["auroc"] == metrics.auroc(labels, scores.image)
-    assert found["average_precision"] == metrics.average_precision(labels, scores.image)
+    assert found["auroc"] == metrics.auroc(labels, scores.score)
+    assert found["average_precision"] == metrics.average_precision(labels, scores.score)
     assert found["best_f1"]["uses_labels"]
-    met = metrics.confusion(labels, scores.image > made.threshold.value)
+    met = metrics.confusion(labels, scores.score > made.threshold.value)
     assert found["at_threshold"]["precision"] == pytest.approx(met.precision, nan_ok=True)
     assert found["at_threshold"]["recall"] == met.recall
     assert found["at_threshold"]["false_positive_rate"] == met.fp / 4

@@ -93,7 +93,7 @@ def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Pipeline
 )
 def test_good_photographs_of_nearly_the_same_view_are_good(placed: Pipeline, seen: slice | tuple[slice, slice]) -> None:
     found = placed.score([aligned(index)[seen] for index in range(50, 90)])
-    assert np.count_nonzero(found.image > placed.threshold.value) <= 6
+    assert np.count_nonzero(found.score > placed.threshold.value) <= 6
 
 
 @pytest.mark.parametrize("times", [2, 3])
@@ -129,5 +129,5 @@ def test_positions_of_photographs_larger_than_any_canvas_are_judged_as_they_are(
     expected = placed.score(pictures)
     monkeypatch.setattr(canvases, "SIDE", 32)
     found = replace(placed, detector=replace(placed.detector)).score(pictures)
-    np.testing.assert_array_equal(found.image, expected.image)
+    np.testing.assert_array_equal(found.score, expected.score)
     jax.tree.map(np.testing.assert_array_equal, found.map, expected.map)

@@ -88,7 +88,7 @@ def test_members_and_calibration() -> None:
     recipe = dataclasses.replace(EXAMPLES["denoising"], holdout=0.25)
     members, history = jaxad.fit_members(jax.random.key(0), recipe, IMAGES, count=2)
     assert history.terms["loss"].shape == (2, 2)
-    scores = [member.score(IMAGES[:2]).image for member in members]
+    scores = [member.score(IMAGES[:2]).score for member in members]
     assert members[0].score_name == "calibrated"
     assert (scores[0] != scores[1]).all()
 

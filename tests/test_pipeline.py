@@ -42,7 +42,7 @@ def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.nd
         provenance={"seed": 0, "versions": {"numpy": "2"}},
         roi=roi,
     )
-    return dataclasses.replace(made, golden_scores=dataclasses.replace(made, roi=None).score(golden).image)
+    return dataclasses.replace(made, golden_scores=dataclasses.replace(made, roi=None).score(golden).score)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", pixels)
     shares = pixels / np.float32(255)
     expected = made.score(pixels)
-    assert expected.image.shape == (1,)
+    assert expected.score.shape == (1,)
     assert expected.map[0].shape == pixels.shape
     sources = [
         *(path, str(path), Image.fromarray(pixels), shares, shares.astype(np.float64), shares[..., None]),
@@ -76,7 +76,7 @@ def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
     ]
     for source in sources:
         found = made.score(source)
-        np.testing.assert_allclose(found.image, expected.image, rtol=1e-4)
+        np.testing.assert_allclose(found.score, expected.score, rtol=1e-4)
         np.testing.assert_allclose(found.map[0], expected.map[0], rtol=1e-3, atol=1e-4)
 
 
@@ -85,8 +85,8 @@ def test_mixed_sizes_keep_their_order(made: Pipeline) -> None:
     found = made.score(iter(pictures))
     assert [score_map.shape for score_map in found.map] == [one.shape for one in pictures]
     alone = [made.score(one) for one in pictures]
-    np.testing.assert_allclose(found.image, [one.image[0] for one in alone], rtol=1e-5)
-    assert made.score([]).image.shape == (0,)
+    np.testing.assert_allclose(found.score, [one.score[0] for one in alone], rtol=1e-5)
+    assert made.score([]).score.shape == (0,)
 
 
 def test_batches_are_lazy_and_small() -> None:
@@ -154,7 +154,7 @@ def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
             else:
                 assert after == before
         assert back.fingerprint() == one.fingerprint()
-        np.testing.assert_array_equal(back.score(photograph(9)).image, one.score(photograph(9)).image)
+        np.testing.assert_array_equal(back.score(photograph(9)).score, one.score(photograph(9)).score)
     assert len({one.fingerprint() for one in (made, with_roi, with_usual(made))}) == 3
 
 
@@ -193,13 +193,13 @@ def test_maps_are_in_deviations_above_what_is_usual(made: Pipeline, size: tuple[
     np.testing.assert_allclose(seen.map[counted], expected, rtol=1e-4, atol=1e-4)
     # Neither what pads a photograph nor what lies off the region counts.
     assert counted.sum() == {(32, 40): 1280, (32, 38): 1216, (34, 42): 1280}[size] or masked
-    assert seen.image == seen.map[counted].max()
+    assert seen.score == seen.map[counted].max()
     found = dataclasses.replace(part, roi=roi).score(pixels)
     inside = region_at(roi, *size)
     restored = restore(seen.map, seen.geometry)
     expected = restored if inside is None else np.where(inside, restored, restored[inside].min())
     np.testing.assert_array_equal(found.map[0], expected)
-    assert found.image[0] == np.float32(seen.image)
+    assert found.score[0] == np.float32(seen.score)
     assert part.verify() == []
 
 
@@ -209,7 +209,7 @@ def test_what_is_usual_everywhere_judges_any_size(made: Pipeline, size: tuple[in
     part = dataclasses.replace(made, usual=Usual(*(jax.numpy.full((1, 1), each) for each in (mean, deviation))))
     raw, found = (one.score(photograph(9, size)) for one in (made, part))
     np.testing.assert_allclose(found.map[0], (raw.map[0] - mean) / deviation, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found.image, (raw.image - mean) / deviation, rtol=1e-5)
+    np.testing.assert_allclose(found.score, (raw.score - mean) / deviation, rtol=1e-5)
 
 
 def test_an_old_part_with_positions_brings_photographs_to_them(made: Pipeline, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
     for recipe, preparation in ((WHOLE, Preparation(1, "letterbox", box=(32, 40))), (fusion, Preparation(1))):
         part = make_part(recipe, preparation)
         raw, found = part.score(photograph(9)), with_usual(part).score(photograph(9))
-        np.testing.assert_array_equal(found.image, raw.image)
+        np.testing.assert_array_equal(found.score, raw.score)
         usual = with_usual(part).usual
         assert usual is not None
         np.testing.assert_allclose(found.map[0], unusualness(raw.map[0][None], usual)[0], rtol=1e-4, atol=1e-4)
@@ -247,7 +247,7 @@ def test_what_was_saved_is_loaded_whole(made: Pipeline, tmp_path: Path) -> None:
     loaded = jaxad.load(tmp_path / "a.jaxad")
     assert isinstance(loaded, Pipeline)
     assert (loaded.preparation, loaded.threshold) == (made.preparation, made.threshold)
-    np.testing.assert_array_equal(loaded.score(photograph(9)).image, made.score(photograph(9)).image)
+    np.testing.assert_array_equal(loaded.score(photograph(9)).score, made.score(photograph(9)).score)
     made.detector.save(tmp_path / "b.jaxad")
     alone = jaxad.load(tmp_path / "b.jaxad")
     assert isinstance(alone, jaxad.Detector)
@@ -322,15 +322,15 @@ def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Rec
     clean, spotted = photograph(7), photograph(7)
     spotted[SPOT] = 255
     first, second = part.score(clean), part.score(spotted)
-    np.testing.assert_array_equal(first.image, second.image)
+    np.testing.assert_array_equal(first.score, second.score)
     np.testing.assert_array_equal(first.map[0], second.map[0])
     assert (first.map[0][~roi] == first.map[0][roi].min()).all()
     if recipe.pool == "max":
-        assert first.image[0] == first.map[0][roi].max()
+        assert first.score[0] == first.map[0][roi].max()
     elif recipe.model == "patch_vae":
-        assert first.image[0] == pytest.approx(first.map[0][roi].mean(), rel=1e-5)
+        assert first.score[0] == pytest.approx(first.map[0][roi].mean(), rel=1e-5)
     spotted[10:18, 5:13] = 255
-    assert part.score(spotted).image > first.image
+    assert part.score(spotted).score > first.score
     assert part.verify() == []
 
 
@@ -344,7 +344,7 @@ def test_region_of_interest_follows_the_size(made: Pipeline) -> None:
     assert (found[outside] == found.min()).all()
     mean = dataclasses.replace(made.detector, recipe=dataclasses.replace(made.detector.recipe, pool="mean"))
     pooled = dataclasses.replace(part, detector=mean).score(photograph(7, (64, 80)))
-    assert pooled.image[0] == pytest.approx(pooled.map[0][~outside].mean(), rel=1e-5)
+    assert pooled.score[0] == pytest.approx(pooled.map[0][~outside].mean(), rel=1e-5)
     lost = dataclasses.replace(made, roi=np.pad(np.ones((1, 1), bool), ((0, 31), (0, 39))))
     with pytest.raises(InputError, match="nothing of the region of interest"):
         lost.score(photograph(7, (8, 10)))
@@ -379,4 +379,4 @@ def test_a_region_of_interest_ends_without_an_edge(made: Pipeline, kind: type) -
         seen = np.where(inside, pixels, outside).astype(kind)
         found = part.score(seen)
         np.testing.assert_allclose(found.map[0][:, :25], expected, rtol=1e-5)
-        np.testing.assert_allclose(found.image, expected.max(), rtol=1e-5)
+        np.testing.assert_allclose(found.score, expected.max(), rtol=1e-5)

@@ -127,7 +127,7 @@ def test_run_writes_all_it_promises(name, tmp_path):
     loaded = load(tmp_path / "detector.jaxad")
     assert loaded.recipe == recipe
     for score, values in loaded.score_all(images, any_range=True).items():
-        np.testing.assert_array_equal(values.image, arrays[score])
+        np.testing.assert_array_equal(values.score, arrays[score])
 
 
 def test_same_seed_same_scores(tmp_path):
@@ -187,7 +187,7 @@ def test_dense_ae_keeps_pictures_and_checkpoints(tmp_path):
     }
     checkpoint, last = (load(tmp_path / f"{name}.jaxad") for name in ("checkpoint_020", "detector"))
     images = invented_set("mnist", "test").images
-    np.testing.assert_array_equal(checkpoint.score(images).image, last.score(images).image)
+    np.testing.assert_array_equal(checkpoint.score(images).score, last.score(images).score)
     assert results["history"].keys() == {"loss", "noise"}
 
 
@@ -249,7 +249,7 @@ def test_diverged_run_leaves_no_results(tmp_path):
     with pytest.raises(DivergedError, match="lower the learning rate"):
         run_recipe(replace(recipe, learning_rate=1e30), out=tmp_path)
     assert not (tmp_path / "results.json").exists()
-    assert np.isfinite(load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).image).all()
+    assert np.isfinite(load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).score).all()
 
 
 def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):

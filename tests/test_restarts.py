@@ -27,7 +27,7 @@ def test_the_lowest_last_loss_is_kept():
         best = int(np.argmin(last_losses(history)))
         detector, its_history = fit(jax.random.key(seed), replace(CODES, restarts=3), IMAGES)
         jax.tree.map(np.testing.assert_array_equal, detector.variables, members[best].variables)
-        np.testing.assert_array_equal(detector.score(IMAGES).image, members[best].score(IMAGES).image)
+        np.testing.assert_array_equal(detector.score(IMAGES).score, members[best].score(IMAGES).score)
         for name, values in its_history.terms.items():
             np.testing.assert_array_equal(values, history.terms[name][:, best])
         places.add(best)
@@ -42,7 +42,7 @@ def test_every_member_keeps_the_best_of_its_own():
     for i, key in enumerate(jax.random.split(jax.random.key(3), 2)):
         alone, its_history = fit(key, recipe, IMAGES)
         np.testing.assert_allclose(history.terms["loss"][:, i], its_history.terms["loss"], rtol=1e-5)
-        np.testing.assert_allclose(members[i].score(IMAGES).image, alone.score(IMAGES).image, rtol=1e-4)
+        np.testing.assert_allclose(members[i].score(IMAGES).score, alone.score(IMAGES).score, rtol=1e-4)
 
 
 def test_a_watcher_sees_the_best_so_far():

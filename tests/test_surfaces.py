@@ -36,10 +36,10 @@ def each():
 @pytest.mark.parametrize("name", KINDS)
 def test_any_size_is_scored_and_the_image_is_as_bad_as_its_worst_pixel(name, each):
     scores = each[name].score(OTHER_SIZE)
-    assert (scores.image.shape, scores.map.shape) == ((2,), (2, 61, 40))
+    assert (scores.score.shape, scores.map.shape) == ((2,), (2, 61, 40))
     assert np.isfinite(scores.map).all()
     if name != "fusion":
-        np.testing.assert_allclose(scores.image, scores.map.max((1, 2)), rtol=1e-5)
+        np.testing.assert_allclose(scores.score, scores.map.max((1, 2)), rtol=1e-5)
     with pytest.raises(InputError, match=r"must have 1 channel\(s\) in the last axis, got 3"):
         each[name].score(np.repeat(OTHER_SIZE, 3, axis=-1))
 
@@ -56,7 +56,7 @@ def test_saved_and_loaded_bit_for_bit(name, each, tmp_path):
 @pytest.mark.parametrize("name", ["gradients", "components"])
 def test_they_find_defects(name, each):
     scores = each[name].score(TEST.images)
-    assert metrics.auroc(TEST.labels, scores.image) > 0.8
+    assert metrics.auroc(TEST.labels, scores.score) > 0.8
     assert metrics.pixel_auroc(TEST.masks, scores.map) > 0.7
 
 
@@ -190,7 +190,7 @@ def test_auto_compares_and_keeps_the_best(tmp_path):
     assert load(tmp_path / "chosen.jaxad").comparison == detector.comparison
     # The winner is fitted on all images, as if it had been named.
     named, _ = fit(jax.random.key(0), detector.recipe, objects(40))
-    np.testing.assert_array_equal(named.score(objects(3, seed=1)).image, detector.score(objects(3, seed=1)).image)
+    np.testing.assert_array_equal(named.score(objects(3, seed=1)).score, detector.score(objects(3, seed=1)).score)
 
 
 def test_auto_leaves_positions_alone_where_images_are_not_aligned():

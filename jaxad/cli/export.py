@@ -13,7 +13,7 @@ from jaxad.cli.terminal import Imports, Json, app
 
 @app.command()
 def export(
-    path: Annotated[Path, typer.Argument(metavar="PART", help="A part or a detector.")],
+    path: Annotated[Path, typer.Argument(metavar="PIPELINE", help="A pipeline or a detector.")],
     to: Annotated[str, typer.Option(help="stablehlo, onnx or safetensors.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model and its description.")],
     size: Annotated[
@@ -22,7 +22,7 @@ def export(
     modules: Imports = None,
     as_json: Json = False,
 ) -> None:
-    """Write a part for programs without jaxad: one file that scores images, checked before it is kept."""
+    """Write a pipeline for programs without jaxad: one file that scores images, checked before it is kept."""
     sides = [] if size is None else size.split(",")
     if size is not None and not (len(sides) == 2 and all(side.strip().isdecimal() and int(side) for side in sides)):
         raise InputError(f"size must be height,width such as 480,640, got {size!r}")

@@ -40,7 +40,7 @@ MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
 @app.command()
 def fit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with normal images, as `inspect` finds them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The part to write, such as part.jaxad.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The pipeline to write, such as part.jaxad.")],
     labels: Labels = None,
     recipe: Annotated[str, typer.Option(help="One from `jaxad recipe list`, or your own: module:Class.")] = "auto",
     resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
@@ -61,7 +61,7 @@ def fit(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Learn the normal images of a folder and write a part: detector, threshold and all that scoring needs.
+    """Learn the normal images of a folder and write a pipeline: detector, threshold and all that scoring needs.
 
     Exit code 3 where some of them could not be read or taken.
     """
@@ -138,7 +138,7 @@ def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mappi
 
 @app.command()
 def score(
-    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    path: Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline that `jaxad fit` wrote.")],
     sources: Annotated[list[Path], typer.Argument(metavar="DIR|FILES...", help="A folder of photographs, or files.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")],
     labels: Labels = None,
@@ -201,14 +201,14 @@ def score(
 
 @app.command()
 def evaluate(
-    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    path: Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline that `jaxad fit` wrote.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A labelled folder, as `inspect` finds it.")],
     max_pixels: MaxPixels = 2**30,
     labels: Labels = None,
     modules: Imports = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a part on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks.
+    """Measure a pipeline on labelled photographs: AUROC, precision, recall, and AUPRO where there are masks.
 
     Exit code 3 where some photographs could not be scored.
     """
@@ -251,11 +251,11 @@ def _print_metrics(found: Mapping[str, Any]) -> None:
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(metavar="PART", help="The part that `jaxad fit` wrote.")],
+    path: Annotated[Path, typer.Argument(metavar="PIPELINE", help="The pipeline that `jaxad fit` wrote.")],
     modules: Imports = None,
     as_json: Json = False,
 ) -> None:
-    """Score the golden images in a part again; exit code 1 where they no longer score as when it was fitted."""
+    """Score the golden images in a pipeline again; exit code 1 where they no longer score as when it was fitted."""
     import_modules(modules)
 
     from jaxad import pipeline

@@ -40,7 +40,7 @@ class Shot(NamedTuple):
 class Found(NamedTuple):
     """One score of one photograph, on the host."""
 
-    image: float
+    score: float
     map: Float[np.ndarray, "h w"]
 
 
@@ -91,17 +91,17 @@ def score_shots(
     for laid, scored in _ahead(run, _batches(shots, canvases, shares)):
         for row, (index, view, count) in enumerate(laid.places):
             for name in names or scored:
-                one = Found(float(scored[name].image[row]), scored[name].map[row])
+                one = Found(float(scored[name].score[row]), scored[name].map[row])
                 found[index][name] = _joined(found[index].get(name), one, view, shots[index].size)
             if laid.kind.part:
-                images = {name: float(one.image[row]) for name, one in scored.items()}
+                images = {name: float(one.score[row]) for name, one in scored.items()}
                 parts.setdefault(index, []).append((images, count))
     results: list[dict[str, Found] | InputError] = [*found]
     for index, pieces in parts.items():
         scores, counts = zip(*pieces, strict=True)
         try:
             results[index] = {
-                name: one._replace(image=system.whole(name, scores, counts, one.map, shots[index].counted))
+                name: one._replace(score=system.whole(name, scores, counts, one.map, shots[index].counted))
                 for name, one in found[index].items()
             }
         except InputError as error:
@@ -115,10 +115,10 @@ def _joined(before: Found | None, one: Found, view: View, size: tuple[int, int])
     part = one.map[top - view.top : bottom - view.top, left - view.left : right - view.left]
     if part.shape == size:
         # A copy, or the whole batch would stay in memory.
-        return Found(one.image, part.copy())
+        return Found(one.score, part.copy())
     whole = np.empty(size, part.dtype) if before is None else before.map
     whole[top:bottom, left:right] = part
-    return Found(one.image, whole)
+    return Found(one.score, whole)
 
 
 class _Kind(NamedTuple):

@@ -93,8 +93,8 @@ def choose(
                     f"({ALIGNED:.0%} or more where they are aligned)"
                 )
             detector = fit(jax.random.fold_in(fit_key, i), candidate, rest)
-            normal = detector.score(held).image
-            told[i] = [metrics.auroc_between(normal, detector.score(x).image) for x in altered]
+            normal = detector.score(held).score
+            told[i] = [metrics.auroc_between(normal, detector.score(x).score) for x in altered]
             separation = float(np.mean(told[i]))
         except InputError as error:
             reason = str(error)

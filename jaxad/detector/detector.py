@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
 class Scores(NamedTuple):
     """Anomaly scores; higher is more anomalous."""
 
-    image: np.ndarray
+    score: np.ndarray
     """One score an image, float32 `[n]`."""
     map: Any
     """One score a pixel, float32 `[n, h, w]`; where images have several sizes, a list of `[h, w]`."""
@@ -226,7 +226,7 @@ class Detector:
         detector = self.for_scoring if kind == "float32" else self
         scored = self._gathered(source, names, partial(_score_batch, detector, kind), any_range)
         for name, scores in scored.items():
-            bad, count = np.flatnonzero(~np.isfinite(scores.image)), len(scores.image)
+            bad, count = np.flatnonzero(~np.isfinite(scores.score)), len(scores.score)
             if bad.size:
                 raise InputError(
                     f"scores {name!r} must be finite, got NaN or infinity for {bad.size} of {count} images, "
@@ -288,7 +288,7 @@ def gathered(found: Sequence[Found]) -> Scores:
     """Scores of single images `[h, w]` together."""
     maps = [one.map for one in found]
     one_size = len({score_map.shape for score_map in maps}) == 1
-    return Scores(np.array([one.image for one in found], np.float32), np.stack(maps) if one_size else maps)
+    return Scores(np.array([one.score for one in found], np.float32), np.stack(maps) if one_size else maps)
 
 
 def on_devices(mesh: Mesh | None, function: Callable[[Any, Batch], PyTree], fitted: PyTree, batch: Batch) -> PyTree:

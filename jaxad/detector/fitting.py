@@ -183,7 +183,7 @@ def _fit_parts(
         )
         for member, detector in zip(members, fitted, strict=True):
             scores = detector.score(held)
-            units = {"image": fit_unit(scores.image)._asdict(), "map": fit_unit(scores.map)._asdict()}
+            units = {"image": fit_unit(scores.score)._asdict(), "map": fit_unit(scores.map)._asdict()}
             member[part.name] = {"variables": detector.variables, **units}
         terms.update({f"{part.name} {name}": values for name, values in history.terms.items()})
         compile_seconds, seconds = compile_seconds + history.compile_seconds, seconds + history.seconds

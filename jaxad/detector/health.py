@@ -66,7 +66,7 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
             "training images, so it says less than one fixed picture; lower the learning rate, or train with "
             "another seed"
         )
-    scores = detector.score(images).image
+    scores = detector.score(images).score
     if np.ptp(scores) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
         faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")
     return faults
@@ -79,4 +79,4 @@ def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> floa
     that it was trained on would flatter it: to nearest neighbours they are at no distance at all.
     """
     drawn = draw_on_each(key, np.tile(images, (-(-DRAWN // len(images)), 1, 1, 1)))
-    return metrics.auroc_between(detector.score(images).image, detector.score(drawn).image)
+    return metrics.auroc_between(detector.score(images).score, detector.score(drawn).score)

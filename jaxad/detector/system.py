@@ -43,13 +43,13 @@ POOLS: dict[str, Callable[..., Array]] = {
 class Scored(NamedTuple):
     """One score of a batch, on the device."""
 
-    image: Float[Array, " n"]
+    score: Float[Array, " n"]
     map: Maps
 
 
 @dataclass(frozen=True)
 class System(ABC):
-    """A recipe for images of one shape, brought to life."""
+    """The computations of one of jaxad's own recipes for images of one shape."""
 
     recipe: Any
     shape: Shape

@@ -141,7 +141,7 @@ class FusionSystem(System):
         for name, system in self.systems.items():
             part = variables[name]
             scored = score(system, part["variables"])[system.score_name]
-            added[name] = Scored(in_unit(scored.image, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
+            added[name] = Scored(in_unit(scored.score, Unit(**part["image"])), in_unit(scored.map, Unit(**part["map"])))
         return {"fused": jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
 
 

@@ -56,14 +56,14 @@ class Computation:
         score_map = found.map[0]
         if self.roi is not None:
             score_map = jnp.where(self.roi, score_map, jnp.min(score_map[self.roi]))
-        return found.image[0], score_map
+        return found.score[0], score_map
 
     def expected(self, images: UInt8[np.ndarray, "n h w c"]) -> tuple[np.ndarray, np.ndarray]:
         """What jaxad itself scores images `[n, h, w, c]`: `[n]` and `[n, h, w]`."""
         seen = look(self.detector, Preparation(self.detector.shape[-1]), self.roi, self.usual, list(images))
         raise_problems(str(one) for one in seen if isinstance(one, InputError))
         found = [brought_back(one) for one in seen if not isinstance(one, InputError)]
-        return np.array([one.image for one in found], np.float32), np.stack([one.map for one in found])
+        return np.array([one.score for one in found], np.float32), np.stack([one.map for one in found])
 
     def examples(self, golden: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w c"]:
         """Images `[n, h, w, c]` to compare by: golden ones `[h, w, c]` brought to the size, and random ones."""

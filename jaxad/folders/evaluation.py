@@ -203,7 +203,7 @@ def _judge(
             if isinstance(one, InputError):
                 fail(item, str(one))
                 continue
-            judged.scores.append(one.image)
+            judged.scores.append(one.score)
             judged.defects.append(item.defect)
             mask = _mask(item, one.map.shape, max_pixels)
             if isinstance(mask, str):

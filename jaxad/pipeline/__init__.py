@@ -1,4 +1,4 @@
-"""One part to inspect, ready for use: a detector, what is done to a photograph before it, and a threshold behind it."""
+"""A deployable pipeline: preparation of photographs, detector, calibration and decision threshold."""
 
 from jaxad.pipeline.pipeline import Pipeline, golden_scores, load, load_pipeline
 from jaxad.pipeline.scoring import PipelineScores, Seen, brought_back, judge, judged_anew, look, region_at

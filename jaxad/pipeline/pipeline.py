@@ -1,4 +1,4 @@
-"""`Pipeline`: everything that judging photographs of one part takes, in one file that can verify itself.
+"""`Pipeline`: preparation, detector, calibration and decision threshold, in one file that can verify itself.
 
 A score is one number an image, higher is more anomalous; a map has one a pixel of the photograph, float32 `[h, w]`.
 """
@@ -40,8 +40,8 @@ class Pipeline:
         colour_limits: scores of the lowest and the highest colour in all pictures, from held-out normal images.
         pixel_limit: a pixel above it belongs to a region: the largest 0.999 quantile of a held-out normal map.
         golden: small photographs [h, w, c], uint8 where the file was, that `verify` scores again.
-        golden_scores: what they scored when the part was fitted, float32 [g].
-        provenance: where the part comes from, ready for JSON.
+        golden_scores: what they scored when the pipeline was fitted, float32 [g].
+        provenance: where the pipeline comes from, ready for JSON.
         roi: the region of interest, bool [h, w]; for photographs of another size it is resized. Pixels outside are
             filled from inside, count in no score and get the lowest score of the map.
         usual: mean and deviation of held-out normal maps at every position of the model's input, float32 [h, w]: maps
@@ -88,7 +88,7 @@ class Pipeline:
             for found in self.score_batch([pixels for _, pixels in batch]):
                 if isinstance(found, InputError):
                     raise InputError(f"image {len(scores)} cannot be scored: {found}")
-                scores.append(found.image)
+                scores.append(found.score)
                 maps.append(found.map)
         return PipelineScores(np.array(scores, np.float32), maps)
 
@@ -112,23 +112,23 @@ class Pipeline:
         return (scores - np.mean(self.normal_scores)) / (spread or 1.0)
 
     def verify(self) -> list[str]:
-        """Score the golden images again and say which differ from what they scored when the part was fitted.
+        """Score the golden images again and say which differ from what they scored when the pipeline was fitted.
 
         Empty where all agree to 1e-4 of their score, whatever machine and versions score them now.
         """
         found = golden_scores(self.detector, self.preparation, self.usual, self.golden)
         return [
-            f"golden image {index} scores {now:.7g} here and scored {then:.7g} when the part was fitted"
+            f"golden image {index} scores {now:.7g} here and scored {then:.7g} when the pipeline was fitted"
             for index, (now, then) in enumerate(zip(found.tolist(), self.golden_scores.tolist(), strict=True))
             if not abs(now - then) <= TOLERANCE * max(abs(now), abs(then))
         ]
 
     def fingerprint(self) -> str:
-        """SHA-256 of all that is in the part: two parts with the same one judge alike."""
+        """SHA-256 of all that is in the pipeline: two pipelines with the same one judge alike."""
         return bundle.fingerprint(*self._contents())
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the part to one file, which `jaxad.load` reads.
+        """Write the pipeline to one file, which `jaxad.load` reads.
 
         Raises:
             InputError: the file cannot be written.
@@ -169,12 +169,12 @@ def golden_scores(
         size = preparation.geometry(pixels.shape[0], pixels.shape[1]).size
         judges = usual and (usual if size == usual.mean.shape else everywhere(usual))
         (found,) = look(detector, preparation, None, judges, [pixels])
-        scores.append(np.nan if isinstance(found, InputError) else found.image)
+        scores.append(np.nan if isinstance(found, InputError) else found.score)
     return np.array(scores, np.float32)
 
 
 def load(path: str | os.PathLike[str]) -> Pipeline | Detector:
-    """Read what `Pipeline.save` or `Detector.save` wrote, by `jaxad fit` or `jaxad convert` too: a part, or a detector.
+    """Read what `Pipeline.save` or `Detector.save` wrote, by `jaxad fit` and `jaxad convert` too.
 
     Raises:
         InputError: the file is missing, damaged, foreign or too new, or does not fit its model.
@@ -184,7 +184,7 @@ def load(path: str | os.PathLike[str]) -> Pipeline | Detector:
 
 
 def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
-    """Read a part that `Pipeline.save` wrote.
+    """Read a pipeline that `Pipeline.save` wrote.
 
     Raises:
         InputError: as `load`, or the file holds a detector alone.
@@ -214,7 +214,7 @@ def _pipeline(
 
 
 class _Stored(msgspec.Struct):
-    """The JSON of a part."""
+    """The JSON of a pipeline."""
 
     preparation: Preparation
     threshold: Threshold
@@ -228,7 +228,7 @@ AXES_AND_KIND = {"normal_scores": "1f", "golden_scores": "1f", "roi": "2b", "usu
 
 
 def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """What is wrong with the arrays of a part."""
+    """What is wrong with the arrays of a pipeline."""
     found = {name.removeprefix(PART): array for name, array in arrays.items() if name.startswith(PART)}
     shapes = {found[name].shape for name in ("usual/mean", "usual/deviation") if name in found}
     return [
@@ -249,7 +249,7 @@ def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
 def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.ndarray]) -> Pipeline:
     scores, usual, preparation = arrays[f"{PART}golden_scores"], _usual(arrays), stored.preparation
     if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
-        # Before 0.1 a part with positions left photographs of other sizes as they were.
+        # Before 0.1 a pipeline with positions left photographs of other sizes as they were.
         height, width = usual.mean.shape
         preparation = dataclasses.replace(preparation, mode="letterbox", box=(height, width))
     return Pipeline(
@@ -269,7 +269,7 @@ def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.
 
 
 def _usual(arrays: Mapping[str, np.ndarray]) -> Usual | None:
-    """What is usual at each position; None where the part, or the jaxad that wrote it, does not calibrate them."""
+    """What is usual at each position; None where the pipeline, or the jaxad that wrote it, does not calibrate them."""
     if f"{PART}usual/mean" not in arrays:
         return None
     return Usual(*(jnp.asarray(arrays[f"{PART}usual/{name}"]) for name in Usual._fields))

@@ -31,17 +31,17 @@ Region = Bool[np.ndarray, "h w"] | None
 class PipelineScores(NamedTuple):
     """Anomaly scores of photographs; higher is more anomalous."""
 
-    image: Float[np.ndarray, " n"]
+    score: Float[np.ndarray, " n"]
     """One score an image, in the recipe's own unit, or in that of the map where it is pooled from it."""
     map: list[np.ndarray]
     """One score a pixel of each photograph, float32 `[h, w]` at the photograph's own size; in deviations above the
-    usual where the part is calibrated."""
+    usual where the pipeline is calibrated."""
 
 
 class Seen(NamedTuple):
     """What was found of one photograph, before it is brought into its own pixels."""
 
-    image: float
+    score: float
     map: Float[np.ndarray, "height width"]
     """At the size of the model's input."""
     counted: Bool[np.ndarray, "height width"] | None
@@ -105,9 +105,9 @@ def look(
             found[place] = scores
             continue
         one = scores[name]
-        found[place] = Seen(one.image, *_padded(one.map, shot.counted, geometry.size), geometry, inside)
-        if not np.isfinite(one.image):
-            found[place] = InputError(f"its score must be finite, got {one.image}; weights may be broken: fit again")
+        found[place] = Seen(one.score, *_padded(one.map, shot.counted, geometry.size), geometry, inside)
+        if not np.isfinite(one.score):
+            found[place] = InputError(f"its score must be finite, got {one.score}; weights may be broken: fit again")
     return found
 
 
@@ -116,7 +116,7 @@ def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "he
     if not detector.recipe.pools_maps:
         return seen._replace(map=score_map)
     counted = None if seen.counted is None else seen.counted[None]
-    return seen._replace(map=score_map, image=float(detector.system.pool(score_map[None], counted=counted)[0]))
+    return seen._replace(map=score_map, score=float(detector.system.pool(score_map[None], counted=counted)[0]))
 
 
 def brought_back(seen: Seen) -> Found:
@@ -124,7 +124,7 @@ def brought_back(seen: Seen) -> Found:
     score_map = restore(seen.map, seen.geometry)
     if seen.inside is not None:
         score_map = np.where(seen.inside, score_map, score_map[seen.inside].min())
-    return Found(seen.image, score_map)
+    return Found(seen.score, score_map)
 
 
 @partial(jax.jit, static_argnums=1)

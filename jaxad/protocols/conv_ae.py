@@ -36,7 +36,7 @@ class ContaminatedExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`; thresholds are quantiles of the contaminated set's own errors, as published."""
-        errors = detector.score(self.mixture.images).image
+        errors = detector.score(self.mixture.images).score
         hidden = self.mixture.labels == 1
         found = {}
         for q in QUANTILES:
@@ -44,7 +44,7 @@ class ContaminatedExperiment(Experiment):
             flagged = errors > threshold.value
             counts = metrics.confusion(hidden, flagged)
             found[str(q)] = {"threshold": threshold.value, "flagged": counts.tp + counts.fp, "anomalies": counts.tp}
-        auroc = {"test": metrics.auroc(data.anomalous, scored[self.recipe.score].image)}
+        auroc = {"test": metrics.auroc(data.anomalous, scored[self.recipe.score].score)}
         if hidden.any():
             auroc["contaminated"] = metrics.auroc(hidden, errors)
         return {"auroc": auroc, "quantiles": found}
@@ -57,7 +57,7 @@ class ContaminatedExperiment(Experiment):
         yield "reconstructions.png", plots.reconstruction_rows(shown, detector.reconstruct(shown))
         curves = dict(history.terms)
         yield "loss.png", plots.loss_curves(curves, title=f"{self.recipe.name}: mean squared error")
-        errors = detector.score(self.mixture.images).image
+        errors = detector.score(self.mixture.images).score
         hidden = self.mixture.labels == 1
         sets = {"normal": errors[~hidden], **({"hidden anomalies": errors[hidden]} if hidden.any() else {})}
         limits = {f"quantile {q}": found["threshold"] for q, found in numbers["quantiles"].items()}
@@ -82,7 +82,7 @@ class OtherDatasetExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`."""
-        return {"auroc": {name: metrics.auroc(data.anomalous, scores.image) for name, scores in scored.items()}}
+        return {"auroc": {name: metrics.auroc(data.anomalous, scores.score) for name, scores in scored.items()}}
 
     def draw(
         self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
@@ -93,7 +93,7 @@ class OtherDatasetExperiment(Experiment):
         made = detector.reconstruct(normal)
         yield "reconstructions.png", plots.reconstruction_columns(normal, made)
         made_of_anomalies = detector.reconstruct(anomalies)
-        image_losses = scored[self.recipe.score].image
+        image_losses = scored[self.recipe.score].score
         of_normal, of_anomalies = image_losses[~data.anomalous][:10], image_losses[data.anomalous][:10]
         losses = np.stack([np.zeros_like(of_normal), of_normal, of_anomalies])
         yield "triples.png", plots.reconstruction_triples(normal, made, made_of_anomalies, losses)
@@ -102,5 +102,5 @@ class OtherDatasetExperiment(Experiment):
 
 
 def _roc(experiment: Experiment, data: Data, scored: dict[str, Scores]) -> "Figure":
-    curves = {name.replace("_", " "): scores.image for name, scores in scored.items()}
+    curves = {name.replace("_", " "): scores.score for name, scores in scored.items()}
     return plots.roc(data.anomalous, curves, title=f"{experiment.recipe.name}: test images")

@@ -69,7 +69,7 @@ def run_demo(
         "recipe": TEXTURE_VAE.name,
         "texture": texture,
         "seed": seed,
-        "image_auroc": metrics.auroc(test.labels, scores.image),
+        "image_auroc": metrics.auroc(test.labels, scores.score),
         "pixel_auroc": metrics.pixel_auroc(test.masks, scores.map),
         "aupro": metrics.aupro(test.masks, scores.map),
         "seconds": {"compile": history.compile_seconds, "train": history.seconds, "score": score_seconds},

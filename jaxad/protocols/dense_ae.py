@@ -29,14 +29,14 @@ class LatentSVMExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`; an image is flagged where the SVM's decision function is below zero."""
-        scores = scored[self.recipe.score].image
+        scores = scored[self.recipe.score].score
         counts = metrics.confusion(data.anomalous, scores > 0)
         normal = metrics.confusion(~data.anomalous, scores <= 0)
         return {
             "auroc": {
                 "codes": metrics.auroc(data.anomalous, scores),
                 "pixels": metrics.auroc(data.anomalous, self.baseline),
-                "squared_error": metrics.auroc(data.anomalous, scored["squared_error"].image),
+                "squared_error": metrics.auroc(data.anomalous, scored["squared_error"].score),
             },
             "confusion": {"tp": counts.tp, "fp": counts.fp, "tn": counts.tn, "fn": counts.fn},
             "report": {"anomaly": _report(counts), "normal": _report(normal)},
@@ -46,7 +46,7 @@ class LatentSVMExperiment(Experiment):
         self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
-        scores = scored[self.recipe.score].image
+        scores = scored[self.recipe.score].score
         curves = {"SVM on codes": scores, "SVM on pixels": self.baseline}
         yield "roc.png", plots.roc(data.anomalous, curves, title=f"{self.recipe.name}: test images")
         flagged = scores > 0
@@ -77,8 +77,8 @@ class NoiseExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`; the threshold comes from the training images alone."""
-        errors = scored[self.recipe.score].image
-        threshold = thresholds.quantile(detector.score(data.train.images).image, q=QUANTILE)
+        errors = scored[self.recipe.score].score
+        threshold = thresholds.quantile(detector.score(data.train.images).score, q=QUANTILE)
         counts = metrics.confusion(data.anomalous, errors > threshold.value)
         return {
             "auroc": {"test": metrics.auroc(data.anomalous, errors)},
@@ -99,7 +99,7 @@ class NoiseExperiment(Experiment):
         title = f"{self.recipe.name}: mean squared error"
         yield "loss.png", plots.loss_curves(curves, title=title, log=True)
         pixels = data.test.images[0].size
-        errors = scored[self.recipe.score].image * pixels
+        errors = scored[self.recipe.score].score * pixels
         threshold = numbers["threshold"]["value"] * pixels
         figure = plots.error_histogram(
             {"normal": errors[~data.anomalous], "noise": errors[data.anomalous]},

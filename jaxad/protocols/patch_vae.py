@@ -35,7 +35,7 @@ class PatchVAEExperiment(Experiment):
             for pool in ("mean", "max")
         }
         if CALIBRATED in scored:
-            auroc[CALIBRATED] = metrics.auroc(data.anomalous, scored[CALIBRATED].image)
+            auroc[CALIBRATED] = metrics.auroc(data.anomalous, scored[CALIBRATED].score)
         return {"auroc": auroc}
 
     def draw(
@@ -51,6 +51,6 @@ class PatchVAEExperiment(Experiment):
                 data.test.images[first], scored[name].map[first], titles, label=label, limits=limits
             )
             yield f"heatmap_{name}.png", figure
-        curves = {label: scored[name].image for name, label in labels.items()}
+        curves = {label: scored[name].score for name, label in labels.items()}
         title = f"{self.protocol.dataset}: {self.protocol.normal} normal, {self.protocol.anomaly} anomalous"
         yield "roc.png", plots.roc(data.anomalous, curves, title=title)

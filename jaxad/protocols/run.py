@@ -188,7 +188,7 @@ def _keeper(experiment: Experiment, data: Data, folder: Path) -> Callable[[int, 
 
 def _arrays(data: Data, scored: dict[str, Scores]) -> dict[str, np.ndarray]:
     indices = np.arange(len(data.test))
-    scores = {name: values.image for name, values in scored.items()}
+    scores = {name: values.score for name, values in scored.items()}
     return {**scores, "anomalous": data.anomalous, "labels": data.test.labels, "indices": indices}
 
 

@@ -131,7 +131,7 @@ CALIBRATED_VAE = replace(
 
 _IMAGE_ERROR = DenseVAERecipe(
     name="error",
-    summary="what a dense VAE of whole images cannot redraw",
+    summary="reconstruction error of a dense VAE on whole images",
     source="jaxad",
     protocol=None,
     variance=0.05,
@@ -143,7 +143,7 @@ _IMAGE_ERROR = DenseVAERecipe(
 _IMAGE_CODE = replace(
     _IMAGE_ERROR,
     name="code",
-    summary="how far the code of a dense VAE is from the nearest ones of normal images, which it has seen shifted",
+    summary="distance of a dense VAE's code to the nearest codes of normal images, trained on shifted ones",
     score="nearest_code",
     variance=0.02,
     shift=1,
@@ -151,7 +151,7 @@ _IMAGE_CODE = replace(
 )
 IMAGE_VAE = FusionRecipe(
     name="image-vae",
-    summary="dense VAEs of whole images: how far the codes of two are from normal ones, and what one cannot redraw",
+    summary="dense VAEs of whole images: latent nearest-neighbour distance of two plus reconstruction error of one",
     source="jaxad",
     protocol=None,
     parts=(_IMAGE_CODE, replace(_IMAGE_CODE, name="wider-code", shift=2), _IMAGE_ERROR),
@@ -239,7 +239,7 @@ CLOSED_FORM = (
     replace(
         GRADIENT_NEIGHBOURS,
         name="pixel-components",
-        summary="what 16 principal components of the pixels leave: a linear autoencoder, fitted at once",
+        summary="PCA residual of the pixels with 16 components: a linear autoencoder in closed form",
         transform="none",
         score="residual",
         count=16,
@@ -249,7 +249,7 @@ CLOSED_FORM = (
 
 SURFACE_GRADIENTS = ClosedFormRecipe(
     name="surface-gradients",
-    summary="how far brightness and roughness around every spot are from those of normal surfaces; any size",
+    summary="Mahalanobis distance of local brightness and gradient energies around every spot; any size",
     source="jaxad",
     protocol=None,
     score="mahalanobis",
@@ -261,7 +261,7 @@ SURFACE_GRADIENTS = ClosedFormRecipe(
 
 PATCH_COMPONENTS = PatchComponentsRecipe(
     name="patch-components",
-    summary="what principal components leave of windows of 4 and of 8 pixels is more, or less, than usual; any size",
+    summary="PCA residual of windows of 4 and of 8 pixels, too large or too small; any size",
     source="jaxad",
     protocol=None,
     scales=((4, 1, 8), (8, 2, 32)),
@@ -270,7 +270,7 @@ PATCH_COMPONENTS = PatchComponentsRecipe(
 
 DRAWN_DEFECTS = DrawnDefectsRecipe(
     name="drawn-defects",
-    summary="a small U-Net that learnt to find defects drawn on normal images; any size",
+    summary="a small U-Net trained to segment defects drawn on normal images; any size",
     source="jaxad",
     protocol=None,
     epochs=8,
@@ -282,7 +282,7 @@ DRAWN_DEFECTS = DrawnDefectsRecipe(
 
 SURFACE = FusionRecipe(
     name="surface",
-    summary="surface-gradients, patch-components and drawn-defects, added in units of held-out normal images",
+    summary="sum of the z-scores of surface-gradients, patch-components and drawn-defects; any size",
     source="jaxad",
     protocol=None,
     parts=(SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS),
