@@ -23,7 +23,7 @@ from jaxad.preparation import Preparation
 from tests.photograph_folder import QUICK, photograph, save, untrained
 from tests.test_cli import jaxad as command
 from tests.test_cli import need_refusal
-from tests.test_part import make_part, with_usual
+from tests.test_pipeline import make_part, with_usual
 from tests.test_readme import blocks
 
 pytestmark = pytest.mark.usefixtures("compile_fast")

@@ -124,7 +124,7 @@ def test_every_command_that_computes_starts_jax_by_one_door(
     def refuse() -> None:
         raise process.InputError("no devices")
 
-    for room in ("export", "folders", "systems"):
+    for room in ("process", "folders", "systems"):
         monkeypatch.setattr(f"jaxad.cli.{room}.start_jax", refuse)
     out, part, photographs = str(tmp_path / "out"), str(home / "part.jaxad"), str(home / "set")
     for arguments in (

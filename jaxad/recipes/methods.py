@@ -80,7 +80,7 @@ class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
     calibrated, saved, loaded, scored from the command line and exported like those of jaxad's own recipes.
 
     >>> from flax import linen as nn
-    >>> class Linear(NetworkRecipe):
+    >>> class Tiny(NetworkRecipe):
     ...     '''A linear autoencoder.'''
     ...
     ...     width: int = 8
@@ -93,8 +93,8 @@ class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
     ...
     ...     def score(self, model, variables, images):
     ...         return ((images - model.apply(variables, images)) ** 2).mean(-1)
-    >>> Linear(width=4, epochs=3).name
-    'Linear'
+    >>> Tiny(width=4, epochs=3).name
+    'Tiny'
     """
 
     def model(self, shape: Shape) -> Any:
