@@ -99,7 +99,7 @@ def test_smoother_than_usual_is_as_odd_as_rougher(each):
 def test_a_fusion_adds_its_parts_in_units_of_what_was_held_out(each):
     scored = each["fusion"].score_all(TEST.images)
     assert scored.keys() == {"fused", *(part.name for part in FUSION.parts)}
-    for kind in ("image", "map"):
+    for kind in ("score", "map"):
         parts = [getattr(scored[part.name], kind) for part in FUSION.parts]
         np.testing.assert_allclose(getattr(scored["fused"], kind), sum(parts), rtol=1e-4, atol=1e-4)
 
