@@ -67,8 +67,9 @@ def fit(
     """
     from jaxad import recipes
 
-    if modules or ":" in recipe:
-        import_modules(modules)
+    own, colon, _ = recipe.partition(":")
+    if modules or colon:
+        import_modules([*(modules or ()), *([own] if colon else [])])
     given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
     chosen = recipes.with_settings(recipes.named(recipe), given)
     start_jax()

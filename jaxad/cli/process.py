@@ -98,12 +98,14 @@ def start_jax() -> None:
 def import_modules(modules: Iterable[str] | None) -> None:
     """Start jax and import modules with recipes of the user's own, from the folder of the command too."""
     start_jax()
+    if not modules:
+        return  # a folder of photographs may hold files that are named like modules
     if "" not in sys.path:
         sys.path.insert(0, "")
 
     from jaxad import recipes
 
-    recipes.import_kinds(modules or ())
+    recipes.import_kinds(modules)
 
 
 def _need_flags(flags: str) -> None:

@@ -2,11 +2,13 @@
 
 import contextlib
 import inspect
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, PyTree
 
@@ -64,22 +66,14 @@ class MethodSystem(System):
                 f"{self._what}: its fields must hash, so that programs are compiled once: {error}; use tuples"
             ) from None
 
+    @abstractmethod
     def score_images(self, variables: Variables, images: Array, extent: Extent | None) -> Any:
         """What the recipe's `score` gives for images `[n, h, w, c]`."""
-        raise NotImplementedError
 
     def template(self, arrays: Mapping[str, Any]) -> PyTree:
         """See `System`; what is not known before it is fitted is read off the file."""
-        tree: dict[str, Any] = {}
-        for path, array in arrays.items():
-            first, *names = path.split("/")
-            if first != "variables" or not names:
-                continue
-            holder = tree
-            for name in names[:-1]:
-                holder = holder.setdefault(name, {})
-            holder[names[-1]] = jax.ShapeDtypeStruct(array.shape, array.dtype)
-        return tree
+        shapes = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in arrays.items()}
+        return unflatten_dict(shapes, sep="/").get("variables", {})
 
     def score(self, variables: PyTree, head: OneClassSVM | None, images: Images, dtype: DTypeLike) -> dict[str, Scored]:
         """See `System`; images are `[n, h, w, c]`."""

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -96,7 +96,7 @@ def export_model(
     with tempfile.TemporaryDirectory() as scratch:
         candidate = Path(scratch, f"model.{to}")
         candidate.write_bytes(data)
-        checked = _check(candidate, to, computation, source)
+        checked = _check(candidate, to, computation, source.golden if isinstance(source, Pipeline) else ())
     facts = _describe(to, computation, source, data, checked)
     place = need_output_folder(folder)
     with replacing(place / f"model.{to}.json") as description, replacing(place / f"model.{to}") as model:
@@ -105,10 +105,9 @@ def export_model(
     return facts
 
 
-def _check(candidate: Path, to: str, computation: Computation, source: Pipeline | Detector) -> _Checked:
+def _check(candidate: Path, to: str, computation: Computation, golden: Sequence[np.ndarray]) -> _Checked:
     """What a process without jaxad makes of the file; `InputError` where it is not what jaxad makes of it."""
-    part = source if isinstance(source, Pipeline) else None
-    images = computation.examples(part.golden if part else ())
+    images = computation.examples(golden)
     given, out = candidate.with_name("images.npy"), candidate.with_name("found.npz")
     np.save(given, images)
     done = subprocess.run(

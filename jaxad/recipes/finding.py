@@ -56,7 +56,7 @@ def import_kinds(modules: Iterable[str]) -> None:
             importlib.import_module(module)
         except InputError:
             raise
-        except Exception as error:
+        except Exception as error:  # the module is another's, and may fail in any way while it is imported
             raise InputError(
                 f"module {module!r} cannot be imported ({type(error).__name__}: {error}); name one on Python's "
                 "path, such as mine for a file mine.py in this folder"

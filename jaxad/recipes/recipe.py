@@ -86,4 +86,5 @@ def _refuse(recipe: Recipe, name: str, *value: object) -> None:
     raise FrozenInstanceError(f"cannot assign to field {name!r} of a recipe; dataclasses.replace makes another one")
 
 
+# Set behind the class, for a frozen dataclass refuses to be given its own; subclasses inherit them.
 Recipe.__setattr__ = Recipe.__delattr__ = _refuse  # type: ignore[method-assign, assignment]
