@@ -242,9 +242,15 @@ def test_odd_names_survive(fill: Fill) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["bottle/train/good/a.png", "cable/train/good/a.png", "x.png"], "got 2: 'bottle', 'cable'; choose one"),
-        (["bottle/train/good/a.png"], "got 1: 'bottle'; choose one"),
-        (["line/cam1/good/a.png", "line/cam2/bad/a.png"], "got 2: 'line/cam1', 'line/cam2'; choose one"),
+        (
+            ["bottle/train/good/a.png", "cable/train/good/a.png", "x.png"],
+            "lie further down: 'bottle', 'cable'; name one of them",
+        ),
+        (["bottle/train/good/a.png"], "lie further down: 'bottle'; name one of them"),
+        (
+            ["line/cam1/good/a.png", "line/cam2/bad/a.png"],
+            "lie further down: 'line/cam1', 'line/cam2'; name one of them",
+        ),
         (["bad/a.png", "a.png"], "has 'bad' and no folder of normal images.*'good' beside 'bad'"),
         (["test/good/a.png", "test/dent/a.png"], "has 'test' and no folder of normal images"),
         (["train/a.png", "test/dent/b.png"], "has 'test', 'train' and no folder"),
@@ -261,7 +267,7 @@ def test_folders_that_could_be_misread_are_refused(fill: Fill, files: list[str],
 
 
 def test_many_sets_are_not_all_named(fill: Fill) -> None:
-    with pytest.raises(InputError, match="got 12: 'set00', .*'set09' and 2 more; choose one"):
+    with pytest.raises(InputError, match="'set00', .*'set09' and 2 more; name one of them"):
         survey(fill(*(f"set{i:02}/good/a.png" for i in range(12))))
 
 

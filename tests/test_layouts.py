@@ -84,6 +84,17 @@ def test_btad(write: Write) -> None:
     assert all(len(item.masks) == (item.defect == "ko") for item in found.test)
 
 
+def test_mvtec_ad_2_has_masks_inside_its_public_test(write: Write) -> None:
+    masks = {f"test_public/ground_truth/bad/{number}_mask.png": SPOT for number in range(3)}
+    root = write(*several("train/good", "validation/good", "test_public/good", "test_public/bad"), masks=masks)
+    found = survey(root)
+    assert counts(found) == (6, {"good": 3, "bad": 3})
+    assert all(len(item.masks) == (item.defect == "bad") for item in found.test)
+    write("test_private/0.png", "test_private_mixed/0.png")
+    assert [found.name(path) for path, _ in survey(root).unplaced] == ["test_private/0.png", "test_private_mixed/0.png"]
+    assert sum(one.defect == "" for one in find_sources(root).images) == 2
+
+
 def test_mvtec_loco_has_a_folder_of_masks_an_image(write: Write) -> None:
     kinds = ("logical_anomalies", "structural_anomalies")
     root = write(
@@ -176,7 +187,11 @@ def test_names_that_end_like_masks_alone_are_photographs(write: Write) -> None:
         (["almost good", "defects2"], "'defects2' may hold defects"),
         (["abnormal"], "has 'abnormal' and no folder of normal images"),
         (["test/ok", "test/ng"], "has 'test' and no folder of normal images"),
-        (["2024/normal", "2025/abnormal"], "must hold one set, got 2: '2024', '2025'"),
+        (
+            ["2024/normal", "2025/abnormal"],
+            "must hold one set, and these lie further down: '2024', '2025'; name one of them",
+        ),
+        (["2024/normal"], "must hold one set, and these lie further down: '2024'; name one of them"),
         (["masks"], "must hold images, got 3 masks"),
     ],
 )
@@ -185,6 +200,26 @@ def test_what_may_hold_defects_is_never_learned_in_silence(write: Write, folders
     for look in (survey, inspect_folder):
         with pytest.raises(InputError, match=words):
             look(root)
+
+
+@pytest.mark.parametrize("defect", ["defect_1", "cam2-NG-7", "crack12", "IMG_003 broken", "part_not_ok"])
+@pytest.mark.parametrize("folder", ["", "camera 1/"])
+def test_files_named_by_defects_are_never_learned_in_silence(write: Write, defect: str, folder: str) -> None:
+    root = write(*(f"{folder}ok_{number}.png" for number in range(12)), f"{folder}{defect}.png")
+    with pytest.raises(InputError, match=rf"may hold defects by their names: '{folder}{defect}.png' \(1 of 13\)"):
+        inspect_folder(root)
+    assert len(find_sources(root).images) == 13
+
+
+def test_files_all_named_by_defects_are_warned_of(write: Write) -> None:
+    root = write(*(f"cast_def_{number}.png" for number in range(12)))
+    words = "all images are taken as normal, though their names speak of defects, first 'cast_def_0.png'"
+    assert words in inspect_folder(root)["warnings"]
+
+
+def test_numbers_that_spell_words_are_no_defects(write: Write) -> None:
+    names = ("5a0def11", "bad00bad", "0badf00d-def1-4bad-9def-0def1bad2def", "a")
+    assert len(survey(write(*(f"{name}.png" for name in names))).train) == 4
 
 
 def test_scoring_takes_what_fitting_refuses(write: Write) -> None:

@@ -6,13 +6,15 @@ The names of folders decide, in any case, with spaces, hyphens and underscores a
     good-bad   good, and bad or bad/<defect>, or folders named by their defects; masks under ground_truth likewise
     test       the test folder of such a set alone, to judge a detector on
     masks      images and masks, or each mask beside its image: what has a mask that is not empty is defective
-    flat       images anywhere, none below a folder of a known name: all are taken as normal
+    flat       images anywhere, none below a folder of a known name: all are taken as normal, unless some of the names,
+               of folders or of files, speak of defects
 
 For good, bad, train, test, ground_truth and images stand the words below. `images` and `masks` may come at any depth,
 `data` before them. Folders inside these places are searched too; the first one below test, bad and ground_truth names
 the defect. What names of folders may mean in two ways is refused with what was seen.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,7 +38,7 @@ BAD_NAMES = frozenset(
 )
 SPLITS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("test", "testing", "test_public", "test_private", "test_private_mixed"), "test"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
 }
 _IMAGES = frozenset({"images", "image", "imgs", "img"})
@@ -142,10 +144,20 @@ def says_defect(name: str) -> bool:
     >>> says_defect("big scratches"), says_defect("camera 2")
     (True, False)
     """
-    words = [word for word in re.split(r"[\W_\d]+", name.casefold()) if word]
-    return word_of(name) in BAD_NAMES or any(
-        form in _DEFECT_WORDS for word in words for form in (word, word.removesuffix("s"), word.removesuffix("es"))
-    )
+    return word_of(name) in BAD_NAMES or any(map(_is_defect_word, _words_in(name)))
+
+
+def names_defect(stem: str) -> bool:
+    """Whether a file is by its name, without the extension, an image of a defect.
+
+    >>> [names_defect(stem) for stem in ("cast_def_12", "not-ok 3", "no_defect_1", "ok_1", "5a0bad11")]
+    [True, True, False, False, False]
+    """
+    if _HEXADECIMAL.fullmatch(stem) and not _COUNTED.fullmatch(stem):
+        return False
+    words = _words_in(stem)
+    pairs = {f"{first}_{second}" for first, second in itertools.pairwise(words)}
+    return bool(pairs & BAD_NAMES) or (not pairs & GOOD_NAMES and any(map(_is_defect_word, words)))
 
 
 def is_test(root: Path) -> bool:
@@ -164,6 +176,16 @@ def word_of(name: str) -> str:
 
 
 _SPOKEN = GOOD_NAMES | BAD_NAMES | SPLITS.keys()
+# Identifiers such as 0badf00d spell words by chance; bad12 is a word with a number.
+_HEXADECIMAL, _COUNTED = re.compile(r"[0-9a-fA-F-]+"), re.compile(r"[a-zA-Z]+-?\d*")
+
+
+def _words_in(name: str) -> list[str]:
+    return [word for word in re.split(r"[\W_\d]+", name.casefold()) if word]
+
+
+def _is_defect_word(word: str) -> bool:
+    return any(form in _DEFECT_WORDS for form in (word, word.removesuffix("s"), word.removesuffix("es")))
 
 
 def _unfollowed(root: Path, tree: Tree) -> str:
@@ -189,7 +211,8 @@ def _need_one_set(root: Path, tree: Tree) -> None:
     )
     if sets:
         raise InputError(
-            f"folder {str(root)!r} must hold one set, got {len(sets)}: {name_below(root, sets)}; choose one"
+            f"folder {str(root)!r} must hold one set, and these lie further down: {name_below(root, sets)}; name one "
+            "of them"
         )
 
 
@@ -210,6 +233,13 @@ def _need_no_defects(root: Path, tree: Tree) -> None:
             f"folder {str(root)!r} has images in {name_below(root, holders)}, of which {name_below(root, strange)} may "
             "hold defects, and none in 'good': call the folder of normal images 'good', name it alone, or list what "
             "each image is by --labels"
+        )
+    named = [path for path in tree.images if names_defect(path.stem)]
+    if 0 < len(named) < len(tree.images):
+        raise InputError(
+            f"folder {str(root)!r} has images that may hold defects by their names: {name_below(root, named)} "
+            f"({len(named)} of {len(tree.images)}), and none in 'good': put normal ones into 'good' and these into "
+            "'bad', or list what each image is by --labels"
         )
 
 

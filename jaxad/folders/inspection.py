@@ -11,7 +11,7 @@ from jaxad._check import InputError, name_some
 from jaxad.datasets.copies import Copies, find_copies
 from jaxad.datasets.folder import Item, Survey, odd_masks, survey
 from jaxad.datasets.holdout import FEWEST
-from jaxad.datasets.layouts import GOOD, says_defect
+from jaxad.datasets.layouts import GOOD, names_defect, says_defect
 from jaxad.datasets.photograph import MAX_PIXELS, UnreadableError, read_photographs
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.recipes import AUTO
@@ -121,6 +121,11 @@ def folder_warnings(found: Survey, copies: Copies) -> list[str]:
     own_name = found.root.resolve().name
     if found.layout == "flat" and says_defect(own_name):
         sentences.append(f"all images are taken as normal, though the folder is called {own_name!r}")
+    named = [item.path for item in found.train if names_defect(item.path.stem)]
+    if found.layout == "flat" and named:
+        sentences.append(
+            f"all images are taken as normal, though their names speak of defects, first {found.name(named[0])!r}"
+        )
     counts = {
         "files that cannot be read and would be left out": [path for path, _ in found.unreadable],
         f"images that lie where the layout {found.layout} has no place for them, not used": [
