@@ -249,7 +249,7 @@ def test_odd_names_survive(fill: Fill) -> None:
         (["bottle/train/good/a.png"], "lie further down: 'bottle'; name one of them"),
         (
             ["line/cam1/good/a.png", "line/cam2/bad/a.png"],
-            "lie further down: 'line/cam1', 'line/cam2'; name one of them",
+            "further down: 'line/cam1', 'line/cam2'; name one",
         ),
         (["bad/a.png", "a.png"], "has 'bad' and no folder of normal images.*'good' beside 'bad'"),
         (["test/good/a.png", "test/dent/a.png"], "has 'test' and no folder of normal images"),

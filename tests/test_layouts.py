@@ -189,7 +189,7 @@ def test_names_that_end_like_masks_alone_are_photographs(write: Write) -> None:
         (["test/ok", "test/ng"], "has 'test' and no folder of normal images"),
         (
             ["2024/normal", "2025/abnormal"],
-            "must hold one set, and these lie further down: '2024', '2025'; name one of them",
+            "one set, and these lie further down: '2024', '2025'; name one",
         ),
         (["2024/normal"], "must hold one set, and these lie further down: '2024'; name one of them"),
         (["masks"], "must hold images, got 3 masks"),
