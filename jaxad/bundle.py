@@ -35,6 +35,8 @@ NamedArrays = Mapping[str, Shaped[np.ndarray, "..."]]
 FORMAT, VERSION = "jaxad-bundle", 1
 MANIFEST, DOCUMENT = "manifest.json", "document.json"
 KINDS = "biufc"
+_NAME_AT = 30
+"""Where in a ZIP archive the name of its first member begins."""
 # What zipfile, json and NumPy's header parser raise on bytes that nobody wrote on purpose.
 UNREADABLE = (
     zipfile.BadZipFile,
@@ -88,6 +90,13 @@ def read(
             raise InputError(f"holds {size} bytes, more than max_bytes={max_bytes}; raise the limit if you trust it")
         with zipfile.ZipFile(file) as archive:
             return _read_archive(archive, size)
+
+
+def begins_as_bundle(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a bundle by its first bytes, be it whole or damaged; raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        start = file.read(_NAME_AT + len(MANIFEST))
+    return start[:4] == b"PK\x03\x04" and start[_NAME_AT:] == MANIFEST.encode()
 
 
 def unpack(data: bytes) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:

@@ -890,6 +890,35 @@ def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Pipeline
     assert "no longer there" in run["warnings"][0]
 
 
+def test_a_run_that_goes_on_has_the_labels_of_now(made: Pipeline, root: Path, tmp_path: Path) -> None:
+    folder, out, table = tmp_path / "photographs", tmp_path / "out", tmp_path / "labels.csv"
+    shutil.copytree(root / "test" / "good", folder)
+    names = sorted(path.name for path in folder.iterdir())
+    score_folder(made, folder, out)
+    assert {row["defect"] for row in rows_of(out)} == {""}
+    for label in ("good", "dent"):
+        table.write_text("file,label\n" + "".join(f"{name},{label}\n" for name in names))
+        before = rows_of(out)
+        for words in ([f"labels that are others than when they were scored: 4, first {names[0]!r}"], []):
+            assert score_folder(made, folder, out, labels=table, resume=True)["warnings"] == words
+            assert rows_of(out) == [{**row, "defect": label} for row in before]
+    # Of a single file it is not known what it shows.
+    score_folder(made, folder / names[0], out, resume=True)
+    assert rows_of(out)[0]["defect"] == "dent"
+
+
+def test_a_part_replaces_no_file_of_another_kind(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(root, folder)
+    photograph = next((folder / "train" / "good").iterdir())
+    before = tree_of(folder)
+    with pytest.raises(InputError, match="would replace .*, which is no part; choose another"):
+        fit_folder(folder, photograph, recipe=QUICK)
+    assert tree_of(folder) == before
+    for _ in range(2):
+        fit_folder(folder, tmp_path / "part.jaxad", recipe=QUICK)
+
+
 def test_a_run_of_before_the_stamps_goes_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
     for text in ("", "[1]", '{"a": 1}'):

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxad import pipeline, thresholds
+from jaxad import bundle, pipeline, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import Header, RepeatedError, Sums, find_copies, read_mask, survey
@@ -280,9 +280,12 @@ def _need_fitting_roi(inside: Roi, headers: Mapping[Path, Header]) -> None:
 
 def _need_place(out: str | os.PathLike[str]) -> None:
     """Refuse before training what could not be written after it."""
-    need_output_folder(Path(out).parent)
-    if Path(out).is_dir():
+    path = Path(out)
+    need_output_folder(path.parent)
+    if path.is_dir():
         raise InputError(f"the part must be a file, and {str(out)!r} is a folder; name a file in it")
+    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or bundle.begins_as_bundle(path))):
+        raise InputError(f"the part would replace {str(out)!r}, which is no part; choose another name")
 
 
 def _provenance(

@@ -52,10 +52,11 @@ class Output:
     """A folder of results while it is being written; `resume` goes on with what lies there.
 
     `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files may
-    have been mended.
+    have been mended. `labels` are the defects that are known of them now, by name.
 
     Attributes:
         changes: photographs that were replaced or removed since they were scored; their results are left out.
+        relabelled: names of those whose rows had another defect.
 
     Raises:
         InputError: the folder cannot be written, holds a run and is not to be resumed, or holds another run.
@@ -68,6 +69,7 @@ class Output:
         *,
         resume: bool,
         photographs: Mapping[str, Stamp] | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
@@ -79,6 +81,9 @@ class Output:
         names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in now)]
         self.changes = find_changes(names, before, now)
         self.rows = _without({*self.changes.replaced, *self.changes.gone}, rows, self.folder, self.map_suffix)
+        labels = labels or {}
+        self.relabelled = [name for name, defect, *_ in self.rows if labels.get(name, defect) != defect]
+        self.rows = [[name, labels.get(name, defect), *numbers] for name, defect, *numbers in self.rows]
         scored = {row[0] for row in self.rows}
         left_aside = scored.union(now, self.changes.gone)
         self.failed = {name: reason for name, reason in errors if name not in left_aside}

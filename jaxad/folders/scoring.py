@@ -88,12 +88,19 @@ def score_folder(
     limit, warnings = _threshold(made, threshold, rate)
     found = find_sources(source, labels=labels, max_pixels=max_pixels)
     sources, shared = _share(found.images, *share)
-    if share[1] == 1 and isinstance(source, str | os.PathLike) and os.path.isdir(source):
+    folder = source if isinstance(source, str | os.PathLike) and os.path.isdir(source) else None
+    if share[1] == 1 and folder:
         # Below another folder the same names are other photographs.
-        shared["source"] = os.path.realpath(source)
+        shared["source"] = os.path.realpath(folder)
     fingerprint = made.fingerprint()
     started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
-    output = Output(out, started, resume=resume, photographs={one.name: stamp_of(one.path) for one in sources})
+    output = Output(
+        out,
+        started,
+        resume=resume,
+        photographs={one.name: stamp_of(one.path) for one in sources},
+        labels={one.name: one.defect for one in sources} if folder else None,
+    )
     try:
         began, before = time.perf_counter(), len(output.rows)
         _score_all(
@@ -125,12 +132,17 @@ def score_folder(
             "provenance": {
                 key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")
             },
-            "warnings": [*warnings, *output.changes.sentences()],
+            "warnings": [*warnings, *output.changes.sentences(), *_relabelled(output)],
         }
         output.finish(run)
     finally:
         output.close()
     return run
+
+
+def _relabelled(output: Output) -> list[str]:
+    words = "labels that are others than when they were scored"
+    return [f"{words}: {len(output.relabelled)}, first {output.relabelled[0]!r}"] if output.relabelled else []
 
 
 def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source], dict[str, Any]]:
