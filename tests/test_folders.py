@@ -709,6 +709,19 @@ def test_a_stopped_run_leaves_what_was_done(
     assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
+def test_a_full_disk_is_said_and_the_run_goes_on(
+    made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as full:
+        full.setattr("jaxad.folders.output.picture_path", lambda *_: Path("/dev/full"))
+        with pytest.raises(InputError, match=r"results in '.*out' cannot be written: No space.*go on by --resume"):
+            score_folder(made, root, out)
+    with pytest.raises(InputError, match=r"holds a run that is not complete.*--resume"):
+        write_report(out)
+    assert score_folder(made, root, out, resume=True)["counts"]["scored"] == len(rows_of(out)) == 8
+
+
 def test_regions_are_connected_and_boxes_exclusive() -> None:
     score_map = np.zeros((6, 9), np.float32)
     score_map[1, 2] = score_map[2, 3] = 5.0

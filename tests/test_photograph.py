@@ -209,6 +209,17 @@ def test_an_image_of_pillows_is_taken_as_its_file(tmp_path: Path) -> None:
         from_pillow(Image.fromarray(GREY), max_pixels=34)
 
 
+def test_an_image_of_pillows_that_gives_no_pixels_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", COLOUR)
+    closed = Image.open(path)
+    closed.close()
+    with pytest.raises(InputError, match="the Pillow image cannot be taken: it gives no pixels .*closed image"):
+        from_pillow(closed)
+    path.write_bytes(path.read_bytes()[:-30])
+    with Image.open(path) as cut, pytest.raises(InputError, match="it gives no pixels .*truncated"):
+        from_pillow(cut)
+
+
 @pytest.mark.skipif(not kinds.AVIF, reason="this Pillow reads no AVIF")
 def test_avif_is_close(tmp_path: Path) -> None:
     smooth = np.add.outer(np.arange(0, 128, 2), np.arange(0, 128, 2)).astype(np.uint8)

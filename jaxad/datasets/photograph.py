@@ -100,8 +100,8 @@ def read_photograph(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXEL
 def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photograph:
     """An image that Pillow holds already, as `read_photograph` would read its file; of deep colour the upper 8 bits.
 
-    Raises InputError where `read_photograph` would refuse a file of this mode, size or range, and for the TIFFs that
-    Pillow itself reads wrong.
+    Raises InputError where `read_photograph` would refuse a file of this mode, size or range, for the TIFFs that
+    Pillow itself reads wrong, and for an image that is closed or whose file is damaged.
     """
     problem = why_refused(image, max_pixels)
     if isinstance(image, TiffImageFile):
@@ -110,6 +110,12 @@ def from_pillow(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Photogra
         problem = problem or tiff.problem() or wrong
     if problem is None:
         mode, bits = image.mode, count_bits(image)
+        try:
+            image.load()
+        except Exception as error:  # as in `opened`: garbage makes Pillow's plugins raise nearly everything
+            raise InputError(
+                f"the Pillow image cannot be taken: it gives no pixels ({type(error).__name__}: {error})"
+            ) from None
         samples = take_samples(image, bits)
         problem = why_out_of_range(samples)
         if problem is None:

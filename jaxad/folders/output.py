@@ -14,12 +14,13 @@ Names of files may hold bytes that are no UTF-8; they are kept as surrogates, as
 belongs to a row is written before the row, so a row is never without it.
 """
 
+import contextlib
 import csv
 import io
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -105,7 +106,11 @@ class Output:
         return {row[0] for row in self.rows} | self.failed.keys()
 
     def add(self, results: Sequence[Result]) -> None:
-        """Write photographs that were scored."""
+        """Write photographs that were scored; here and below a full disk is an InputError."""
+        with self._said():
+            self._add(results)
+
+    def _add(self, results: Sequence[Result]) -> None:
         rows, regions = [], []
         for number, result in enumerate(results, start=len(self.rows)):
             picture_path(self.folder, number).write_bytes(result.picture)
@@ -122,18 +127,31 @@ class Output:
 
     def fail(self, name: str, reason: str) -> None:
         """Write a photograph that could not be scored."""
-        self._append(self._errors, _table([[name, reason]]))
+        with self._said():
+            self._append(self._errors, _table([[name, reason]]))
         self.failed[name] = reason
 
     def finish(self, run: dict[str, Any]) -> None:
         """Write `run.json`: the run is complete."""
-        with replacing(self.folder / "run.json") as path:
+        with self._said(), replacing(self.folder / "run.json") as path:
             path.write_text(json.dumps(run, indent=2, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Close the files, whether the run is complete or not."""
         for file in (self._results, self._errors, self._regions):
-            file.close()
+            # What a full disk did not take has been said, and is scored again.
+            with contextlib.suppress(OSError):
+                file.close()
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"results in {str(self.folder)!r} cannot be written: {error.strerror or error}; mend that and go on by "
+                "--resume"
+            ) from None
 
     @staticmethod
     def _append(file: TextIO, text: str) -> None:

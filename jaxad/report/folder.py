@@ -51,11 +51,13 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     """Read a folder of results whole.
 
     Raises:
-        InputError: the folder is none, or a file is missing, damaged or contradicts another.
+        InputError: the folder is none, its run is not complete, or a file is missing, damaged or contradicts another.
     """
     home = Path(folder)
     if not home.is_dir():
         raise InputError(f"{str(home)!r} must be a folder of results, and is no folder; {MEND}")
+    if (home / "started.json").is_file() and not (home / "run.json").exists():
+        raise InputError(f"{str(home)!r} holds a run that is not complete; go on with it by `jaxad score ... --resume`")
     run = _read_run(home / "run.json")
     judged_by, threshold = run["judged_by"], float(run["threshold"]["value"])
     images = _read_images(home / "results.csv", judged_by=judged_by, threshold=threshold)
