@@ -297,7 +297,13 @@ def test_a_folder_that_cannot_be_listed_is_refused(fill: Fill, monkeypatch: pyte
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
+    def look(path: Path, *, real: Callable[..., object] = Path.stat, **options: bool) -> object:
+        if path.parent.name == "bad":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
     monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(Path, "stat", look)
     with pytest.raises(InputError, match="bad' cannot be listed: Permission denied"):
         survey(root)
 

@@ -100,7 +100,12 @@ def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None
         ({"rate": 1.0, "holdout": 2.0}, "several problems"),
         ({"seed": -1}, "seed must be"),
         ({"resize": 32, "scale": 0.5}, "choose one of"),
-        ({"scale": -1.0}, "scale must be"),
+        *(({"scale": scale}, "scale must be") for scale in (-1.0, 0.0, np.nan, np.inf)),
+        *(
+            ({"scale": scale, "recipe": "gradient-neighbours"}, "scale must be")
+            for scale in (-1.0, 0.0, np.nan, np.inf)
+        ),
+        ({"resize": 0}, "resize must be"),
         ({"roi": "nowhere.png"}, "no such file"),
         ({"seed": 2**32}, "seed must be"),
         ({"recipe": "patch-vea"}, "did you mean 'patch-vae'"),

@@ -103,7 +103,8 @@ def _no_image(path: Path) -> str:
 
 def _own(folder: Path, names: Sequence[str], files: Sequence[str]) -> list[NotUsed]:
     """What jaxad wrote into a folder: files in it, or folders where nothing else is in them."""
-    kept = [name for name in names if (folder / name / _CHECKPOINT).is_file()]
+    # Unlike Path.is_file this is false in a folder that may not be entered, which is said when it is listed.
+    kept = [name for name in names if os.path.isfile(folder / name / _CHECKPOINT)]
     if kept:
         return [(folder / name, "what jaxad wrote itself: a checkpoint of a training") for name in kept]
     reason = "what jaxad wrote itself: results of `jaxad score`"

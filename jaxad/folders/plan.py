@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxad._check import InputError
+from jaxad._check import InputError, need_at_least
 from jaxad.datasets import FEWEST, Copies, Header, Survey, UnreadableError, count_held_out
 from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
@@ -159,8 +159,13 @@ def choose_preparation(
     `resize` x `resize`; others are fitted in with their aspect ratio kept. With `native` all must have one size.
 
     Raises:
-        InputError: more than one of the three options, or `native` for a model of whole images of several sizes.
+        InputError: more than one of the three options, or `native` for a model of whole images of several sizes; a
+            scale that is no positive number, or a resize to nothing.
     """
+    if resize is not None:
+        need_at_least(resize, 1, what="resize")
+    if scale is not None and not 0 < scale < math.inf:
+        raise InputError(f"scale must be a positive number, got {scale}")
     given = [name for name, value in (("resize", resize), ("scale", scale), ("native", native)) if value]
     if len(given) > 1:
         raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
