@@ -247,6 +247,13 @@ def test_the_test_folder_alone_has_the_labels_of_the_whole_tree(write: Write, na
         assert labels == {"": 6}
 
 
+@pytest.mark.parametrize("bad", ["ng", "Defect", "defect/scratch", "bad"])
+def test_the_test_folder_alone_names_defects_as_the_whole_tree_does(write: Write, bad: str) -> None:
+    root = write(*several("train/good", "test/good", f"test/{bad}"))
+    whole, alone = (Counter(one.defect for one in find_sources(folder).images) for folder in (root, root / "test"))
+    assert alone == whole
+
+
 def test_a_test_folder_without_good_images_is_not_fitted_on(write: Write) -> None:
     root = write(*several("train/good", "test/a", "test/b"))
     with pytest.raises(InputError, match="'train' lies beside it"):

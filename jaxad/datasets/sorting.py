@@ -72,11 +72,13 @@ def sort_by_folders(root: Path, tree: Tree, *, judging: bool) -> Sorted:
     images = {path: place for path, place in places.items() if not place.is_mask}
     if layout == "masks":
         return _by_masks(images, pair_masks(places, images, beside))
-    named = is_test(root) or not any(place.says == "bad" and not place.split for place in images.values())
+    tests = is_test(root)
+    named = tests or not any(place.says == "bad" and not place.split for place in images.values())
     found = Sorted(layout, layout != "good-bad", {}, {}, {}, {}, Pairs({}, [], [], set()), [])
     for path, place in images.items():
         kind, why = _role(place, layout, named=named)
-        getattr(found, kind)[path] = why or place.defect
+        # The folder called test says of what lies below it what it says when the whole set is looked at.
+        getattr(found, kind)[path] = why or (place._replace(split="test") if tests else place).defect
     defects = [path for path, defect in found.test.items() if defect != GOOD]
     return found._replace(pairs=pair_masks(places, defects, beside))
 
