@@ -39,6 +39,28 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def hold(folder: str | os.PathLike[str]) -> int | None:
+    """Hold a folder until the number that is given back is closed, or the process ends in whatever way.
+
+    None where the system or the disk has no such locks (Windows, some network disks).
+
+    Raises BlockingIOError where it is held already.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None
+    return handle
+
+
 def _sync(path: Path, flags: int) -> None:
     handle = os.open(path, flags)
     try:

@@ -698,6 +698,21 @@ def test_what_is_not_ours_cannot_go_on(made: Pipeline, root: Path, tmp_path: Pat
     assert (tmp_path / "results.csv").read_text() == "mine"
 
 
+def test_two_runs_never_write_one_folder(made: Pipeline, root: Path, tmp_path: Path) -> None:
+    def also(done: int, total: int, failed: int) -> None:
+        before = tree_of(tmp_path / "out")
+        with pytest.raises(
+            InputError, match=r"another run is writing .*out'; wait until it has ended, or choose another"
+        ):
+            score_folder(made, root, tmp_path / "out", resume=True)
+        assert tree_of(tmp_path / "out") == before
+
+    score_folder(made, root, tmp_path / "out", on_image=also)
+    with pytest.raises(InputError, match="holds a run already"):
+        score_folder(made, root, tmp_path / "out")
+    assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
+
+
 def test_a_stopped_run_leaves_what_was_done(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from jaxad._check import InputError, name_changes, need_output_folder
-from jaxad._files import replacing
+from jaxad._files import hold, replacing
 from jaxad.folders.regions import Region
 from jaxad.folders.stamps import Stamp, find_changes, read_stamps, write_stamps
 from jaxad.report.folder import COLUMNS, map_path, picture_path
@@ -60,7 +60,8 @@ class Output:
         relabelled: names of those whose rows had another defect.
 
     Raises:
-        InputError: the folder cannot be written, holds a run and is not to be resumed, or holds another run.
+        InputError: the folder cannot be written, holds a run and is not to be resumed, holds another run, or is being
+            written by another one now.
     """
 
     def __init__(
@@ -74,15 +75,24 @@ class Output:
     ) -> None:
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
+        self._held = _hold(self.folder)
+        try:
+            self._begin(started, resume, photographs or {}, labels or {})
+        except BaseException:
+            self._release()
+            raise
+
+    def _begin(
+        self, started: dict[str, Any], resume: bool, now: Mapping[str, Stamp], labels: Mapping[str, str]
+    ) -> None:
         rows = _begun(self.folder, started, resume=resume)
         rows = _with_pictures(rows, self.folder, self.map_suffix)
         errors = _whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
-        now, before = photographs or {}, read_stamps(self.folder) if resume else {}
+        before = read_stamps(self.folder) if resume else {}
         # What failed and is to be scored now is tried again, changed or not.
         names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in now)]
         self.changes = find_changes(names, before, now)
         self.rows = _without({*self.changes.replaced, *self.changes.gone}, rows, self.folder, self.map_suffix)
-        labels = labels or {}
         self.relabelled = [name for name, defect, *_ in self.rows if labels.get(name, defect) != defect]
         self.rows = [[name, labels.get(name, defect), *numbers] for name, defect, *numbers in self.rows]
         scored = {row[0] for row in self.rows}
@@ -142,6 +152,12 @@ class Output:
             # What a full disk did not take has been said, and is scored again.
             with contextlib.suppress(OSError):
                 file.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
@@ -157,6 +173,15 @@ class Output:
     def _append(file: TextIO, text: str) -> None:
         file.write(text)
         file.flush()
+
+
+def _hold(folder: Path) -> int | None:
+    try:
+        return hold(folder)
+    except BlockingIOError:
+        raise InputError(
+            f"another run is writing output folder {str(folder)!r}; wait until it has ended, or choose another folder"
+        ) from None
 
 
 def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[str]]:
