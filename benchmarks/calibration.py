@@ -35,7 +35,7 @@ def main() -> None:
     scored = detector.score_all(normal)
     shown = np.concatenate([normal[:SHOWN], anomalous[:SHOWN]])
     maps = detector.score_all(shown)
-    rows = {"before": detector.recipe.score, "after": CALIBRATED}
+    rows = {"before": detector.recipe.score_name, "after": CALIBRATED}
 
     figure, axes = plt.subplots(3, 2 * SHOWN, figsize=(12, 4.2), layout="constrained")
     for i, image in enumerate(shown):

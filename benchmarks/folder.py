@@ -26,10 +26,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measure import RESULTS, keep, stamp
-from jaxad import datasets, detector, folders, pipeline
-from jaxad.datasets import read_photographs, textures
+from jaxad import fitting, folders, pipeline
+from jaxad.datasets import textures
+from jaxad.images import photographs, read_photographs
+from jaxad.methods import RECIPES
 from jaxad.preparation import Preparation
-from jaxad.recipes import RECIPES, Recipe
+from jaxad.recipes import Recipe
 from jaxad.thresholds import for_false_positive_rate
 
 SIDE = 512
@@ -71,7 +73,7 @@ def many_sizes(count: int) -> list[tuple[int, int]]:
 def make_part(recipe: Recipe) -> pipeline.Pipeline:
     """A part trained for a moment: its speed does not depend on what it has learned."""
     images = textures("brick", "train", count=16).images
-    fitted, _ = detector.fit(jax.random.key(0), dataclasses.replace(recipe, epochs=1), images)
+    fitted, _ = fitting.fit(jax.random.key(0), dataclasses.replace(recipe, epochs=1), images)
     scores = fitted.score(images)
     low, high = np.quantile(scores.map, (0.5, 0.999))
     return pipeline.Pipeline(
@@ -95,7 +97,7 @@ def measure(paths: list[Path], made: pipeline.Pipeline, out: Path, *, workers: i
     decoded = sum(1 for _ in read_photographs(paths, workers=workers))
     decoding = decoded / (time.perf_counter() - began)
 
-    images = list(datasets.photographs(paths[:KERNEL_IMAGES]))
+    images = list(photographs(paths[:KERNEL_IMAGES]))
     made.detector.score(images[:2])
     began = time.perf_counter()
     made.detector.score(images)

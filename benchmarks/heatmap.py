@@ -18,8 +18,8 @@ import numpy as np
 import jaxad
 from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers
 from jaxad.detector import Detector
-from jaxad.detector.patch_vae import WindowScorer
-from jaxad.detector.systems import make_system
+from jaxad.fitting import start
+from jaxad.methods.patch_vae import WindowScorer
 
 IMAGES, LOOP_WINDOWS = 200, 121
 FLOP_A_WINDOW = 152e3
@@ -34,8 +34,8 @@ LOOP_JOB = {"Keras, published loop": "keras heatmap loop"}
 def drawn_detector(name: str = "patch-vae") -> Detector:
     """A detector whose weights, biases and statistics are drawn, so that it costs what a trained one costs."""
     recipe = jaxad.RECIPES[name]
-    system = make_system(recipe, (28, 28, 1))
-    variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())
+    shape = (28, 28, 1)
+    variables = start(jax.random.key(0), recipe, shape)
     draw = np.random.default_rng(0)
     spread = {"bias": (-0.5, 0.5), "mean": (-0.5, 0.5), "scale": (0.5, 1.5), "var": (0.5, 1.5)}
 
@@ -43,7 +43,7 @@ def drawn_detector(name: str = "patch-vae") -> Detector:
         limits = spread.get(path[-1].key)
         return draw.uniform(*limits, leaf.shape).astype(np.float32) if limits else leaf
 
-    return Detector(recipe, (28, 28, 1), jax.tree_util.tree_map_with_path(drawn, variables))
+    return Detector(recipe, shape, jax.tree_util.tree_map_with_path(drawn, variables))
 
 
 def looped_heatmap(score: Callable[..., Any], image: np.ndarray, *, window: int, stride: int) -> int:
@@ -68,7 +68,7 @@ def run(peers: Peers) -> dict[str, Any]:
 
     def scored(dtype: str) -> Callable[[], Any]:
         # What `Detector.score` runs: the named score alone, of the detector made ready for this backend.
-        kernel = jax.jit(lambda detector, images: detector.apply(images, dtype=dtype)[detector.recipe.score])
+        kernel = jax.jit(lambda detector, images: detector.apply(images, dtype=dtype)[detector.recipe.score_name])
         on_device = jnp.asarray(images)
         ready = detector.for_scoring if dtype == "float32" else detector
         return lambda: jax.block_until_ready(kernel(ready, on_device))
@@ -83,7 +83,9 @@ def run(peers: Peers) -> dict[str, Any]:
 
         return measured
 
-    one_window = partial(jax.jit(WindowScorer.__call__), WindowScorer(detector.system, detector.variables))
+    one_window = partial(
+        jax.jit(WindowScorer.__call__), WindowScorer(detector.recipe.model(detector.shape), detector.variables)
+    )
     loop = partial(looped_heatmap, one_window, images[0], window=8, stride=2)
     others = peers.contestants(JOBS, 1)
     slow = peers.contestants(LOOP_JOB, 1)

@@ -14,29 +14,28 @@ from typing import Any
 
 import jaxad
 from benchmarks.measure import stamp
-from jaxad.recipes import published_variant
+from jaxad.protocols import PROTOCOLS, Protocol, as_published
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
 
 
-def rows() -> dict[str, jaxad.recipes.Recipe]:
+def rows() -> dict[str, tuple[jaxad.recipes.Recipe, Protocol]]:
     """Every row of the table by name."""
-    found = {name: recipe for name, recipe in jaxad.RECIPES.items() if recipe.protocol is not None}
-    vae, calibrated = found.pop("patch-vae"), found.pop("patch-vae-calibrated")
-    fashion = dataclasses.replace(vae.protocol, dataset="fashion_mnist", normal=7, anomaly=9)
-    for label, protocol in {"mnist": vae.protocol, "fashion": fashion}.items():
-        mine, other = (dataclasses.replace(recipe, protocol=protocol) for recipe in (vae, calibrated))
-        found[f"patch-vae-as-published {label}"] = published_variant(mine)
-        found[f"patch-vae {label}"] = mine
-        found[f"patch-vae-calibrated {label}"] = other
+    found = {name: (jaxad.RECIPES[name], protocol) for name, protocol in PROTOCOLS.items()}
+    (vae, mnist), (calibrated, _) = found.pop("patch-vae"), found.pop("patch-vae-calibrated")
+    fashion = dataclasses.replace(mnist, dataset="fashion_mnist", normal=7, anomaly=9)
+    for label, protocol in {"mnist": mnist, "fashion": fashion}.items():
+        found[f"patch-vae-as-published {label}"] = as_published(vae), protocol
+        found[f"patch-vae {label}"] = vae, protocol
+        found[f"patch-vae-calibrated {label}"] = calibrated, protocol
     return found
 
 
 def run(name: str, *, seeds: int, data_dir: Path | None, out: Path) -> dict[str, Any]:
     """Run one row and return what is kept of it."""
-    results = jaxad.protocols.run_recipe(
-        rows()[name], out=out / name.replace(" ", "-"), seed=0, seeds=seeds, data_dir=data_dir
-    )
+    recipe, protocol = rows()[name]
+    folder = out / name.replace(" ", "-")
+    results = jaxad.protocols.run_recipe(recipe, out=folder, protocol=protocol, seed=0, seeds=seeds, data_dir=data_dir)
     left_out = ("history", "members", "settings")
     kept = {key: value for key, value in results.items() if key not in left_out}
     return {**kept, "seeds": seeds, **stamp()}

@@ -13,7 +13,7 @@ import numpy as np
 import jaxad
 from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
 from jaxad import training
-from jaxad.detector.systems import make_system
+from jaxad.fitting import make_loss, start
 
 UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "dense-ae": 100}
 """Of one round, which is an epoch over as many examples: jaxad shuffles them all, its peers draw as they go."""
@@ -22,15 +22,14 @@ UPDATES = {"conv-ae": 30, "ssim-ae": 4, "patch-vae": 60, "latent-ocsvm": 200, "d
 def jaxad_epoch(name: str) -> Callable[[], float]:
     """A function that makes the updates of one round and returns samples per second."""
     recipe = jaxad.RECIPES[name]
-    system = make_system(recipe, (28, 28, 1))
+    shape = (28, 28, 1)
     images = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
-    drawn = system.make_examples(jax.random.key(1), images)
+    drawn = recipe.examples(jax.random.key(1), images)
     examples = (images if drawn is None else drawn)[: UPDATES[name] * recipe.batch_size]
     optimizer = recipe.optimizer(updates=UPDATES[name])
-    variables = jax.jit(system.make_model().init)(jax.random.key(0), system.example())
-    state = training.make_state(variables, optimizer)
+    state = training.make_state(start(jax.random.key(0), recipe, shape), optimizer)
     steps = UPDATES[name]
-    epoch = training.make_epoch(system.make_loss(), optimizer, steps=steps, batch_size=recipe.batch_size)
+    epoch = training.make_epoch(make_loss(recipe, shape), optimizer, steps=steps, batch_size=recipe.batch_size)
     compiled = jax.jit(epoch).lower(jax.random.key(0), state, examples).compile()
     jax.block_until_ready(compiled(jax.random.key(0), state, examples))
 

@@ -10,20 +10,25 @@ from . import (
     estimator,
     export,
     features,
+    fitting,
     folders,
     heatmaps,
+    images,
     linear,
     losses,
+    methods,
     metrics,
     models,
     one_class_svm,
     patches,
     pipeline,
     plots,
+    pooling,
     preparation,
     protocols,
     recipes,
     report,
+    results,
     sharding,
     ssim,
     testing,
@@ -31,10 +36,12 @@ from . import (
     training,
 )
 from ._check import InputError
-from .detector import Detector, Scores, fit, fit_members
+from .detector import Detector, Scores
 from .estimator import AnomalyDetector
+from .fitting import fit, fit_members
+from .methods import RECIPES
 from .pipeline import Pipeline, PipelineScores, load, load_pipeline
-from .recipes import RECIPES, NetworkRecipe, Recipe, SolvedRecipe
+from .recipes import NetworkRecipe, Recipe, SolvedRecipe
 from .training import DivergedError, History
 
 __all__ = [
@@ -63,22 +70,27 @@ __all__ = [
     "features",
     "fit",
     "fit_members",
+    "fitting",
     "folders",
     "heatmaps",
+    "images",
     "linear",
     "load",
     "load_pipeline",
     "losses",
+    "methods",
     "metrics",
     "models",
     "one_class_svm",
     "patches",
     "pipeline",
     "plots",
+    "pooling",
     "preparation",
     "protocols",
     "recipes",
     "report",
+    "results",
     "sharding",
     "ssim",
     "testing",

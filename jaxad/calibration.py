@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
@@ -133,53 +132,6 @@ def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
 def everywhere(usual: Usual, *, inside: Bool[AnyArray, "h w"] | None = None) -> Usual:
     """What is usual whatever the position: its mean over the positions `inside`, by default all, as `[1, 1]`."""
     return Usual(*(jnp.mean(each, where=inside)[None, None] for each in usual))
-
-
-def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
-    """Mean of the highest `share` of the pixels of each map `[n, h, w]`, at least one: `[n]`.
-
-    A share of 1 is the mean, and a share near 0 the maximum. Pixels count `where` that is True, by default everywhere.
-
-    Raises:
-        InputError: a share outside (0, 1], or no float maps.
-
-    >>> pool(jnp.arange(8.0).reshape(1, 2, 4), share=0.25).tolist()
-    [6.5]
-    """
-    if not 0 < share <= 1:
-        raise InputError(f"share must lie in (0, 1], got {share}")
-    _need_maps(maps)
-    flat = jnp.asarray(maps).reshape(maps.shape[0], -1)
-    if isinstance(where, np.ndarray) and where.shape[0] == 1:
-        flat, where = flat[:, np.flatnonzero(where)], None
-    if where is not None:
-        return _pool_where(flat, jnp.asarray(where).reshape(flat.shape), share)
-    count = max(1, round(share * flat.shape[1]))
-    if count == flat.shape[1]:
-        return jnp.mean(flat, axis=1)
-    # Pixels that are no numbers come first or last, as their sign has it.
-    return jnp.where(jnp.any(jnp.isnan(flat), axis=1), jnp.nan, jnp.mean(jax.lax.top_k(flat, count)[0], axis=1))
-
-
-def _pool_where(flat: Float[Array, "n k"], where: Bool[Array, "n k"], share: float) -> Float[Array, " n"]:
-    """The same where the count of pixels is known on the device alone: the least that counts is found bit by bit."""
-    bits = jax.lax.bitcast_convert_type(flat.astype(jnp.float32), jnp.uint32)
-    # Whole numbers in the order of the floats: those of negative floats fall where the others rise.
-    order = jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(2**31))
-    count = jnp.maximum(1, jnp.round(share * jnp.sum(where, axis=1)).astype(jnp.int32))
-
-    def add_bit(i: Array, least: Array) -> Array:
-        tried = least | (jnp.uint32(2**31) >> i.astype(jnp.uint32))
-        reached = jnp.sum(where & (order >= tried[:, None]), axis=1)
-        return jnp.where(reached >= count, tried, least)
-
-    least = jax.lax.fori_loop(0, 32, add_bit, jnp.zeros(len(flat), jnp.uint32))
-    above = where & (order > least[:, None])
-    # Pixels that are equal to the least one share what is left of the count.
-    lowest = jnp.min(flat, axis=1, where=where & (order >= least[:, None]), initial=jnp.inf)
-    some = count - jnp.sum(above, axis=1)
-    pooled = (jnp.sum(flat, axis=1, where=above) + some * lowest) / count
-    return jnp.where(jnp.any(jnp.isnan(flat) & where, axis=1), jnp.nan, pooled)
 
 
 class Unit(NamedTuple):

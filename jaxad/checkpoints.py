@@ -123,12 +123,15 @@ def open_checkpoints(
     """The checkpoints in a folder, which is made if need be; None where there is no folder.
 
     Raises:
-        InputError: the folder cannot be written, `every` is below 1, or there is no folder to resume from.
+        InputError: the folder cannot be written, `every` is below 1, or there is no folder to resume from, or to keep
+            them in every so many epochs.
     """
     need_at_least(every, 1, what="every")
     if folder is None:
         if resume:
             raise InputError("resume needs a folder of checkpoints to go on with; name it by checkpoints")
+        if every != 1:
+            raise InputError(f"every={every} has no use without a folder of checkpoints; name it by checkpoints")
         return None
     return Checkpoints(_need_folder(folder).absolute(), every, resume)
 

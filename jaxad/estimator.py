@@ -18,9 +18,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxad import bundle
 from jaxad._check import InputError, need_channels_last, raise_problems
-from jaxad.datasets.reading import WHOLE, unit_pixels
-from jaxad.detector import fit, from_contents
-from jaxad.recipes import RECIPES, Recipe, named
+from jaxad.detector import from_contents
+from jaxad.fitting import fit
+from jaxad.images.reading import WHOLE, unit_pixels
+from jaxad.methods import RECIPES, named
+from jaxad.recipes import Recipe
 
 BATCH_PIXELS = 2**14
 """Pixels scored in one call, or one image where it is larger."""
@@ -180,7 +182,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 "the default recipe compares features, got X with 1 feature(s); take recipe='pixel-neighbours'"
             )
         count = min(MOST_COMPONENTS, *(size - 1 for size in rows.shape))
-        return dataclasses.replace(RECIPES["pixel-components"], score="mahalanobis", count=count)
+        changes: dict[str, Any] = {"score_name": "mahalanobis", "count": count}
+        return dataclasses.replace(RECIPES["pixel-components"], **changes)
 
     def _key(self) -> Any:
         state: Any = self.random_state

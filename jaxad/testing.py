@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxad._check import InputError, need_images, raise_problems
-from jaxad.detector import Detector, Scores, fit
+from jaxad.detector import Detector, Scores
+from jaxad.fitting import fit
 from jaxad.pipeline import load
 from jaxad.recipes import Recipe, from_document, to_document
 
@@ -89,8 +90,15 @@ def _furthest(scores: Scores, others: Scores) -> float:
 
 def _saved(detector: Detector, images: np.ndarray, scores: Scores) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        detector.save(Path(folder) / "detector.jaxad")
-        loaded: Any = load(Path(folder) / "detector.jaxad")
+        first, second = Path(folder) / "first.jaxad", Path(folder) / "second.jaxad"
+        detector.save(first)
+        loaded: Any = load(first)
+        loaded.save(second)
+        if first.read_bytes() != second.read_bytes():
+            yield "loaded and saved again it is another file"
+    before, after = str(jax.tree.structure(detector)), str(jax.tree.structure(loaded))
+    if before != after:
+        yield f"loaded its variables are otherwise arranged: {after}"
     yield from _same_bits(scores, loaded.score(images), "saved and loaded")
 
 

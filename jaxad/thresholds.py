@@ -4,6 +4,7 @@
 normal images that no model, calibration or pooling was fitted on, or the promised rates are too low.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from jaxad._check import InputError, need_numbers
 
 Scores = Float[np.ndarray, " n"]
 Labels = Bool[np.ndarray, " n"] | Int[np.ndarray, " n"]
+
+FEWEST = 2
+"""Held-out images: a spread needs two."""
 
 
 @dataclass(frozen=True)
@@ -154,3 +158,24 @@ def _need_scores(scores: Scores, *, what: str) -> Scores:
 def _need_share(value: float, *, what: str) -> None:
     if not 0 < value < 1:
         raise InputError(f"{what} must lie strictly between 0 and 1, got {value}")
+
+
+def count_held_out(count: int, *, share: float) -> int:
+    """How many of `count` images a share of them is, rounded; 0 where that is fewer than two, or all of them.
+
+    >>> count_held_out(12, share=0.2), count_held_out(12, share=0.1), count_held_out(12, share=1.0)
+    (2, 0, 0)
+    """
+    held = round(share * count)
+    return held if FEWEST <= held < count else 0
+
+
+def count_wanted(least: int, *, share: float) -> int:
+    """How many images it takes at the least to hold out a share of them, two or more, and keep `least`.
+
+    >>> count_wanted(1, share=0.2), count_wanted(4, share=0.2), count_wanted(1, share=0.99)
+    (8, 8, 51)
+    """
+    bounds = FEWEST + least, (FEWEST - 0.5) / share, (least - 0.5) / (1 - share)
+    counts = itertools.count(math.ceil(max(bounds)))
+    return next(count for count in counts if 0 < count_held_out(count, share=share) <= count - least)

@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxad import fit, fit_members, training
 from jaxad.detector import detector as room
-from jaxad.detector.systems import make_system
+from jaxad.detector import example_of
 from jaxad.extents import Batch
-from jaxad.recipes import PATCH_VAE, RECIPES
+from jaxad.fitting import make_loss, start
+from jaxad.methods import PATCH_VAE, RECIPES
 from jaxad.sharding import make_mesh
 
 CONV = replace(RECIPES["conv-ae"], epochs=1, batch_size=12)
@@ -41,11 +42,11 @@ def scores_apart(recipe, meshes):
 
 def collectives(recipe, mesh):
     """The words by which the compiled epoch lets devices talk."""
-    system = make_system(recipe, GOOD.shape[1:])
+    shape = GOOD.shape[1:]
     optimizer = recipe.optimizer(updates=2)
-    state = training.make_state(system.make_model().init(jax.random.key(0), system.example()), optimizer)
-    epoch = training.make_epoch(system.make_loss(), optimizer, steps=2, batch_size=8, mesh=mesh)
-    examples = np.repeat(np.asarray(system.example()), 16, axis=0)
+    state = training.make_state(start(jax.random.key(0), recipe, shape), optimizer)
+    epoch = training.make_epoch(make_loss(recipe, shape), optimizer, steps=2, batch_size=8, mesh=mesh)
+    examples = np.repeat(np.asarray(example_of(recipe, shape)), 16, axis=0)
     with jax.set_mesh(mesh):
         text = jax.jit(epoch).lower(jax.random.key(0), state, examples).compile().as_text()
     return {word: f" {word}(" in text or f" {word}-start(" in text for word in ("all-reduce", "all-gather")}

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from jaxad import Detector
-from jaxad.detector.systems import make_system
-from jaxad.recipes import GRADIENT_NEIGHBOURS, PATCH_VAE, Recipe
-from jaxad.recipes.rows import PATCH_COMPONENTS
+from jaxad.detector import template
+from jaxad.methods import GRADIENT_NEIGHBOURS, PATCH_VAE
+from jaxad.methods.rows import PATCH_COMPONENTS
+from jaxad.recipes import Recipe
 
 QUICK = dataclasses.replace(
     PATCH_VAE, window=(8, 8), stride=(4, 4), filters=(4,), latent_dim=2, crops=500, epochs=1, pool="max"
@@ -25,8 +26,8 @@ SPOT = (slice(12, 20), slice(16, 24))
 def untrained(recipe: Recipe, shape: tuple[int, int, int]) -> Detector:
     """A detector with random variables, for images of height, width and channels."""
     rng = np.random.default_rng(0)
-    template = make_system(recipe, shape).template({})
-    return Detector(recipe, shape, jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype("f4"), template))
+    shapes = template(recipe, shape, {})
+    return Detector(recipe, shape, jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype("f4"), shapes))
 
 
 def photograph(

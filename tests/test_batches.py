@@ -11,9 +11,10 @@ from jaxad import canvases, fit
 from jaxad._check import InputError
 from jaxad.calibration import Usual
 from jaxad.detector import Found
+from jaxad.methods import SURFACE
 from jaxad.pipeline import Pipeline, scoring
 from jaxad.preparation import Preparation
-from jaxad.recipes import SURFACE, Recipe
+from jaxad.recipes import Recipe
 from jaxad.thresholds import Threshold
 from tests.photograph_folder import AT_ONCE, photograph
 
@@ -118,7 +119,7 @@ def test_what_cannot_be_scored_is_told_alone(make: Make, name: str) -> None:
     assert isinstance(found[1], InputError)
     assert "score must be finite, got nan" in str(found[1])
     assert isinstance(found[3], InputError)
-    assert "height must be at least the window's 4 pixels" in str(found[3])
+    assert "images must be at least 4 x 4 pixels" in str(found[3])
     expected = make(name).score_batch(good)
     for one, alone in zip([found[0], found[2], found[4], found[5]], expected, strict=True):
         assert_same(one, alone)

@@ -11,10 +11,10 @@ from jaxad.calibration import (
     fit_unit,
     fit_usual,
     in_unit,
-    pool,
     unusualness,
     unusualness_by_others,
 )
+from jaxad.pooling import pool
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 

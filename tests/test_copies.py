@@ -13,12 +13,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from jaxad import thresholds
 from jaxad._check import InputError
-from jaxad.datasets import Header, file_sum, find_copies, survey
+from jaxad.datasets import file_sum, find_copies, survey
 from jaxad.datasets.copies import group_copies
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.plan import normal_headers, plan_fit
+from jaxad.images import Header
 from jaxad.pipeline import load_pipeline
-from jaxad.report.folder import read_results
+from jaxad.results import read_results
 from tests.photograph_folder import WHOLE, photograph, save, write_set
 
 DRAWS = 200
@@ -157,5 +158,5 @@ def test_copies_lie_on_one_side_from_fit_to_evaluation(tmp_path: Path) -> None:
     assert run["counts"]["failed"] == 1
     shutil.rmtree(root / "test")
     in_another_form(root / "train/good/000.png", root / "test/good/a.png")
-    with pytest.raises(InputError, match="same pixels as one that the part was fitted on|copies of those"):
+    with pytest.raises(InputError, match="same pixels as one that the pipeline was fitted on|copies of those"):
         evaluate_folder(made, root)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import jaxad
 from jaxad.detector import Detector
-from jaxad.detector.systems import make_system
 from jaxad.models import PatchVAE, decoder_table, with_decoder_table
 
 # Most of the time goes into compiling.
@@ -81,7 +80,7 @@ def test_a_table_that_would_be_too_large_is_left_out(monkeypatch):
 @pytest.fixture(scope="module")
 def detector():
     recipe = dataclasses.replace(jaxad.RECIPES["patch-vae"], filters=(4, 8))
-    return Detector(recipe, (12, 13, 1), drawn_variables(make_system(recipe, (12, 13, 1)).make_model(), 1))
+    return Detector(recipe, (12, 13, 1), drawn_variables(recipe.model((12, 13, 1)), 1))
 
 
 def test_a_detector_scores_by_the_table_and_keeps_it_to_itself(detector, tmp_path):

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from jaxad import losses
 from jaxad._check import InputError
-from jaxad.detector import find_faults, fit
-from jaxad.detector.dense_vae import shifted
+from jaxad.fitting import find_faults, fit
+from jaxad.methods import RECIPES
+from jaxad.methods.dense_vae import shifted
 from jaxad.models import DenseVAE
 from jaxad.pipeline import load
-from jaxad.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 RECIPE = RECIPES["image-vae"]
@@ -131,7 +131,7 @@ def test_training_lowers_the_negative_elbo_it_watches():
     )
     assert history.terms.keys() == {"loss", "divergence", "log_variance", "residual", "held"}
     assert history.terms["held"][-1] < history.terms["held"][0]
-    output = detector.system.make_model().apply(detector.variables, IMAGES[:5])
+    output = detector.recipe.model(detector.shape).apply(detector.variables, IMAGES[:5])
     np.testing.assert_allclose(history.terms["held"][-1], losses.negative_elbo(IMAGES[:5], *output).mean(), rtol=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
         ({"variance": 0.0}, "variance must be above 0, got 0.0"),
         ({"shift": -1}, "shift must be at least 0, got -1"),
         ({"count": 0}, "count must be at least 1, got 0"),
-        ({"loss": "squared_error"}, "unknown loss 'squared_error'"),
+        ({"loss_name": "squared_error"}, "unknown loss_name 'squared_error'"),
         ({"count": 13}, "13 neighbours asked for, but there are 12 normal rows"),
     ],
 )

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxad.detector import drawn_defects
-from jaxad.recipes import RECIPES
+from jaxad.methods import RECIPES, drawn_defects
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
 RECIPE = replace(RECIPES["drawn-defects"], filters=(2, 2, 3))
-SYSTEM = drawn_defects.DrawnDefectsSystem(RECIPE, (48, 48, 1))
-VARIABLES = jax.jit(SYSTEM.make_model().init)(jax.random.key(0), SYSTEM.example())
+MODEL = RECIPE.model((48, 48, 1))
+VARIABLES = jax.jit(MODEL.init)(jax.random.key(0), np.zeros((1, 48, 48, 1), np.float32))
+
+
+def score(image):
+    return RECIPE.score(MODEL, VARIABLES, image)["log_odds"]
 
 
 @settings(deadline=None, max_examples=3)
@@ -25,10 +28,9 @@ def test_the_map_is_the_same_tile_by_tile(h, w):
     image = np.random.default_rng(h).random((1, h, w, 1), np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawn_defects, "TILE", 11)
-        tiled = jax.jit(lambda image: SYSTEM.score(VARIABLES, None, image, "float32"))(image)["log_odds"]
-    whole = jax.jit(lambda image: SYSTEM.run(VARIABLES, image, "float32"))(image)
-    np.testing.assert_allclose(tiled.map, whole, atol=1e-5)
-    np.testing.assert_allclose(tiled.score, whole.max((1, 2)), atol=1e-5)
+        tiled = jax.jit(lambda image: score(image))(image)
+    whole = jax.jit(lambda image: MODEL.apply(VARIABLES, image))(image)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
 def test_large_images_take_little_more_memory_than_their_maps(monkeypatch):
@@ -36,8 +38,7 @@ def test_large_images_take_little_more_memory_than_their_maps(monkeypatch):
 
     def needed(side):
         image = jax.ShapeDtypeStruct((1, side, side, 1), np.float32)
-        score = jax.jit(lambda image: SYSTEM.score(VARIABLES, None, image, "float32"))
-        return score.lower(image).compile().memory_analysis().temp_size_in_bytes
+        return jax.jit(lambda image: score(image)).lower(image).compile().memory_analysis().temp_size_in_bytes
 
     # The map as tiles, as strips and end to end.
     assert needed(512) - needed(256) <= 3 * 4 * (512**2 - 256**2)

@@ -13,7 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from jaxad import estimator, fit
 from jaxad.estimator import AnomalyDetector
-from jaxad.recipes import RECIPES
+from jaxad.methods import RECIPES
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -84,7 +84,7 @@ def test_rows_far_outside_and_constant_features_are_scored():
 @pytest.mark.parametrize(("samples", "count"), [(ROWS, 3), (ROWS[:3], 2), (DRAWS.normal(size=(40, 30)), 16)])
 def test_default_for_rows_keeps_what_they_allow(samples, count):
     recipe = AnomalyDetector().fit(samples).detector_.recipe
-    assert (recipe.score, recipe.count) == ("mahalanobis", count)
+    assert (recipe.score_name, recipe.count) == ("mahalanobis", count)
 
 
 def test_default_for_images_is_auto(monkeypatch):
@@ -127,7 +127,7 @@ def test_search_over_recipes_in_a_pipeline():
         ({"recipe": 7}, ROWS, "recipe must be a name, a recipe or None, got 7"),
         ({"recipe": "pixel-neighbour"}, ROWS, "unknown recipe.*did you mean 'pixel-neighbours'"),
         ({"recipe": "pixel-components"}, ROWS, "60 rows of 4 numbers have 1 to 3 principal components.*asked for 16"),
-        ({"recipe": "patch-vae"}, ROWS, "image must be at least the window's 8 x 8 pixels, got 1 x 4"),
+        ({"recipe": "patch-vae"}, ROWS, "images must be at least 8 x 8 pixels .*, got 1 x 4"),
         ({}, ROWS[:, :1], r"got X with 1 feature\(s\); take recipe='pixel-neighbours'"),
         ({"image_shape": (5, 5)}, ROWS, r"image_shape \(5, 5, 1\) takes rows of 25 numbers, got X with 4"),
         ({"image_shape": (6, 5)}, IMAGES, r"image_shape is \(6, 5, 1\), but X holds images of \(5, 6, 1\)"),

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxad.calibration import pool
 from jaxad.extents import Extent
 from jaxad.features import ENERGIES_REACH, gradient_energies, spread_cells
 from jaxad.heatmaps import heatmap
+from jaxad.methods import RECIPES
 from jaxad.models import Segmenter
-from jaxad.recipes import RECIPES
+from jaxad.pooling import pool
 from tests.photograph_folder import untrained
 from tests.references.heatmap import heatmap as slow_heatmap
 from tests.test_patches import whole_numbers
@@ -160,7 +160,7 @@ def test_the_network(network, size):
 
 def tiny(recipe):
     """The same recipe with as few numbers as it may have."""
-    match recipe.model:
+    match recipe.kind:
         case "patch_vae":
             return replace(recipe, filters=(2, 2), holdout=0.0, name="tiny")
         case "patch_components":
@@ -176,7 +176,7 @@ def tiny(recipe):
 ANY_SIZE = {
     name: tiny(recipe)
     for name, recipe in RECIPES.items()
-    if recipe.model in ("patch_vae", "patch_components", "drawn_defects")
+    if recipe.kind in ("patch_vae", "patch_components", "drawn_defects")
     or getattr(recipe, "local", False)
     or name == "surface"
 }
@@ -186,7 +186,7 @@ ANY_SIZE = {
 def test_recipes(name):
     """Score and map of one photograph, the map of a part of another, and a canvas that shows none beside them."""
     detector = untrained(ANY_SIZE[name], (24, 32, 1))
-    reach, step = detector.system.reach, detector.system.step
+    reach, step = detector.recipe.reach, detector.recipe.step
     place, canvas = (step * (30 // step), 0), (2 * reach + 3 * step + 9, 2 * reach + 4 * step)
     canvas = tuple(max(40, -(-length // 16) * 16) for length in canvas)
     sizes = (canvas[0] - 1, 35), (canvas[0] + 47, canvas[1] - 5)
@@ -205,8 +205,8 @@ def test_recipes(name):
 def test_no_recipe_of_any_size_is_left_out():
     reaches = {}
     for name, recipe in RECIPES.items():
-        if recipe.model != "auto":
-            reaches[name] = untrained(recipe, (64, 64, 1)).system.reach
+        if recipe.kind != "auto":
+            reaches[name] = recipe.reach
     assert {name for name, reach in reaches.items() if reach is not None} == set(ANY_SIZE)
 
 

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, ImageFile
 
 from jaxad._check import InputError
-from jaxad.datasets import Item, read_photograph, survey
+from jaxad.datasets import Item, survey
 from jaxad.folders import inspect_folder
-from jaxad.recipes import AUTO, CLOSED_FORM
+from jaxad.images import read_photograph
+from jaxad.methods import AUTO, CLOSED_FORM
 from tests.test_tiff import tiff
 
 MVTEC = [

@@ -17,18 +17,18 @@ from PIL import Image
 from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
-from jaxad.datasets import Header, file_sum, read_mask
-from jaxad.datasets.opening import OpenedImage
+from jaxad.datasets import file_sum
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
-from jaxad.folders.regions import find_regions
 from jaxad.folders.training_images import plan_tiles, read_tiles
+from jaxad.images import Header, read_mask
+from jaxad.images.opening import OpenedImage
+from jaxad.methods import AUTO, CLOSED_FORM
 from jaxad.pipeline import Pipeline, load_pipeline
 from jaxad.preparation import Preparation
-from jaxad.recipes import AUTO, CLOSED_FORM
 from jaxad.report import write_report
-from jaxad.report.folder import read_results
+from jaxad.results import find_regions, read_results
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, unlike_each_other, write_set
 from tests.test_photograph import BAD
 
@@ -122,6 +122,28 @@ def test_bad_options_are_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("recipe", "count", "holdout", "mend"),
+    [
+        *((WHOLE, count, 0.2, "8 images would do, and with another holdout 3 at the least") for count in (1, 2)),
+        (WHOLE, 3, 0.2, "8 images would do, or another holdout"),
+        (WHOLE, 2, 0.7, "3 images would do"),
+        (WHOLE, 4, 0.99, "51 images would do, or another holdout"),
+        (AUTO, 2, 0.2, "8 images would do, and with another holdout 6 at the least"),
+        (AUTO, 3, 0.7, "12 images would do, and with another holdout 6 at the least"),
+    ],
+)
+def test_too_few_images_say_how_many_are_wanted(recipe: object, count: int, holdout: float, mend: str) -> None:
+    found = {Path(f"{index}.png"): Header(32, 40, 1, "L", 8) for index in range(count)}
+    with pytest.raises(InputError, match=f"; {mend}$"):
+        plan_fit(found, recipe=recipe, holdout=holdout)
+    wanted = {Path(f"{index}.png"): Header(32, 40, 1, "L", 8) for index in range(int(mend.partition(" ")[0]))}
+    assert plan_fit(wanted, recipe=recipe, holdout=holdout).train
+    own = "2 of which auto holds out itself" if recipe is AUTO else "1 be left to train on,"
+    with pytest.raises(InputError, match=own):
+        plan_fit(found, recipe=recipe, holdout=holdout)
+
+
 def test_empty_region_of_interest_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="black everywhere"):
         fit_folder(root, tmp_path / "a", recipe=QUICK, roi=save(tmp_path / "roi.png", np.zeros((4, 4), np.uint8)))
@@ -135,19 +157,19 @@ def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: ob
         pixels = photograph(index, sizes[index % 4], dtype=np.uint16 if index % 3 == 0 else np.uint8)
         save(root / f"{index:02}.png", np.stack([pixels] * 3, axis=-1) if index == 1 else pixels)
     save(root / "tiny.png", photograph(1, (5, 50)))
-    (root / "bad.png").write_bytes(BAD["cut png"][0])
+    (root / "cut.png").write_bytes(BAD["cut png"][0])
     done = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, rate=0.4)
     made = load_pipeline(tmp_path / "part.jaxad")
     assert made.preparation.channels == 3
     assert made.preparation.mode == ("native" if recipe is QUICK else "letterbox")
     left_out = {row["path"]: row["reason"] for row in done["images"]["left_out"]}
-    assert "truncated" in left_out["bad.png"]
+    assert "truncated" in left_out["cut.png"]
     assert ("fewer than the 8 x 8 that the recipe needs" in left_out.get("tiny.png", "")) == (recipe is QUICK)
     assert any("some images are grey" in sentence for sentence in done["warnings"])
     assert made.verify() == []
     run = score_folder(made, root, tmp_path / "out", maps="npy")
     assert run["counts"]["scored"] + run["counts"]["failed"] == 14
-    assert "bad.png" in {row["file"] for row in rows_of(tmp_path / "out", "errors.csv")}
+    assert "cut.png" in {row["file"] for row in rows_of(tmp_path / "out", "errors.csv")}
     for number, row in enumerate(rows_of(tmp_path / "out")):
         with Image.open(root / row["file"]) as image:
             assert np.load(tmp_path / "out" / "maps" / f"{number:06d}.npy").shape == image.size[::-1]
@@ -277,7 +299,7 @@ def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) 
     assert done["recipe"] in {recipe.name for recipe in CLOSED_FORM}
     # Others are fitted in, though nobody asked for a size.
     assert made.preparation == Preparation(1, "letterbox", box=(24, 30))
-    assert made.score(np.zeros((40, 60), np.uint8)).map[0].shape == (40, 60)
+    assert made.score(np.zeros((50, 60), np.uint8)).map[0].shape == (50, 60)
 
 
 def test_auto_compares_no_whole_photographs_where_sizes_differ(tmp_path: Path) -> None:
@@ -344,6 +366,55 @@ def test_one_grid_where_sizes_are_almost_one(sizes: list, options: dict, grid: o
     reason = plan.grid_reason if grid else plan.left_aside["pixel-neighbours"]
     assert re.search(words, reason)
     assert bool(reason) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "options", "words"),
+    [
+        ([(100, 50)] * 10, {}, ""),
+        ([(100, 50), (110, 46)] * 5, {}, ""),
+        (
+            [(100, 50)] * 9 + [(50, 100)],
+            {},
+            "2 sizes, from 50 x 100 to 100 x 50, 1 of 10 more than 10% off the median 100 x 50",
+        ),
+        ([(100, 50)] * 5 + [(200, 100)] * 5, {}, "10 of 10 more than 10% off the median 150 x 75"),
+        ([(100, 50)] * 5 + [(200, 100)] * 5, {"resize": 40}, ""),
+        ([(100, 50)] * 9 + [(50, 100)], {"resize": 40}, "1 of 10 more than 10% off the median 40 x 20"),
+        ([(100, 50)] * 10, {"native": True}, ""),
+    ],
+)
+def test_photographs_of_many_shapes_on_one_grid_are_said(sizes: list, options: dict, words: str) -> None:
+    found = {Path(f"{index}.png"): Header(*size, 1, "L", 8) for index, size in enumerate(sizes)}
+    doubts = plan_fit(found, recipe=WHOLE, **options).doubts
+    assert len(doubts) == bool(words)
+    assert all(words in doubt and "gradient-neighbours" in doubt for doubt in doubts)
+    assert plan_fit(found, recipe=QUICK, **options).doubts == plan_fit(found, recipe=AUTO, **options).doubts == []
+
+
+def test_photographs_of_another_shape_than_those_fitted_on_are_not_compared(tmp_path: Path) -> None:
+    for index in range(10):
+        save(tmp_path / "set" / f"{index}.png", photograph(index))
+    done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4, resize=24)
+    assert not any("position by position" in sentence for sentence in done["warnings"])
+    made = load_pipeline(tmp_path / "a.jaxad")
+    assert made.shapes == (0.8, 0.8)
+    files = [
+        save(tmp_path / f"{h}x{w}.png", photograph(1, (h, w))) for h, w in ((64, 80), (34, 40), (40, 32), (32, 80))
+    ]
+    run = score_folder(made, files, tmp_path / "out")
+    assert run["counts"]["scored"] == 2
+    failed = {Path(row["file"]).name: row["reason"] for row in rows_of(tmp_path / "out", "errors.csv")}
+    assert sorted(failed) == ["32x80.png", "40x32.png"]
+    assert "has 32 x 80 pixels, 0.4 times as high as wide, and whole photographs of 0.8 are" in failed["32x80.png"]
+    with pytest.raises(InputError, match="image 1 cannot be scored: it has 32 x 80 pixels"):
+        made.score(files[::3])
+    # What was fitted on, of whatever shapes, is scored, and that these are many is said.
+    save(tmp_path / "set" / "high.png", photograph(11, (80, 32)))
+    done = fit_folder(tmp_path / "set", tmp_path / "b.jaxad", recipe=WHOLE, rate=0.4)
+    assert any("compares photographs position by position" in sentence for sentence in done["warnings"])
+    run = score_folder(load_pipeline(tmp_path / "b.jaxad"), tmp_path / "set", tmp_path / "again")
+    assert run["counts"]["failed"] == 0
 
 
 def test_whole_images_are_scaled_down_until_they_fit_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,7 +537,7 @@ def test_held_out_images_are_judged_by_the_others(
         save(tmp_path / "set" / f"{index:02}.png", pixels)
     inside = np.zeros((24, 30), bool)
     inside[2:, 5:] = True
-    monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
+    monkeypatch.setattr("jaxad.images.reading.BATCH_IMAGES", 1)
     if kept:
         monkeypatch.setattr("jaxad.folders.held_out.MAP_PIXELS", kept * inside.size)
     options = {"roi": save(tmp_path / "roi.png", inside.astype(np.uint8))} if roi else {}
@@ -629,7 +700,7 @@ def test_a_run_is_not_overwritten(made: Pipeline, scored: tuple[Path, dict], roo
     with pytest.raises(InputError, match="another run: threshold was .*, maps was"):
         score_folder(made, root, scored[0], threshold=3.0, resume=True)
     other = dataclasses.replace(made, rate=0.3)
-    with pytest.raises(InputError, match="another run: part was"):
+    with pytest.raises(InputError, match="another run: pipeline was"):
         score_folder(other, root, scored[0], maps="png", resume=True)
     assert tree_of(scored[0]) == before
 
@@ -716,7 +787,7 @@ def test_two_runs_never_write_one_folder(made: Pipeline, root: Path, tmp_path: P
 def test_a_stopped_run_leaves_what_was_done(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jaxad.datasets.reading.BATCH_IMAGES", 1)
+    monkeypatch.setattr("jaxad.images.reading.BATCH_IMAGES", 1)
 
     def stop(done: int, total: int, failed: int) -> None:
         if done == 3:
@@ -734,7 +805,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on(
 ) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as full:
-        full.setattr("jaxad.folders.output.picture_path", lambda *_: Path("/dev/full"))
+        full.setattr("jaxad.results.writing.picture_path", lambda *_: Path("/dev/full"))
         with pytest.raises(InputError, match=r"results in '.*out' cannot be written: No space.*go on by --resume"):
             score_folder(made, root, out)
     with pytest.raises(InputError, match=r"holds a run that is not complete.*--resume"):
@@ -945,7 +1016,7 @@ def test_a_part_replaces_no_file_of_another_kind(root: Path, tmp_path: Path) -> 
     shutil.copytree(root, folder)
     photograph = next((folder / "train" / "good").iterdir())
     before = tree_of(folder)
-    with pytest.raises(InputError, match="would replace .*, which is no part; choose another"):
+    with pytest.raises(InputError, match="would replace .*, which is no pipeline; choose another"):
         fit_folder(folder, photograph, recipe=QUICK)
     assert tree_of(folder) == before
     for _ in range(2):

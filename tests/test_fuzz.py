@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxad import bundle
 from jaxad._check import InputError
-from jaxad.datasets import UnreadableError, read_header, read_photograph
+from jaxad.images import UnreadableError, read_header, read_photograph
 from jaxad.pipeline import load_pipeline
 from jaxad.preparation import Preparation
 from tests.photograph_folder import WHOLE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxad import InputError, fit, metrics, ssim, thresholds
 from jaxad.datasets import ImageSet, contaminate, noise
 from jaxad.estimator import AnomalyDetector
-from jaxad.recipes import RECIPES
+from jaxad.methods import RECIPES
 from tests.hostile_arrays import WIDE, WITHIN, answer, cases, need_same
 from tests.references.threshold_slow import best_f1_slow, smallest_score_within_rate
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("all_unchecked", "compile_fast")
 COMPONENTS = replace(RECIPES["pixel-components"], count=2)
 SYSTEMS = {
     "components": COMPONENTS,
-    "mahalanobis": replace(COMPONENTS, score="mahalanobis"),
+    "mahalanobis": replace(COMPONENTS, score_name="mahalanobis"),
     "neighbours": replace(RECIPES["pixel-neighbours"], count=2),
     "gradients": replace(RECIPES["gradient-neighbours"], count=2),
     "windows": replace(RECIPES["patch-components"], scales=((4, 2, 4),), crops=50),

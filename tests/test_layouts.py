@@ -14,8 +14,8 @@ from jaxad._check import InputError
 from jaxad.datasets import Survey, survey
 from jaxad.datasets.mask_pairs import read_masks
 from jaxad.folders import inspect_folder
-from jaxad.folders.output import COLUMNS, Output
 from jaxad.folders.sources import find_sources
+from jaxad.results import COLUMNS, Output
 
 Write = Callable[..., Path]
 EMPTY, SPOT, WHITE = "empty", "spot", "white"
@@ -317,7 +317,7 @@ def table(root: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_labels_say_what_names_do_not(write: Write, separator: str) -> None:
     root = write(*several("a", count=5))
     rows = ["File,Label", "a/0.png,ok", "a/1.png,scratch", "a\\2.png,0", "a/3.png,1"]
@@ -343,6 +343,38 @@ def test_labels_may_be_as_excel_writes_them(write: Write, encoding: str) -> None
         (root / "labels.csv").write_bytes(data)
         with pytest.raises(InputError, match=words):
             survey(root, labels=root / "labels.csv")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "~"])
+def test_the_separator_may_be_said_in_a_line_above(write: Write, separator: str) -> None:
+    root = write(*several("a", count=2))
+    text = "sep=,\nfile,label\na/0.png,ok\na/1.png,dent\n".replace(",", separator)
+    assert counts(survey(root, labels=table(root, "\ufeff" + text))) == (1, {"dent": 1})
+    with pytest.raises(InputError, match="do not: line 5: 'x.png'"):
+        survey(root, labels=table(root, f"{text}x.png{separator}ok\n"))
+
+
+@pytest.mark.parametrize("rows", ["a/0.png,1\na/1.png,-1\n", "a/0.png,-1.0\na/1.png,1.0\n", "a/0.png,+1\na/1.png,-1\n"])
+def test_labels_of_either_sign_are_refused(write: Write, rows: str) -> None:
+    """Of scikit-learn 1 is normal; elsewhere it is the anomaly."""
+    root = write(*several("a", count=2))
+    with pytest.raises(InputError, match=r"labels '.*': 1 and -1 .* scikit-learn .* write good and bad, or 0 and 1"):
+        survey(root, labels=table(root, "file,label\n" + rows))
+
+
+def test_labels_in_another_encoding_are_refused_by_its_name(write: Write) -> None:
+    root = write("a/0.png", "a/ä.png", "b/1.png")
+    for rows, words in (("a/0.png,Kratzer groß\n", "line 2: 'Kratzer groß'"), ("a/ä.png,good\n", "line 2: 'a/ä.png'")):
+        (root / "labels.csv").write_bytes(f"file,label\n{rows}b/1.png,good\n".encode("cp1252"))
+        with pytest.raises(InputError, match=f"UTF-8.*Windows-1252.*{words}"):
+            survey(root, labels=root / "labels.csv")
+
+
+def test_names_of_files_that_are_no_text_are_found_by_their_bytes(write: Write) -> None:
+    root = write("a/0\udcff.png", "a/1.png")
+    text = "file,label\na/0\udcff.png,good\na/1.png,dent\n"
+    (root / "labels.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert counts(survey(root, labels=root / "labels.csv")) == (1, {"dent": 1})
 
 
 def test_labels_with_splits_and_masks(write: Write) -> None:
@@ -451,6 +483,23 @@ def test_figures_of_a_run_and_checkpoints_are_left_aside(write: Write) -> None:
     (root / "demo/results.json").write_text(json.dumps({"environment": {}, "auroc": 1.0}))
     (root / "kept/3/_CHECKPOINT_METADATA").write_text("{}")
     assert [item.path.name for item in survey(root).train] == ["0.png", "photo.png"]
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "__MACOSX", "#recycle", "@Recycle", "$RECYCLE.BIN", "thumbnails"])
+@pytest.mark.parametrize("above", ["", "deep/er/"])
+def test_what_systems_leave_in_folders_is_no_photograph(write: Write, folder: str, above: str) -> None:
+    root = write(f"{above}0.png", f"{above}{folder}/0.png/SYNOPHOTO_THUMB_M.jpg")
+    (root / above / "Thumbs.db").write_bytes(b"x")
+    found = survey(root)
+    kept = folder == "thumbnails"
+    assert len(found.train) == 1 + kept
+    reasons = {found.name(path): reason for path, reason in found.not_used}
+    assert reasons.pop(f"{above}Thumbs.db") == "no image by its extension .db"
+    assert reasons == ({} if kept else {f"{above}{folder}": reasons.get(f"{above}{folder}")})
+    assert kept or "no photographs" in reasons[f"{above}{folder}"]
+    assert [one.name for one in find_sources(root).images] == [f"{above}0.png"] + kept * [
+        f"{above}{folder}/0.png/SYNOPHOTO_THUMB_M.jpg"
+    ]
 
 
 def test_images_of_kinds_that_cannot_be_read_are_named(write: Write) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxad.datasets import mask_problem, read_mask
+from jaxad.images import mask_problem, read_mask
 
 INSIDE = np.zeros((64, 80), bool)
 INSIDE[10:30, 20:50] = True

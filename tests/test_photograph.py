@@ -16,7 +16,7 @@ import pytest
 from PIL import ExifTags, Image, ImageFile
 
 from jaxad._check import InputError
-from jaxad.datasets import (
+from jaxad.images import (
     Photograph,
     UnreadableError,
     from_pillow,
@@ -27,7 +27,7 @@ from jaxad.datasets import (
     read_photograph,
     read_photographs,
 )
-from jaxad.datasets import samples as samples_room
+from jaxad.images import samples as samples_room
 
 random = np.random.default_rng(0)
 GREY = random.integers(0, 256, (5, 7), np.uint8)

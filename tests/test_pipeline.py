@@ -14,10 +14,10 @@ import jaxad
 from jaxad import bundle, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
-from jaxad.datasets import batches, photographs
+from jaxad.images import batches, photographs
+from jaxad.methods import SURFACE
 from jaxad.pipeline import Pipeline, Seen, golden_scores, load_pipeline, look, region_at
 from jaxad.preparation import Preparation, restore
-from jaxad.recipes import SURFACE
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -127,10 +127,10 @@ FINE = np.zeros((32, 40))
         (7, "array, a path or a Pillow image, got int"),
         ("nowhere.png", "no such file"),
         (Image.new("LAB", (9, 9)), "Pillow image cannot be taken"),
-        (np.zeros((4, 40), np.uint8), "height must be at least the window"),
+        (np.zeros((4, 40), np.uint8), "images must be at least 8 x 8 pixels"),
         (
             [FINE, FINE, np.zeros((4, 4))],
-            "^image 2 cannot be scored: image must be at least the window's 8 x 8 .* 4 x 4;",
+            "^image 2 cannot be scored: images must be at least 8 x 8 .* 4 x 4;",
         ),
     ],
 )
@@ -141,14 +141,14 @@ def test_what_cannot_be_taken_is_refused(made: Pipeline, source: object, words: 
 
 def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
-    for one in (made, with_roi, with_usual(made)):
+    for one in (made, with_roi, with_usual(made), dataclasses.replace(made, shapes=(0.5, 0.8))):
         one.save(tmp_path / "a.jaxad")
         back = load_pipeline(tmp_path / "a.jaxad")
         for field in dataclasses.fields(Pipeline):
             before, after = getattr(one, field.name), getattr(back, field.name)
             if field.name == "detector":
                 assert (after.recipe, after.shape) == (before.recipe, before.shape)
-            elif isinstance(before, np.ndarray | tuple) and field.name != "colour_limits":
+            elif isinstance(before, np.ndarray | tuple) and field.name not in ("colour_limits", "shapes"):
                 assert len(after) == len(before)
                 assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(after, before, strict=True))
             else:
@@ -252,7 +252,7 @@ def test_what_was_saved_is_loaded_whole(made: Pipeline, tmp_path: Path) -> None:
     alone = jaxad.load(tmp_path / "b.jaxad")
     assert isinstance(alone, jaxad.Detector)
     assert alone.recipe == made.detector.recipe
-    with pytest.raises(InputError, match="detector alone and no part.*jaxad fit.*jaxad.load"):
+    with pytest.raises(InputError, match="detector alone and no pipeline.*jaxad fit.*jaxad.load"):
         load_pipeline(tmp_path / "b.jaxad")
 
 
@@ -327,7 +327,7 @@ def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Rec
     assert (first.map[0][~roi] == first.map[0][roi].min()).all()
     if recipe.pool == "max":
         assert first.score[0] == first.map[0][roi].max()
-    elif recipe.model == "patch_vae":
+    elif recipe.kind == "patch_vae":
         assert first.score[0] == pytest.approx(first.map[0][roi].mean(), rel=1e-5)
     spotted[10:18, 5:13] = 255
     assert part.score(spotted).score > first.score

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxad import cli, datasets, load
+from jaxad import cli, datasets, load, protocols
 from jaxad._check import InputError
 from jaxad.checkpoints import Checkpoints
-from jaxad.protocols import dense_ae, run_recipe
-from jaxad.recipes import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE, from_document
+from jaxad.methods import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE
+from jaxad.protocols import dense_ae
+from jaxad.recipes import from_document
 from jaxad.training import DivergedError
 
 pytestmark = pytest.mark.usefixtures("compile_fast", "invented")
@@ -21,11 +22,16 @@ PER_CLASS = {"train": 60, "test": 12}
 CONV = {"encoder": ((3, 2), (4, 2)), "decoder": ((4, 2), (3, 2)), "latent_dim": 4, "epochs": 2, "batch_size": 16}
 DENSE = {"encoder": (16, 2), "decoder": (16,), "epochs": 2}
 RECIPES = {
-    "conv-ae": replace(CONV_AE, **CONV, contamination=0.1),
+    "conv-ae": replace(CONV_AE, **CONV),
     "ssim-ae": replace(SSIM_AE, **CONV),
     "patch-vae": replace(PATCH_VAE, stride=(8, 8), filters=(4, 4), crops=128, epochs=2, batch_size=32),
     "latent-ocsvm": replace(LATENT_OCSVM, **DENSE, code_activation="linear"),
-    "dense-ae": replace(DENSE_AE, **DENSE, noise_train=8, noise_test=24),
+    "dense-ae": replace(DENSE_AE, **DENSE),
+}
+PROTOCOLS = {
+    **protocols.PROTOCOLS,
+    "conv-ae": replace(protocols.PROTOCOLS["conv-ae"], contamination=0.1),
+    "dense-ae": replace(protocols.PROTOCOLS["dense-ae"], noise_train=8, noise_test=24),
 }
 FIGURES = {
     "conv-ae": {"reconstructions", "loss", "errors", "roc"},
@@ -56,6 +62,10 @@ AUROCS = {
     "latent-ocsvm": {"codes", "pixels", "squared_error"},
     "dense-ae": {"test"},
 }
+
+
+def run_recipe(recipe, *, protocol=None, **options):
+    return protocols.run_recipe(recipe, protocol=protocol or PROTOCOLS[recipe.name], **options)
 
 
 def invented_set(name, split, *, labels=None, data_dir=None):
@@ -93,9 +103,9 @@ def test_run_writes_all_it_promises(name, tmp_path):
     assert json.loads(json.dumps(results)) == json.loads((tmp_path / "results.json").read_text())
     assert {key: results[key] for key in ("recipe", "dataset", "normal", "anomaly", "seed")} == {
         "recipe": name,
-        "dataset": recipe.protocol.dataset,
-        "normal": recipe.protocol.normal,
-        "anomaly": recipe.protocol.anomaly,
+        "dataset": PROTOCOLS[name].dataset,
+        "normal": PROTOCOLS[name].normal,
+        "anomaly": PROTOCOLS[name].anomaly,
         "seed": 3,
     }
     assert results["auroc"].keys() == AUROCS[name]
@@ -122,8 +132,8 @@ def test_run_writes_all_it_promises(name, tmp_path):
     elif name == "ssim-ae":
         images = np.concatenate([invented_set(other, "test").images for other in ("fashion_mnist", "mnist")])
     else:
-        labels = [recipe.protocol.normal, recipe.protocol.anomaly]
-        images = invented_set(recipe.protocol.dataset, "test", labels=labels).images
+        labels = [PROTOCOLS[name].normal, PROTOCOLS[name].anomaly]
+        images = invented_set(PROTOCOLS[name].dataset, "test", labels=labels).images
     loaded = load(tmp_path / "detector.jaxad")
     assert loaded.recipe == recipe
     for score, values in loaded.score_all(images, any_range=True).items():
@@ -234,9 +244,9 @@ def test_stopped_and_resumed_ends_in_the_same_bits(seeds, tmp_path, monkeypatch,
 
 
 def test_training_on_noise_is_one_more_update(tmp_path):
-    recipe = replace(RECIPES["dense-ae"], epochs=3)
+    recipe, protocol = replace(RECIPES["dense-ae"], epochs=3), PROTOCOLS["dense-ae"]
     watched, trained = (
-        run_recipe(replace(recipe, train_on_noise=on), out=tmp_path / str(on))["history"]["noise"]
+        run_recipe(recipe, protocol=replace(protocol, train_on_noise=on), out=tmp_path / str(on))["history"]["noise"]
         for on in (False, True)
     )
     assert trained[-1] != watched[-1]
@@ -266,20 +276,22 @@ def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "message"),
+    ("name", "change", "message"),
     [
-        (replace(RECIPES["conv-ae"], validation=1.0), r"validation must be a share in \[0, 1\), got 1.0"),
-        (replace(RECIPES["conv-ae"], contamination=-0.5), r"contamination must be a share in \[0, 1\), got -0.5"),
-        (replace(RECIPES["patch-vae"], protocol=None), "no published protocol"),
-        (
-            replace(RECIPES["patch-vae"], protocol=replace(PATCH_VAE.protocol, anomaly=1)),
-            "normal and anomaly must be different classes, got 1 for both",
-        ),
+        ("conv-ae", {"validation": 1.0}, r"validation must be a share in \[0, 1\), got 1.0"),
+        ("conv-ae", {"contamination": -0.5}, r"contamination must be a share in \[0, 1\), got -0.5"),
+        ("patch-vae", {"anomaly": 1}, "normal and anomaly must be different classes, got 1 for both"),
     ],
 )
-def test_bad_runs_are_refused(recipe, message, tmp_path):
+def test_bad_runs_are_refused(name, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        run_recipe(recipe, out=tmp_path)
+        run_recipe(RECIPES[name], protocol=replace(PROTOCOLS[name], **change), out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_that_was_published_nowhere(tmp_path):
+    with pytest.raises(InputError, match="no published protocol to run"):
+        protocols.run_recipe(replace(RECIPES["patch-vae"], name="mine"), out=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

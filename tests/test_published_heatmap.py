@@ -8,7 +8,8 @@ import pytest
 
 from jaxad.convert import to_detector
 from jaxad.datasets import tfds
-from jaxad.recipes import PATCH_VAE, published_variant
+from jaxad.methods import PATCH_VAE
+from jaxad.protocols import as_published
 from tests.references import heatmap as slow_heatmap
 from tests.references import patch_vae as slow_patch_vae
 
@@ -17,7 +18,7 @@ CHOSEN = (0, 499, 999)
 
 @pytest.mark.slow
 @pytest.mark.mnist
-@pytest.mark.parametrize("recipe", [PATCH_VAE, published_variant(PATCH_VAE)], ids=["full", "published"])
+@pytest.mark.parametrize("recipe", [PATCH_VAE, as_published(PATCH_VAE)], ids=["full", "published"])
 def test_thousand_images_agree_with_the_double_loop(recipe, tfds_dir, parity_dir, tmp_path):
     images = tfds("mnist", "test", data_dir=tfds_dir, cache_dir=tmp_path).images[:1000]
     detector = to_detector(Path(parity_dir) / "patch_vae.h5", recipe, shape=(28, 28, 1))

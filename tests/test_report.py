@@ -193,8 +193,20 @@ def test_command(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     told = json.loads(jaxad("out", "--json").stdout)
-    assert told == {"report": str(Path("out/report.html")), "bytes": (folder / "report.html").stat().st_size}
+    size = (folder / "report.html").stat().st_size
+    assert told == {"report": str(Path("out/report.html")), "bytes": size, "missing": []}
     assert "report.html" in jaxad("out").stdout
+    assert jaxad("out").returncode == 0
+    (folder / "pictures" / "000003.jpg").unlink()
+    (folder / "pictures" / "000005.jpg").write_bytes(b"")
+    lacking = jaxad("out", "--json")
+    assert lacking.returncode == 3
+    gone = [data["file"] for row, data in enumerate(embedded(folder / "report.html")["images"]) if row in (3, 5)]
+    assert json.loads(lacking.stdout)["missing"] == gone
+    assert (
+        f"jaxad: warning: no picture of {gone[0]!r}: pictures/000003.jpg is missing or empty; score" in lacking.stderr
+    )
+    assert "jaxad: 2 images have no picture in the report" in lacking.stderr
     refused = jaxad("nowhere")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("jaxad: 'nowhere' must be a folder")
@@ -424,7 +436,7 @@ def test_pictures_are_made_when_they_come_near(shown: Page, scored: Path) -> Non
     wide = "return [...document.querySelectorAll('#grid img')].filter((picture) => picture.naturalWidth === 384).length"
     WebDriverWait(shown.browser, 10).until(lambda browser: browser.execute_script(wide) == 149)
     strips = [card.find_element(By.CSS_SELECTOR, ".strip").get_property("textContent") for card in shown.cards()]
-    assert strips.count("no picture") == 1
+    assert len([text for text in strips if text.startswith("the picture pictures/")]) == 1
 
 
 @pytest.mark.browser

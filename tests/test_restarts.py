@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jaxad import InputError, fit
-from jaxad.detector import FitDivergedError, fit_members
-from jaxad.recipes import GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE
+from jaxad.fitting import FitDivergedError, fit_members
+from jaxad.methods import GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE
 
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
 WINDOWS = replace(PATCH_VAE, window=(4, 4), filters=(4,), crops=48, epochs=3, batch_size=16)

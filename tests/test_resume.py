@@ -23,7 +23,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from jaxad import InputError, cli, fit, fit_members, load_pipeline
 from jaxad.checkpoints import Checkpoints, open_checkpoints
 from jaxad.folders import fit_folder
-from jaxad.recipes import GRADIENT_NEIGHBOURS, FusionRecipe
+from jaxad.methods import GRADIENT_NEIGHBOURS, FusionRecipe
 from tests import tiny_training
 from tests.photograph_folder import QUICK, write_set
 from tests.tiny_training import IMAGES, RECIPE, digest
@@ -99,9 +99,7 @@ def test_parts_of_a_fusion_go_on(tmp_path):
     """Stopped in its second network, the first is not trained again; what has a closed form is fitted again."""
     closed = replace(GRADIENT_NEIGHBOURS, transform="none", count=1)
     networks = (replace(RECIPE, name="first", epochs=3), replace(RECIPE, name="second", epochs=3))
-    fusion = FusionRecipe(
-        name="sum", summary="", source="", protocol=None, parts=(networks[0], closed, networks[1]), epochs=3
-    )
+    fusion = FusionRecipe(name="sum", summary="", source="", parts=(networks[0], closed, networks[1]))
     told, options = [], {"checkpoints": tmp_path / "kept"}
     with pytest.raises(Stopped):
         train(recipe=fusion, on_epoch=stop_at(2, after=1), **options)
@@ -138,6 +136,7 @@ def test_another_training_is_refused_with_all_that_differs(tmp_path):
     ("options", "words"),
     [
         ({"resume": True}, "resume needs a folder of checkpoints"),
+        ({"every": 2}, "every=2 has no use without a folder of checkpoints"),
         ({"checkpoints": "kept", "every": 0}, "every must be at least 1, got 0"),
         ({"checkpoints": "/dev/null/kept"}, "folder of checkpoints '/dev/null/kept' cannot be made.*--checkpoints"),
     ],
@@ -179,6 +178,15 @@ def test_any_tree_comes_back_bit_for_bit(leaves, tmp_path_factory):
 
 
 TREE = {"weights": np.arange(300, dtype=np.float32)}
+
+
+def test_checkpoints_of_what_is_not_trained_are_said_to_have_no_use(tmp_path):
+    root = write_set(tmp_path / "set")
+    closed = replace(GRADIENT_NEIGHBOURS, transform="none", count=1)
+    for recipe, told in ((closed, True), (QUICK, False)):
+        done = fit_folder(root, tmp_path / "a.jaxad", recipe=recipe, checkpoints=tmp_path / "kept", rate=0.4)
+        words = f"checkpoints have no use: recipe {recipe.name!r} is not trained"
+        assert any(words in sentence for sentence in done["warnings"]) == told
 
 
 @pytest.fixture

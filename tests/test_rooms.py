@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOST_PACKAGES = {"matplotlib", "tensorflow_datasets", "sklearn", "skimage", "orbax"}
 MAX_LINES = 320
+CHOSEN_BY = re.compile(r"(recipe\.(kind|name|pool)|\.(loss_name|score_name)) (==|!=|in) ['\"(\[]")
 
 
 class Room(NamedTuple):
@@ -122,6 +123,42 @@ def long_files(tree: Path) -> list[str]:
     return [f"{at(tree, file, n)}: over {MAX_LINES} lines" for file, n in counts.items() if n > MAX_LINES]
 
 
+def known_methods(tree: Path) -> list[str]:
+    """Rooms that know one method from another: that import its class, or ask for the name of it, its loss or score.
+
+    Each recipe answers for itself, so that a method of one's own is as good as jaxad's.
+    """
+    own = {
+        node.name
+        for file in sorted((tree / "jaxad" / "methods").rglob("*.py"))
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    problems = []
+    for file in source_files(tree):
+        if room_of(tree, file) == "methods":
+            continue
+        names = {(line, name.split(".")[-1]) for line, name in imports(tree, file)}
+        problems += [
+            f"{at(tree, file, line)}: imports the method {name}" for line, name in sorted(names) if name in own
+        ]
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Compare) and CHOSEN_BY.search(ast.unparse(node)):
+                problems.append(f"{at(tree, file, node.lineno)}: chooses by the name of a method, a loss or a score")
+    return problems
+
+
+def chosen_backends(tree: Path) -> list[str]:
+    """Choices by the backend of this process outside a method's own file: what is lowered for another is then wrong."""
+    return [
+        f"{at(tree, file, node.lineno)}: chooses by default_backend(); use jax.lax.platform_dependent"
+        for file in source_files(tree)
+        if room_of(tree, file) != "methods"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Compare) and "default_backend" in ast.unparse(node)
+    ]
+
+
 def loaded(tree: Path, code: str, packages: set[str]) -> list[str]:
     """Which of the packages a fresh Python has loaded after running the code beside the tree."""
     env = {**os.environ, "PYTHONPATH": str(tree)}
@@ -146,6 +183,8 @@ GUARDS: list[Callable[[Path], list[str]]] = [
     host_imports,
     vague_names,
     long_files,
+    known_methods,
+    chosen_backends,
     loaded_by_library,
     loaded_by_cli,
 ]
@@ -194,6 +233,18 @@ PLANTED: list[tuple[Callable[[Path], list[str]], dict[str, str]]] = [
     (vague_names, {"jaxad/models/_helpers.py": ""}),
     (vague_names, {"jaxad/common/__init__.py": ""}),
     (long_files, {"jaxad/losses.py": "\n" * (MAX_LINES + 1)}),
+    (
+        known_methods,
+        {"jaxad/methods/mine.py": "class Mine: pass\n", "jaxad/cli.py": "from jaxad.methods import Mine\n"},
+    ),
+    (
+        known_methods,
+        {"jaxad/methods/mine.py": "class Mine: pass\n", "jaxad/cli.py": "from .methods.mine import Mine\n"},
+    ),
+    (known_methods, {"jaxad/cli.py": "def f(recipe): return recipe.kind == 'mine'\n"}),
+    (known_methods, {"jaxad/cli.py": "def f(recipe): return recipe.pool in ('mean', 'max')\n"}),
+    (known_methods, {"jaxad/cli.py": "def f(recipe): return 0 if recipe.score_name != 'residual' else 1\n"}),
+    (chosen_backends, {"jaxad/losses.py": "import jax\nfit = 1 if jax.default_backend() == 'cpu' else 2\n"}),
     (loaded_by_library, {"jaxad/losses.py": "import sklearn\nfit = 1\n"}),
     (loaded_by_cli, {"jaxad/cli.py": "import jax\n"}),
 ]

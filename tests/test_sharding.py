@@ -15,8 +15,8 @@ import pytest
 
 from jaxad import InputError, fit, load_pipeline
 from jaxad.folders import fit_folder, merge_folders, score_folder
-from jaxad.recipes import RECIPES
-from jaxad.report.folder import read_results
+from jaxad.methods import RECIPES
+from jaxad.results import read_results
 from jaxad.sharding import make_mesh
 from tests.photograph_folder import QUICK, write_set
 

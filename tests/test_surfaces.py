@@ -10,10 +10,10 @@ from jaxad import datasets, linear, metrics
 from jaxad._check import InputError
 from jaxad.calibration import fit_unit, in_unit
 from jaxad.defects import draw_defects
-from jaxad.detector import NothingToldWarning, choosing, fit, fit_members
 from jaxad.features import gradient_energies
+from jaxad.fitting import NothingToldWarning, choosing, fit, fit_members
+from jaxad.methods import AUTO, GRADIENT_NEIGHBOURS, RECIPES, SURFACE
 from jaxad.pipeline import load
-from jaxad.recipes import AUTO, GRADIENT_NEIGHBOURS, RECIPES, SURFACE
 from tests.photograph_folder import unlike_each_other
 from tests.references.heatmap import heatmap as slow_heatmap
 
@@ -42,15 +42,6 @@ def test_any_size_is_scored_and_the_image_is_as_bad_as_its_worst_pixel(name, eac
         np.testing.assert_allclose(scores.score, scores.map.max((1, 2)), rtol=1e-5)
     with pytest.raises(InputError, match=r"must have 1 channel\(s\) in the last axis, got 3"):
         each[name].score(np.repeat(OTHER_SIZE, 3, axis=-1))
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_saved_and_loaded_bit_for_bit(name, each, tmp_path):
-    each[name].save(tmp_path / "one.jaxad")
-    loaded = load(tmp_path / "one.jaxad")
-    assert jax.tree.structure(loaded) == jax.tree.structure(each[name])
-    jax.tree.map(np.testing.assert_array_equal, loaded, each[name])
-    jax.tree.map(np.testing.assert_array_equal, loaded.score(TEST.images), each[name].score(TEST.images))
 
 
 @pytest.mark.parametrize("name", ["gradients", "components"])
@@ -126,6 +117,15 @@ def test_members_of_a_fusion_differ_in_what_was_drawn_only():
     assert history.terms["drawn-defects loss"].shape == (1, 2)
 
 
+def test_what_a_part_fits_after_training_is_kept(tmp_path):
+    svm = replace(RECIPES["latent-ocsvm"], encoder=(4, 2), decoder=(4,), epochs=1)
+    detector, _ = fit(jax.random.key(0), replace(FUSION, parts=(svm, COMPONENTS)), TRAIN.images)
+    assert "one_class_svm" in detector.variables["latent-ocsvm"]["variables"]
+    detector.save(tmp_path / "sum.jaxad")
+    scores, again = (one.score(TEST.images[:3]) for one in (detector, load(tmp_path / "sum.jaxad")))
+    np.testing.assert_array_equal(scores.score, again.score)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -133,8 +133,8 @@ def test_members_of_a_fusion_differ_in_what_was_drawn_only():
         ({"parts": ()}, "parts must be at least one"),
         ({"parts": (GRADIENTS, GRADIENTS)}, "under different names"),
         ({"parts": (replace(GRADIENTS, holdout=0.2),)}, "must leave holdout at 0, got 0.2"),
-        ({"parts": (RECIPES["latent-ocsvm"],)}, "must score by its model alone"),
-        ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "image must be at least the window's 64 x 64 pixels"),
+        ({"parts": (RECIPES["auto"],)}, "part 'auto' must be a recipe of its own, and is a choice among others"),
+        ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "images must be at least 64 x 64 pixels"),
         ({"parts": (replace(COMPONENTS, scales=((4, 2, 16),)),)}, "16 numbers, so 1 to 15 components; got 16"),
         ({"parts": (replace(COMPONENTS, scales=()),)}, "scales must hold at least one"),
     ],
@@ -175,7 +175,7 @@ def objects(count, seed=0):
     return images
 
 
-QUICK = replace(AUTO, candidates=(*(r for r in AUTO.candidates if r.model == "closed_form"), COMPONENTS))
+QUICK = replace(AUTO, candidates=(*(r for r in AUTO.candidates if r.kind == "closed_form"), COMPONENTS))
 
 
 def test_auto_compares_and_keeps_the_best(tmp_path):

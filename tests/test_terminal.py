@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -227,6 +228,23 @@ def test_a_fit_without_some_of_its_images_ends_as_a_score_does(tmp_path: Path) -
     }
     assert b"train/good/empty.png" in err
     assert b"jaxad: 2 images to fit on could not be used" in err
+
+
+def test_what_to_go_on_with_can_be_pasted_into_a_shell(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, out = tmp_path / "über 划痕.jaxad", tmp_path / "it's out"
+    shutil.copytree(home / "set", tmp_path / "a set")
+    for arguments in (
+        ["fit", str(tmp_path / "a set"), "-o", str(made), "--recipe", "pixel-neighbours", "--set", "count=1"],
+        ["score", str(made), str(tmp_path / "a set"), "-o", str(out)],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            terminal.app(arguments)
+        assert ended.value.code == 0
+    said = capsys.readouterr().out
+    commands = [shlex.split(line.partition("go on with: ")[2]) for line in said.splitlines() if "go on with: " in line]
+    assert commands == [["jaxad", "score", str(made), "FOLDER", "-o", "OUT"], ["jaxad", "report", str(out)]]
 
 
 def test_a_fit_tells_of_every_step(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from jaxad._check import InputError
-from jaxad.datasets import UnreadableError, from_pillow, read_header, read_mask, read_photograph
+from jaxad.images import UnreadableError, from_pillow, read_header, read_mask, read_photograph
 
 random = np.random.default_rng(0)
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, LIGHT = 0, 1, 2, 3, 5, 6
@@ -172,6 +172,14 @@ def test_floats_may_be_rounded(tmp_path: Path) -> None:
     (tmp_path / "b.tif").write_bytes(tiff(values + np.float32(1e-5), photometric=BLACK_IS_ZERO))
     with pytest.raises(UnreadableError, match=r"to 1\.00001"):
         read_photograph(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize(("odd", "words"), [(np.nan, "1 of its 3 values is NaN"), (np.inf, "go from 0 to inf")])
+def test_floats_that_are_no_numbers_are_said(tmp_path: Path, odd: float, words: str) -> None:
+    values = np.array([[[0], [0.5], [odd]]], np.float32)
+    (tmp_path / "a.tif").write_bytes(tiff(values, photometric=BLACK_IS_ZERO))
+    with pytest.raises(UnreadableError, match=words):
+        read_photograph(tmp_path / "a.tif")
 
 
 SHORT, BYTE = numbers(np.uint16, 3), numbers(np.uint8, 3)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import jaxad
-from jaxad.recipes import DENSE_AE
+from jaxad.methods import DENSE_AE
 
 RECIPE = replace(DENSE_AE, encoder=(4,), decoder=(), norm=True, epochs=5, batch_size=4)
 IMAGES = np.random.default_rng(0).random((10, 6, 5, 1), np.float32)

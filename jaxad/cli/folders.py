@@ -23,6 +23,7 @@ from jaxad.cli.terminal import (
     Seed,
     Settings,
     app,
+    command_line,
     counting,
     fitting,
     print_rows,
@@ -40,7 +41,7 @@ MAPS: dict[str, Literal["npy", "png"]] = {"npy": "npy", "png16": "png"}
 @app.command()
 def fit(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with normal images, as `inspect` finds them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The pipeline to write, such as part.jaxad.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The pipeline to write, such as bottles.jaxad.")],
     labels: Labels = None,
     recipe: Annotated[str, typer.Option(help="One from `jaxad recipe list`, or your own: module:Class.")] = "auto",
     resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
@@ -65,19 +66,20 @@ def fit(
 
     Exit code 3 where some of them could not be read or taken.
     """
-    from jaxad import recipes
-
     own, colon, _ = recipe.partition(":")
     if modules or colon:
         import_modules([*(modules or ()), *([own] if colon else [])])
-    given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
-    chosen = recipes.with_settings(recipes.named(recipe), given)
     start_jax()
 
     from jaxad import folders
+    from jaxad.methods import named
+    from jaxad.recipes import count_epochs, with_settings
     from jaxad.sharding import make_mesh
 
-    with fitting(recipes.count_epochs(chosen)) as (on_step, on_epoch):
+    given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
+    chosen = with_settings(named(recipe), given)
+
+    with fitting(count_epochs(chosen)) as (on_step, on_epoch):
         done = folders.fit_folder(
             folder,
             out,
@@ -123,7 +125,7 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
         **{f"seconds to {label}": f"{seconds:.1f}" for label, seconds in done["seconds"].items()},
     }
     print_rows(rows)
-    print(f"wrote {out}; go on with: jaxad score {out} FOLDER -o OUT")
+    print(f"wrote {out}; go on with: {command_line('jaxad', 'score', out, 'FOLDER', '-o', 'OUT')}")
 
 
 def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mapping[str, str], chosen: str) -> None:
@@ -194,7 +196,7 @@ def score(
         print(json.dumps(run))
     else:
         show_run(run)
-        after = f"look at {out}, or go on with: jaxad report {out}"
+        after = f"look at {out}, or go on with: {command_line('jaxad', 'report', out)}"
         print(after if count == "1" else f"join all {count} shares by: jaxad merge SHARE... -o OUT")
     if counts["failed"]:
         raise typer.Exit(3 if counts["scored"] else 2)

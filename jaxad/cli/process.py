@@ -103,9 +103,9 @@ def import_modules(modules: Iterable[str] | None) -> None:
     if "" not in sys.path:
         sys.path.insert(0, "")
 
-    from jaxad import recipes
+    from jaxad.methods import import_kinds
 
-    recipes.import_kinds(modules)
+    import_kinds(modules)
 
 
 def _need_flags(flags: str) -> None:

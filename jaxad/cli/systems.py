@@ -10,10 +10,23 @@ from rich.table import Table
 
 from jaxad._check import InputError
 from jaxad.cli.process import start_jax
-from jaxad.cli.terminal import Every, Json, Kept, Resume, Seed, Settings, app, print_tables, progress, show, warn
+from jaxad.cli.terminal import (
+    Every,
+    Json,
+    Kept,
+    Resume,
+    Seed,
+    Settings,
+    app,
+    command_line,
+    print_tables,
+    progress,
+    show,
+    warn,
+)
 
 if TYPE_CHECKING:
-    from jaxad.recipes import Protocol
+    from jaxad.protocols import Protocol
 
 recipe_app = typer.Typer(help="Published systems: list them, run their protocols.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
@@ -37,10 +50,12 @@ def demo(
 
     if write is not None:
         written = protocol.write_textures(texture, write, count=count, seed=seed)
-        print(json.dumps(written) if as_json else f"look at {write}, then run: jaxad inspect {write}")
+        print(
+            json.dumps(written) if as_json else f"look at {write}, then run: {command_line('jaxad', 'inspect', write)}"
+        )
         return
 
-    from jaxad.recipes import TEXTURE_VAE
+    from jaxad.methods import TEXTURE_VAE
 
     with progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
         results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
@@ -58,9 +73,6 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Turn trained Keras or PyTorch weights into a detector that scores."""
-    from jaxad import recipes
-
-    recipe = recipes.with_settings(recipes.named(name), settings or ())
     sizes = shape.split(",")
     if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) for size in sizes):
         raise InputError(f"shape must be height,width,channels such as 28,28,1, got {shape!r}")
@@ -70,7 +82,10 @@ def convert(
     start_jax()
 
     from jaxad.convert import to_detector
+    from jaxad.methods import named
+    from jaxad.recipes import with_settings
 
+    recipe = with_settings(named(name), settings or ())
     detector = to_detector(weights, recipe, shape=(height, width, channels))
     detector.save(out)
     if as_json:
@@ -82,15 +97,22 @@ def convert(
 @recipe_app.command("list")
 def list_recipes(as_json: Json = False) -> None:
     """Show every recipe with its published figures."""
-    from jaxad.recipes import RECIPES
+    start_jax()
+
+    from jaxad.methods import RECIPES, offered
+    from jaxad.protocols import PROTOCOLS
+    from jaxad.recipes import to_document
 
     if as_json:
-        print(json.dumps({name: dataclasses.asdict(recipe) for name, recipe in RECIPES.items()}, indent=2))
+        print(json.dumps({name: to_document(recipe) for name, recipe in RECIPES.items()}, indent=2))
         return
     table = Table("recipe", "what it is", "data", "published figures", "source")
     for recipe in RECIPES.values():
-        figures = "\n".join(f"{name} {value:g}" for name, value in recipe.published)
-        table.add_row(recipe.name, recipe.summary, _data(recipe.protocol), figures, recipe.source)
+        protocol = PROTOCOLS.get(recipe.name)
+        figures = "\n".join(f"{name} {value:g}" for name, value in protocol.published) if protocol else ""
+        table.add_row(recipe.name, recipe.summary, _data(protocol), figures, recipe.source)
+    for name, place in offered().items():
+        table.add_row(name, place, _data(None), "", "an installed package")
     print_tables(table)
 
 
@@ -101,7 +123,7 @@ def run_recipe(
     dataset: Annotated[str | None, typer.Option(help="mnist or fashion_mnist; by default the published one.")] = None,
     normal: Annotated[int | None, typer.Option(help="Label to train on.")] = None,
     anomaly: Annotated[int | None, typer.Option(help="Label to tell from it.")] = None,
-    as_published: Annotated[
+    published: Annotated[
         bool, typer.Option("--as-published", help="Keep the loss weighting, grid and crops of the published code.")
     ] = False,
     settings: Settings = None,
@@ -116,26 +138,24 @@ def run_recipe(
     as_json: Json = False,
 ) -> None:
     """Run the protocol of a published system: data, training, figures, results.json."""
-    from jaxad import recipes
-
-    recipe = recipes.named(name)
-    if as_published:
-        recipe = recipes.published_variant(recipe)
-    recipe = recipes.with_settings(recipe, settings or ())
-    if isinstance(recipe, recipes.NamedRecipe) and recipe.protocol is not None:
-        given = {"dataset": dataset, "normal": normal, "anomaly": anomaly}
-        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
-        recipe = dataclasses.replace(recipe, protocol=dataclasses.replace(recipe.protocol, **changes))
-    out = out or Path(f"jaxad-{name}")
-    # Takes a moment, so it waits until the arguments are known to be good.
     start_jax()
 
-    from jaxad.protocols import run
+    from jaxad import protocols
+    from jaxad.methods import named
+    from jaxad.recipes import count_epochs, with_settings
 
-    with progress(f"training {name}", recipes.count_epochs(recipe)) as on_epoch:
-        results = run.run_recipe(
+    recipe = named(name)
+    protocol, others = protocols.with_protocol_settings(protocols.need_protocol(recipe), settings or ())
+    given = {"dataset": dataset, "normal": normal, "anomaly": anomaly}
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+    protocol = dataclasses.replace(protocol, **changes)
+    recipe = with_settings(protocols.as_published(recipe) if published else recipe, others)
+    out = out or Path(f"jaxad-{name}")
+    with progress(f"training {name}", count_epochs(recipe)) as on_epoch:
+        results = protocols.run_recipe(
             recipe,
             out=out,
+            protocol=protocol,
             seed=seed,
             seeds=seeds,
             data_dir=data_dir,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -179,6 +180,11 @@ def show_run(run: Mapping[str, Any]) -> None:
     """The counts of a scored folder and its speed as a table."""
     counts = {label: str(count) for label, count in run["counts"].items()}
     print_rows({**counts, "speed": f"{run['images_per_second']:.1f} images/s"})
+
+
+def command_line(*words: str | Path) -> str:
+    """A command that can be pasted into a shell."""
+    return shlex.join(map(str, words))
 
 
 def print_rows(rows: Mapping[str, str]) -> None:

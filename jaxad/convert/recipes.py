@@ -1,17 +1,13 @@
 """Which layer of a file goes where in each recipe's model, and the detector that comes of it."""
 
 import os
-from dataclasses import replace
-
-import jax
 
 from jaxad._check import InputError
 from jaxad.convert.layer import Layer, NamedArrays
 from jaxad.convert.source import read_layers
 from jaxad.convert.variables import Row, to_variables
-from jaxad.detector import Detector
-from jaxad.detector.systems import make_system
-from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
+from jaxad.detector import Detector, need_sound, start_shapes
+from jaxad.recipes import NetworkRecipe, Recipe
 
 
 def to_detector(
@@ -32,50 +28,21 @@ def to_detector(
         InputError: the file cannot be read, or does not fit the model; everything missing, surplus or misshaped is
             listed.
     """
-    if isinstance(recipe, DenseAERecipe) and recipe.score == "one_class_svm":
-        recipe = replace(recipe, score="squared_error")
-    system = make_system(recipe, shape)
-    template = jax.eval_shape(system.make_model().init, jax.random.key(0), system.example())
+    if not isinstance(recipe, NetworkRecipe):
+        raise InputError(f"weights for recipe {recipe.name!r} cannot be converted; it has no network")
+    recipe = recipe.without_finish()
+    need_sound(recipe, shape)
     layers = source if isinstance(source, list) else read_layers(source)
-    return Detector(recipe, shape, to_variables(layers, template, rows(recipe)))
+    return Detector(recipe, shape, to_variables(layers, start_shapes(recipe, shape), rows(recipe)))
 
 
-def rows(recipe: Recipe) -> tuple[Row, ...]:
+def rows(recipe: NetworkRecipe) -> tuple[Row, ...]:
     """The modules of a recipe's model with the kind of layer that each takes, in forward order of every kind.
 
     Raises:
         InputError: a recipe of a model for which there is no table.
     """
-    if isinstance(recipe, PatchVAERecipe):
-        blocks = range(len(recipe.filters))
-        return (
-            *((f"encoder_{i}", "Conv") for i in blocks),
-            *((f"encoder_norm_{i}", "BatchNorm") for i in blocks),
-            ("z_mean", "Dense"),
-            ("z_log_variance", "Dense"),
-            ("decoder_dense", "Dense"),
-            ("decoder_dense_norm", "BatchNorm"),
-            *((f"decoder_{i}", "ConvTranspose") for i in blocks),
-            *((f"decoder_norm_{i}", "BatchNorm") for i in blocks),
-            ("heads", ("ConvTranspose", "ConvTranspose")),
-            ("heads_norm", ("BatchNorm", "BatchNorm")),
-        )
-    if isinstance(recipe, ConvAERecipe):
-        dense: tuple[Row, ...] = (("code", "Dense"), ("decoder_dense", "Dense")) if recipe.latent_dim else ()
-        return (
-            *((f"encoder_{i}", "Conv") for i in range(len(recipe.encoder))),
-            *((f"encoder_norm_{i}", "BatchNorm") for i in range(len(recipe.encoder))),
-            *dense,
-            *((f"decoder_{i}", "ConvTranspose") for i in range(len(recipe.decoder))),
-            *((f"decoder_norm_{i}", "BatchNorm") for i in range(len(recipe.decoder))),
-            ("output", "ConvTranspose"),
-        )
-    if isinstance(recipe, DenseAERecipe):
-        norms: tuple[Row, ...] = (("input_norm", "BatchNorm"), ("output_norm", "BatchNorm")) if recipe.norm else ()
-        return (
-            *((f"encoder_{i}", "Dense") for i in range(len(recipe.encoder))),
-            *((f"decoder_{i}", "Dense") for i in range(len(recipe.decoder))),
-            ("output", "Dense"),
-            *norms,
-        )
-    raise InputError(f"weights for model {recipe.kind!r} cannot be converted; there is no table of its layers")
+    found = recipe.converted_layers()
+    if not found:
+        raise InputError(f"weights for model {recipe.kind!r} cannot be converted; there is no table of its layers")
+    return found

@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from jaxad.datasets.folder import Survey
 from jaxad.datasets.layouts import GOOD
-from jaxad.datasets.photograph import Photograph, UnreadableError, read_photographs
+from jaxad.images.photograph import Photograph, UnreadableError, read_photographs
 
 
 class Copies(NamedTuple):

@@ -11,9 +11,9 @@ from jaxad._check import InputError
 from jaxad.datasets.labels import read_labels
 from jaxad.datasets.layouts import GOOD, Layout
 from jaxad.datasets.mask_pairs import mask_of
-from jaxad.datasets.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
 from jaxad.datasets.sorting import sort_by_folders, sort_by_table
 from jaxad.datasets.tree import NotUsed, Tree, name_below, walk
+from jaxad.images.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -49,7 +49,8 @@ class Survey:
       misfit_masks: masks of another height or width than their image; their items have them all the same.
       headers: what each image of train and test says of itself, by path.
       links: links to folders. None is followed, so that nothing is counted twice or comes from outside.
-      other: files that are no images by their extension, and what jaxad wrote itself, each with the reason.
+      other: files that are no images by their extension, folders that systems make, such as thumbnails, and what jaxad
+        wrote itself, each with the reason.
       hidden: how many files and folders are hidden.
       sizes: how many of train and test have each (height, width), in pixels.
       channels: how many have 1 (grey) or 3 (colour) channels.

@@ -5,13 +5,15 @@ label or class, defect, anomaly         good, ok, normal or 0 for good; anything
 split or set, subset (optional)         train, test or validation
 mask (optional)                         the mask of a defect, relative as the image
 
-Separators are commas, semicolons or tabs; a row of names may have any other columns too.
+Separators are commas, semicolons, tabs or bars, or what a line above says as Excel's `sep=;` does; a row of names may
+have any other columns too.
 """
 
 import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +27,10 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "split": ("split", "set", "subset", "phase"),
     "mask": ("mask", "mask_path", "mask_file", "ground_truth", "gt"),
 }
+_SEPARATORS = ",;\t|"
+_SAID = re.compile(r'"?sep=(.)"?\r?\n', re.I)
+"""The line in which Excel is told the separator."""
+_SIGNS = {"1": 1, "1.0": 1, "+1": 1, "+1.0": 1, "-1": -1, "-1.0": -1}
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no", "none"})
 
 
@@ -48,14 +54,19 @@ def read_labels(table: str | os.PathLike[str], root: Path, images: Collection[Pa
     known = set(images)
     places = [root, path.parent, root.resolve().parent]
     found: dict[Path, Label] = {}
-    unknown, twice, empty, masks, splits = [], [], [], [], []
+    unknown, twice, empty, masks, splits, foreign = [], [], [], [], [], []
+    signs = set()
     for number, row in rows:
         cells = {name: row[at].strip() if at < len(row) else "" for name, at in columns.items()}
         image = _below(cells["file"], places, root, known)
         where = f"line {number}: {cells['file']!r}"
         split = SPLITS.get(word_of(cells.get("split", "")))
         mask = _below(cells["mask"], places, root, known) if cells.get("mask") else None
-        if image is None:
+        signs.add(_SIGNS.get(cells["label"]))
+        misread = [cell for name, cell in cells.items() if not _is_text(cell) and not (name == "file" and image)]
+        if misread:
+            foreign.append(f"line {number}: {_in_windows(misread[0])!r}")
+        elif image is None:
             unknown.append(where)
         elif image in found:
             twice.append(where)
@@ -73,8 +84,15 @@ def read_labels(table: str | os.PathLike[str], root: Path, images: Collection[Pa
         "each image must have a label, such as good or scratch, and these have none": empty,
         "masks must be images of the folder, and these are not": masks,
         "splits must be train, test or validation, and these are none": splits,
+        "cells must be in UTF-8, so save the table anew as CSV in UTF-8; these are not (here in Windows-1252)": foreign,
     }
-    raise_problems(f"labels {str(path)!r}: {words}: {name_some(rows)}" for words, rows in kinds.items() if rows)
+    problems = [f"labels {str(path)!r}: {words}: {name_some(rows)}" for words, rows in kinds.items() if rows]
+    if signs >= {1, -1}:
+        problems.append(
+            f"labels {str(path)!r}: 1 and -1 do not tell which is good (of scikit-learn 1 is, and -1 is the anomaly); "
+            "write good and bad, or 0 and 1 with 1 for the anomaly"
+        )
+    raise_problems(problems)
     if not found:
         raise InputError(f"labels {str(path)!r} must hold a row for each image, got none")
     return found
@@ -87,8 +105,12 @@ def _read(path: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
     except OSError as error:
         raise InputError(f"labels {str(path)!r} cannot be read: {error.strerror}") from None
     text = _decoded(data, path)
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
+    said = _SAID.match(text)
+    if said:
+        # An empty line in its place, so that lines keep their numbers.
+        text = "\n" + text[said.end() :]
+    head = text.lstrip("\r\n").partition("\n")[0]
+    delimiter = said[1] if said else max(_SEPARATORS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names, *rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)] or [(0, [])]
@@ -122,6 +144,15 @@ def _decoded(data: bytes, path: Path) -> str:
         return data.decode("utf-16")
     except UnicodeDecodeError as error:
         raise InputError(f"labels {str(path)!r} begin as UTF-16 and go on as none: {error.reason}; save anew") from None
+
+
+def _is_text(cell: str) -> bool:
+    """Whether all its bytes were UTF-8; others are kept as surrogates, for names of files may hold any."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in cell)
+
+
+def _in_windows(cell: str) -> str:
+    return cell.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
 def _below(name: str, places: Collection[Path], root: Path, known: Collection[Path]) -> Path | None:

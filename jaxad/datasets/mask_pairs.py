@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from jaxad.datasets.layouts import BAD, Place
-from jaxad.datasets.masks import mask_problem, read_mask
-from jaxad.datasets.photograph import MAX_PIXELS, UnreadableError
+from jaxad.images.masks import mask_problem, read_mask
+from jaxad.images.photograph import MAX_PIXELS, UnreadableError
 
 _ENDING = re.compile(r"[ _.-](mask|gt|label|seg|ground_?truth|groundtruth)$", re.IGNORECASE)
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from jaxad.datasets.labels import Label
 from jaxad.datasets.layouts import BAD, GOOD, Layout, Place, choose_layout, is_test, place_of
 from jaxad.datasets.mask_pairs import Pairs, find_beside, pair_masks, read_masks
-from jaxad.datasets.photograph import UnreadableError
 from jaxad.datasets.tree import NotUsed, Tree
+from jaxad.images.photograph import UnreadableError
 
 
 class Sorted(NamedTuple):

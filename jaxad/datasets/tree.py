@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from jaxad._check import InputError, name_some
-from jaxad.datasets.photograph import EXTENSIONS, UNREAD_EXTENSIONS
+from jaxad.images.photograph import EXTENSIONS, UNREAD_EXTENSIONS
 
 NotUsed = tuple[Path, str]
 """A file or a folder, and why it is not used."""
@@ -25,12 +25,20 @@ RESULTS = (
     "run.json",
     "report.html",
 )
-"""Files of a folder of results, see `jaxad.folders.output`; its pictures and maps are numbered."""
+"""Files of a folder of results, see `jaxad.results.writing`; its pictures and maps are numbered."""
 RESULTS_HEAD = b"file,defect,score,calibrated,decision,milliseconds"
 _NUMBERED = {"pictures": re.compile(r"\d{6,}\.jpg"), "maps": re.compile(r"\d{6,}\.(npy|png)")}
 _FIGURE = re.compile(
     r"(detections|roc|loss|errors|codes|confusion|triples|reconstructions(_\d+)?|heatmap_\w+)\.png|results\.json"
 )
+_OF_SYSTEMS = {
+    "@eadir": "thumbnails of a Synology station",
+    "__macosx": "what macOS adds to an archive",
+    "#recycle": "a waste bin",
+    "@recycle": "a waste bin",
+    "$recycle.bin": "a waste bin",
+}
+"""Folders that hold images and no photographs, by their names in small letters."""
 _BUNDLES = frozenset({".jaxad", ".part"})
 _CHECKPOINT = "_CHECKPOINT_METADATA"
 
@@ -44,7 +52,7 @@ class Tree(NamedTuple):
     links: list[Path]
     """Links to folders, which are not followed."""
     other: list[NotUsed]
-    """What is no image, and what jaxad wrote itself."""
+    """What is no image, what systems leave in folders, and what jaxad wrote itself."""
     hidden: int
     """How many files and folders are hidden; they are not looked at."""
 
@@ -64,7 +72,7 @@ def walk(root: Path) -> Tree:
         folder = Path(here)
         shown = [name for name in names if not name.startswith(".")]
         hidden += len(names) - len(shown)
-        own = _own(folder, shown, files)
+        own = [*_of_systems(folder, shown), *_own(folder, shown, files)]
         left_aside = {path for path, _ in own}
         tree.other.extend(own)
         names[:] = [name for name in shown if folder / name not in left_aside]
@@ -99,6 +107,11 @@ def _no_image(path: Path) -> str:
     if suffix in _BUNDLES:
         return f"what jaxad wrote itself: a {suffix} file"
     return f"no image by its extension {suffix}" if suffix else "no image: its name has no extension"
+
+
+def _of_systems(folder: Path, names: Sequence[str]) -> list[NotUsed]:
+    reasons = {name: _OF_SYSTEMS.get(name.lower()) for name in names}
+    return [(folder / name, f"no photographs: {reason}") for name, reason in reasons.items() if reason]
 
 
 def _own(folder: Path, names: Sequence[str], files: Sequence[str]) -> list[NotUsed]:

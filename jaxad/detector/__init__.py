@@ -1,42 +1,39 @@
-"""The detector: a recipe with its trained variables. The one place where a recipe's names meet code."""
+"""The detector: a recipe with its trained variables; it scores, saves itself, and is read from a file."""
 
 from jaxad.detector.batches import Found, Names, Shot, score_shots
-from jaxad.detector.choosing import NothingToldWarning
-from jaxad.detector.detector import (
-    CALIBRATED,
-    PART,
-    POOLS,
-    Candidate,
-    Detector,
-    Scores,
-    on_devices,
+from jaxad.detector.computing import (
+    Scored,
+    apply_recipe,
+    example_of,
+    need_sound,
+    pool_maps,
+    shape_of,
+    start_shapes,
+    template,
+    what_is,
 )
-from jaxad.detector.fitting import choose_recipe, fit, fit_members
-from jaxad.detector.health import BLIND, find_faults, tell_drawn_defects
-from jaxad.detector.learning import FitDivergedError
+from jaxad.detector.detector import CALIBRATED, PART, Candidate, Detector, Scores, on_devices
 from jaxad.detector.loading import from_contents
-from jaxad.detector.system import Scored
 
 __all__ = [
-    "BLIND",
     "CALIBRATED",
     "PART",
-    "POOLS",
     "Candidate",
     "Detector",
-    "FitDivergedError",
     "Found",
     "Names",
-    "NothingToldWarning",
     "Scored",
     "Scores",
     "Shot",
-    "choose_recipe",
-    "find_faults",
-    "fit",
-    "fit_members",
+    "apply_recipe",
+    "example_of",
     "from_contents",
+    "need_sound",
     "on_devices",
+    "pool_maps",
     "score_shots",
-    "tell_drawn_defects",
+    "shape_of",
+    "start_shapes",
+    "template",
+    "what_is",
 ]

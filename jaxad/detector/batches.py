@@ -1,28 +1,23 @@
 """Photographs of any sizes through few compiled programs, in batches of few sizes."""
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, PyTree, Shaped
 
 from jaxad._check import InputError
+from jaxad.batching import BATCH_PIXELS, batch_size, run_ahead
 from jaxad.canvases import Canvases, OneCanvas, View
-from jaxad.detector.system import Scored, System
+from jaxad.detector.computing import Scored
 from jaxad.extents import Batch, Extent
+from jaxad.recipes import Recipe
 
-BATCH_PIXELS = 2**18
-"""Pixels given to one call of the compiled program; small images are batched up to it."""
 BATCH_CANVASES = 256
-AHEAD = 2
-"""Batches that are on the device while the host handles their neighbours."""
 
 Names = tuple[str, ...] | None
 """Which scores are wanted; None for all."""
-Item = TypeVar("Item")
 
 
 class Shot(NamedTuple):
@@ -44,27 +39,11 @@ class Found(NamedTuple):
     map: Float[np.ndarray, "h w"]
 
 
-def run_uniform(
-    run: Callable[[Batch], PyTree], images: Shaped[np.ndarray, "n h w c"], *, shares: int = 1
-) -> PyTree[np.ndarray]:
-    """What `run` makes of images of one size, a pytree of arrays `[n, ...]`; `shares` devices share a batch.
-
-    `run` is compiled for one of few batch sizes; the last batch is filled up with copies of its last image.
-    """
-    wholes: Any = None
-    for (begin, _), part in _ahead(lambda item: run(item[1]), _padded_batches(images, shares)):
-        if wholes is None:
-            wholes = jax.tree.map(lambda x: np.empty((len(images), *x.shape[1:]), x.dtype), part)
-        for whole, x in zip(jax.tree.leaves(wholes), jax.tree.leaves(part), strict=True):
-            whole[begin : begin + len(x)] = x[: len(images) - begin]
-    return wholes
-
-
 def score_shots(
     score: Callable[[Names, Batch], dict[str, Scored]],
     names: Names,
     shots: Sequence[Shot],
-    system: System,
+    recipe: Recipe,
     canvases: Canvases | OneCanvas | None,
     *,
     shares: int = 1,
@@ -75,20 +54,20 @@ def score_shots(
         score: names and a batch to scores `[b]` and maps `[b, h, w]` by name; compiled for each kind of batch.
         names: the scores that are wanted.
         shots: the photographs.
-        system: puts the scores of parts together.
+        recipe: puts the scores of parts together.
         canvases: what they are laid on; None where the model reads images of one size, which all have.
         shares: devices that share a batch.
     """
     if canvases is not None:
         canvases.admit(shot.size for shot in shots)
-    of_parts = names and tuple(dict.fromkeys((*names, *system.ingredients)))
+    of_parts = names and tuple(dict.fromkeys((*names, *(part.name for part in recipe.ingredients))))
     found: list[dict[str, Found]] = [{} for _ in shots]
     parts: dict[int, list[tuple[dict[str, float], int]]] = {}
 
     def run(laid: _Laid) -> PyTree:
         return score(of_parts if laid.kind.part else names, laid.batch)
 
-    for laid, scored in _ahead(run, _batches(shots, canvases, shares)):
+    for laid, scored in run_ahead(run, _batches(shots, canvases, shares)):
         for row, (index, view, count) in enumerate(laid.places):
             for name in names or scored:
                 one = Found(float(scored[name].score[row]), scored[name].map[row])
@@ -101,7 +80,7 @@ def score_shots(
         scores, counts = zip(*pieces, strict=True)
         try:
             results[index] = {
-                name: one._replace(score=system.whole(name, scores, counts, one.map, shots[index].counted))
+                name: one._replace(score=recipe.whole(name, scores, counts, one.map, shots[index].counted))
                 for name, one in found[index].items()
             }
         except InputError as error:
@@ -154,7 +133,7 @@ def _batches(shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, share
     for kind, places in groups.items():
         most = min(BATCH_CANVASES, max(1, BATCH_PIXELS // math.prod(kind.canvas)))
         # Empty canvases cost little, and so have one program; copies of photographs cost as much as these.
-        size = _batch_size(len(places), most, shares) if kind.exact else most * shares
+        size = batch_size(len(places), most, shares=shares) if kind.exact else most * shares
         for begin in range(0, len(places), size):
             yield _laid_out(shots, places[begin : begin + size], size, kind)
 
@@ -184,38 +163,3 @@ def _laid_out(shots: Sequence[Shot], places: Sequence[tuple[int, View]], size: i
         if array is not None:
             array[len(places) :] = array[len(places) - 1]
     return _Laid(kind, kept, Batch(images, None, counted))
-
-
-def _ahead(run: Callable[[Item], PyTree], items: Iterable[Item]) -> Iterator[tuple[Item, Any]]:
-    """Each item with what `run` makes of it, on the host, in order, while the device works on the next one."""
-    pending: deque[tuple[Item, PyTree]] = deque()
-    for item in items:
-        # The call returns at once.
-        pending.append((item, run(item)))
-        if len(pending) == AHEAD:
-            first, running = pending.popleft()
-            yield first, jax.device_get(running)
-    for first, running in pending:
-        yield first, jax.device_get(running)
-
-
-def _padded_batches(images: np.ndarray, shares: int) -> Iterator[tuple[int, Batch]]:
-    """Batches with the places where they begin."""
-    size = _batch_size(len(images), max(1, BATCH_PIXELS // (images.shape[1] * images.shape[2])), shares)
-    for begin in range(0, len(images), size):
-        batch = images[begin : begin + size]
-        missing = size - len(batch)
-        yield begin, Batch(np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch)
-
-
-def _batch_size(count: int, most: int, shares: int) -> int:
-    """How many images each batch of `count` has, `most` at most for each device: about the same for all batches.
-
-    A device's share is one of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... or `most`: few programs to compile, and at most a third
-    too many images.
-    """
-    batches = -(-count // (most * shares))
-    share = -(-count // (batches * shares))
-    power = 1 << (share - 1).bit_length()
-    usual = power * 3 // 4 if share <= power * 3 // 4 else power
-    return min(most, usual) * shares

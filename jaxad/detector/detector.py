@@ -18,20 +18,16 @@ from jaxtyping import Bool, Float, PyTree
 from jaxad import bundle, recipes
 from jaxad._check import InputError, naming, need_channels_last, need_images, need_one_of
 from jaxad._types import AnyArray, Images
+from jaxad.batching import run_in_batches
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
-from jaxad.datasets import WHOLE, batches, photographs, unit_pixels
 from jaxad.detector.arrays import flat
-from jaxad.detector.autoencoders import AutoencoderSystem
-from jaxad.detector.batches import Found, Names, Shot, run_uniform, score_shots
-from jaxad.detector.system import POOLS, Scored, System, times
-from jaxad.detector.systems import make_system
+from jaxad.detector.batches import Found, Names, Shot, score_shots
+from jaxad.detector.computing import Scored, apply_recipe, for_scoring, need_shape, pool_maps, reconstruct_images, times
 from jaxad.extents import Batch, Extent, model_input, on_photograph
-from jaxad.one_class_svm import OneClassSVM
+from jaxad.images import WHOLE, batches, photographs, unit_pixels
 from jaxad.recipes import Recipe
 from jaxad.sharding import automatic, shares, whole
-
-__all__ = ["CALIBRATED", "POOLS", "Detector", "Scores"]
 
 CALIBRATED = "calibrated"
 PART = "part/"
@@ -70,8 +66,6 @@ class Detector:
     shape: tuple[int, int, int] = flax.struct.field(pytree_node=False)
     """Height, width and channels of the images it was fitted on."""
     variables: dict[str, PyTree]
-    head: OneClassSVM | None = None
-    """The one-class SVM on the code, where the recipe has one."""
     usual: Usual | None = None
     """What held-out normal images score at each position, where the recipe is calibrated by them."""
     comparison: tuple[Candidate, ...] = flax.struct.field(pytree_node=False, default=())
@@ -147,16 +141,14 @@ class Detector:
         Recipes of any size take canvases too, with their `extent`, and pool maps where pixels are `counted`; see
         `jaxad.extents`.
         """
-        if self.system.reach is None:
-            scored = self.system.score(self.variables, self.head, images, dtype)
-        else:
-            if extent is not None and counted is None:
-                counted = on_photograph((images.shape[1], images.shape[2]), extent)
-            scored = self.system.score_canvases(self.variables, images, dtype, extent, counted)
+        if extent is not None and counted is None:
+            counted = on_photograph((images.shape[1], images.shape[2]), extent)
+        batch = Batch(images, extent, counted)
+        scored = apply_recipe(self.recipe, self.shape, self.variables, batch, dtype=dtype)
         if self.usual is None:
             return scored
-        score_map = unusualness(scored[self.system.score_name].map, self.usual)
-        return {**scored, CALIBRATED: Scored(POOLS[self.recipe.pool](score_map, where=counted), score_map)}
+        score_map = unusualness(scored[self.recipe.score_name].map, self.usual)
+        return {**scored, CALIBRATED: Scored(pool_maps(self.recipe, score_map, counted=counted), score_map)}
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of height, width and channels that it cannot judge.
@@ -164,7 +156,7 @@ class Detector:
         Raises:
             InputError: the model cannot read them, or positions are judged and they have others.
         """
-        self.system.need_shape(shape)
+        need_shape(self.recipe, self.shape, shape)
         if self.usual is not None and shape[:2] != self.usual.mean.shape:
             raise InputError(
                 f"images must be {times(self.usual.mean.shape)} pixels, whose positions the detector was calibrated "
@@ -174,18 +166,13 @@ class Detector:
     @property
     def score_name(self) -> str:
         """Which of the scores of `apply` judges an image."""
-        return self.system.score_name if self.usual is None else CALIBRATED
+        return self.recipe.score_name if self.usual is None else CALIBRATED
 
     @cached_property
     def canvases(self) -> Canvases | None:
         """What photographs of any sizes are laid on; None where all must have the size fitted on."""
-        reach = self.system.reach
-        return None if reach is None or self.usual is not None else Canvases(reach=reach, step=self.system.step)
-
-    @property
-    def system(self) -> System:
-        """What the recipe's names mean for images of this shape."""
-        return make_system(self.recipe, self.shape)
+        reach = self.recipe.reach
+        return None if reach is None or self.usual is not None else Canvases(reach=reach, step=self.recipe.step)
 
     @property
     def shares(self) -> int:
@@ -195,7 +182,7 @@ class Detector:
     @cached_property
     def for_scoring(self) -> "Detector":
         """The same detector, its variables on the device once, with what makes scoring faster on this backend."""
-        detector = dataclasses.replace(self, variables=self.system.for_scoring(self.variables))
+        detector = dataclasses.replace(self, variables=for_scoring(self.recipe, self.shape, self.variables))
         return jax.device_put(detector, self.mesh and whole(self.mesh))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -208,8 +195,7 @@ class Detector:
 
     def contents(self) -> tuple[dict[str, np.ndarray], dict[str, bundle.JSON]]:
         """What `save` writes: arrays by name and the document; others may add entries under names of their own."""
-        parts = {"head": self.head, "usual": self.usual}
-        tree = {"variables": self.variables, **{name: part._asdict() for name, part in parts.items() if part}}
+        tree = {"variables": self.variables, **({"usual": self.usual._asdict()} if self.usual else {})}
         document: dict[str, bundle.JSON] = {
             "jaxad": importlib.metadata.version("jaxad"),
             "recipe": recipes.to_document(self.recipe),
@@ -242,14 +228,15 @@ class Detector:
             source = self._need_array(source, any_range)
             size = (source.shape[1], source.shape[2])
             if self.canvases is None or self.canvases.admit([size] * len(source)).is_exact(size):
-                wholes = run_uniform(partial(score, names), source, shares=self.shares)
+                wholes = run_in_batches(partial(score, names), source, shares=self.shares)
                 return {name: Scores(*parts) for name, parts in wholes.items()}
         found: list[dict[str, Found]] = []
         for batch in self._read(source, any_range):
             shots = [Shot(pixels) for pixels in batch]
-            for one in score_shots(score, names, shots, self.system, self.canvases, shares=self.shares):
+            for one in score_shots(score, names, shots, self.recipe, self.canvases, shares=self.shares):
                 if isinstance(one, InputError):
-                    raise InputError(f"image {len(found)} cannot be scored: {one}")
+                    with naming(len(found)):
+                        raise one
                 found.append(one)
         return {name: gathered([scored[name] for scored in found]) for name in found[0]}
 
@@ -273,14 +260,10 @@ class Detector:
         return np.asarray(images) if images.dtype in WHOLE else unit_pixels(images, any_range=any_range)
 
     def _autoencoded(self, source: Any, any_range: bool) -> Any:
-        if not isinstance(self.system, AutoencoderSystem):
-            raise InputError(
-                f"recipe {self.recipe.name!r} is no autoencoder of whole images, so it reconstructs none; score them"
-            )
         run = partial(_reconstruct_batch, self)
         if len(getattr(source, "shape", ())) == 4:
-            return run_uniform(run, self._need_array(source, any_range), shares=self.shares)
-        parts = [run_uniform(run, np.stack(batch), shares=self.shares) for batch in self._read(source, any_range)]
+            return run_in_batches(run, self._need_array(source, any_range), shares=self.shares)
+        parts = [run_in_batches(run, np.stack(batch), shares=self.shares) for batch in self._read(source, any_range)]
         return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
@@ -313,8 +296,7 @@ def _score_batch(detector: Detector, dtype: str, names: Names, batch: Batch) -> 
 @jax.jit
 def _reconstruct_batch(detector: Detector, batch: Batch) -> Any:
     def reconstruct(detector: Detector, batch: Batch) -> Any:
-        system = detector.system
-        assert isinstance(system, AutoencoderSystem)
-        return system.reconstruct(detector.variables, model_input(batch, detector.shape[-1]))
+        images = model_input(batch, detector.shape[-1])
+        return reconstruct_images(detector.recipe, detector.shape, detector.variables, images)
 
     return on_devices(detector.mesh, reconstruct, detector, batch)

@@ -9,9 +9,9 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
-from jaxad.datasets import photographs
 from jaxad.detector import Detector
 from jaxad.extents import Batch
+from jaxad.images import photographs
 from jaxad.pipeline import Pipeline, brought_back, judge, look, region_at
 from jaxad.preparation import Preparation, mirror
 
@@ -20,12 +20,12 @@ WHITE = np.float32(255)
 
 @dataclass(frozen=True, eq=False)
 class Computation:
-    """A detector, and what of its part is a device computation, for images of one size.
+    """A detector, and what of its pipeline is a device computation, for images of one size.
 
     Attributes:
         detector: what scores.
         size: height and width of the images.
-        channels: of the images; 3 where the detector sees grey and the part's photographs are in colour.
+        channels: of the images; 3 where the detector sees grey and the pipeline's photographs are in colour.
         roi: the region of interest at that size, bool [h, w].
         usual: what held-out normal maps show at each position of that size, [h, w].
     """
@@ -75,7 +75,7 @@ class Computation:
 
 
 def make_computation(source: Pipeline | Detector, size: tuple[int, int] | None) -> Computation:
-    """The computation of a part, or of a detector alone, for images of this size or of the usual one.
+    """The computation of a pipeline, or of a detector alone, for images of this size or of the usual one.
 
     Raises:
         InputError: the model cannot read images of this size, or photographs must be resized before the region of
@@ -92,8 +92,8 @@ def make_computation(source: Pipeline | Detector, size: tuple[int, int] | None) 
     chosen = size or (fitted[0], fitted[1])
     if placed and chosen != fitted:
         raise InputError(
-            f"the part judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; leave "
-            "the size out and bring images to the former"
+            f"the pipeline judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; "
+            "leave the size out and bring images to the former"
         )
     channels = detector.shape[-1]
     detector.need_shape((*chosen, channels))

@@ -68,12 +68,12 @@ def export_model(
     maps `[n, h, w]`, float32, calibrated where the detector is. The third holds the detector's arrays, with its
     recipe as metadata.
 
-    A file is kept only if a new process, without jaxad, reads it and scores as jaxad does: the part's golden images
+    A file is kept only if a new process, without jaxad, reads it and scores as jaxad does: the pipeline's golden images
     and random ones on CPU. Scores must lie within 1e-5 of their size (of their unit, where scores reach zero and are
     nearer to it than that), maps within 1e-5 of their largest pixel, and decisions must be the same.
 
     Args:
-        source: a part, a detector, or the file of either.
+        source: a pipeline, a detector, or the file of either.
         folder: where to write; made if need be.
         to: `"stablehlo"`, which runs on CPU, CUDA and TPU, `"onnx"` or `"safetensors"`.
         size: height and width of the images; by default those that the detector was fitted on, or those
@@ -155,7 +155,8 @@ def _difference(found: np.ndarray, wanted: np.ndarray, sizes: np.ndarray) -> flo
 
 
 def _refusal(to: str, computation: Computation, reason: str) -> InputError:
-    mend = "; export it to stablehlo" if to == "onnx" else ""
+    others = {"stablehlo": "onnx or safetensors", "onnx": "stablehlo or safetensors"}
+    mend = f"; export it to {others[to]}, or fit another recipe" if to in others else ""
     return InputError(f"recipe {computation.detector.recipe.name!r} was not exported to {to}: {reason}{mend}")
 
 

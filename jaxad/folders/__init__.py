@@ -1,4 +1,4 @@
-"""Folders of photographs: what is in them, and what is made of them. Looking into one loads no jax."""
+"""Folders of photographs: what is in them, and what is made of them. Looking into one starts no device."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""How well a part tells good from bad on a labelled folder of photographs.
+"""How well a pipeline tells good from bad on a labelled folder of photographs.
 
 An image or pixel that is anomalous scores higher; labels are used to measure and never to set the threshold.
 """
@@ -15,22 +15,12 @@ from jaxtyping import Bool
 
 from jaxad import metrics, pipeline, thresholds
 from jaxad._check import InputError
-from jaxad.datasets import (
-    Header,
-    Item,
-    Survey,
-    UnreadableError,
-    batches,
-    file_sum,
-    find_copies,
-    pixel_sum,
-    read_photographs,
-    survey,
-)
+from jaxad.datasets import Item, Survey, file_sum, find_copies, pixel_sum, survey
 from jaxad.datasets.layouts import GOOD
 from jaxad.datasets.mask_pairs import mask_of
-from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.folders.inspection import name_reasons
+from jaxad.images import Header, UnreadableError, batches, read_photographs
+from jaxad.images.photograph import MAX_PIXELS
 
 
 class Judged(NamedTuple):
@@ -44,7 +34,7 @@ class Judged(NamedTuple):
     masks: list[tuple[Path, str]]
     """Masks that could not be used."""
     copies: list[Path]
-    """Images with the same pixels as one that the part was fitted on; they do not count."""
+    """Images with the same pixels as one that the pipeline was fitted on; they do not count."""
 
 
 def evaluate_folder(
@@ -56,20 +46,20 @@ def evaluate_folder(
     max_pixels: int = MAX_PIXELS,
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure a part on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
+    """Measure a pipeline on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
 
-    Where the folder says which images are to test on these count, else all; never a copy of an image that the part was
-    trained on, by the SHA-256 of bytes or pixels, nor a photograph that is good by one copy and defective by another.
+    Where the folder says which images are to test on these count, else all; never a copy of an image that the pipeline
+    was trained on, by the SHA-256 of bytes or pixels, nor one that is good by one copy and defective by another.
     Images stream through, and memory is bounded however many there are: what the pixel metrics need goes, beyond a few
     million pixels, into a scratch file without a name in the system's folder for temporary files (TMPDIR), 4 bytes a
-    good pixel and 8 a defective one. Where the part has a region of interest, only its pixels count.
+    good pixel and 8 a defective one. Where the pipeline has a region of interest, only its pixels count.
 
     Args:
-        made: the part.
+        made: the pipeline.
         root: the folder.
         labels: a table that says what each image is; see `jaxad.datasets.labels`.
         workers: threads that decode.
-        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
+        max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
@@ -77,7 +67,7 @@ def evaluate_folder(
           images: {defect: count};
           auroc, average_precision: of the image scores;
           best_f1: {"f1", "threshold", "uses_labels": True}, a bound that no threshold without labels reaches;
-          at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the part's own;
+          at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the pipeline's own;
           defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
           pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
           errors: [{"file", "reason"}], files that cannot be read or scored;
@@ -96,7 +86,7 @@ def evaluate_folder(
         )
     if not items:
         raise InputError(
-            f"folder {str(root)!r} must hold images to test on that the part was not trained on, and all "
+            f"folder {str(root)!r} must hold images to test on that the pipeline was not trained on, and all "
             f"{len(left_out)} are copies of those"
         )
     fitted: dict[str, list[str]] = dict(made.provenance.get("pixel_sha256") or {})
@@ -106,7 +96,9 @@ def evaluate_folder(
         judged = _judge(made, items, pixels, seen, workers=workers, max_pixels=max_pixels, on_image=on_image)
         pixel_metrics = _pixel_metrics(judged, within_region=made.roi is not None)
     if not judged.scores:
-        first = judged.errors[0][1] if judged.errors else "it has the same pixels as one that the part was fitted on"
+        first = (
+            judged.errors[0][1] if judged.errors else "it has the same pixels as one that the pipeline was fitted on"
+        )
         raise InputError(f"no image of {str(root)!r} can be scored; the first: {first}")
     truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if truth.all() or not truth.any():
@@ -144,9 +136,9 @@ def _labelled(made: pipeline.Pipeline, found: Survey) -> tuple[list[Item], list[
         if item.path in copies.contradictory:
             why = "are good by one copy and defective by another"
         elif digest in trained:
-            why = "the part was trained on"
+            why = "the pipeline was trained on"
         elif digest in held_out and found.split:
-            why = "the part's threshold was set by"
+            why = "the pipeline's threshold was set by"
         elif item.path in copies.leaked:
             why = "are copies of images to train on"
         if why:

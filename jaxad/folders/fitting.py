@@ -1,4 +1,4 @@
-"""Fitting a part on a folder of photographs: normal images in, one file out that judges new ones."""
+"""Fitting a pipeline on a folder of photographs: normal images in, one file out that judges new ones."""
 
 import datetime
 import importlib.metadata
@@ -19,29 +19,25 @@ from jax.sharding import Mesh
 from jaxad import bundle, pipeline, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import Header, RepeatedError, Sums, find_copies, read_mask, survey
-from jaxad.datasets.photograph import MAX_PIXELS
-from jaxad.detector import (
-    BLIND,
-    Candidate,
-    Detector,
-    NothingToldWarning,
-    choose_recipe,
-    find_faults,
-    fit,
-    tell_drawn_defects,
-)
+from jaxad.datasets import RepeatedError, Sums, find_copies, survey
+from jaxad.detector import Candidate, Detector
+from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
+from jaxad.images import Header, read_mask
+from jaxad.images.photograph import MAX_PIXELS
+from jaxad.methods import AUTO, named
 from jaxad.preparation import need_same_aspect
-from jaxad.recipes import AUTO, AutoRecipe, Recipe, named
+from jaxad.recipes import ChoiceRecipe, Recipe, is_trained
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
 LOOKED_AT = 64
 """Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
+
+_NO_USE = "checkpoints have no use: recipe {!r} is not trained, it is fitted again in one go"
 
 OnStep = Callable[[str, int, int], None]
 
@@ -68,7 +64,7 @@ def fit_folder(
     on_epoch: Callable[[int, dict[str, float]], None] | None = None,
     on_step: OnStep | None = None,
 ) -> dict[str, Any]:
-    """Fit a part on the normal images of a folder and write it to the file `out`.
+    """Fit a pipeline on the normal images of a folder and write it to the file `out`.
 
     A share of the images, drawn by `seed`, is never trained on: they give what is usual at each position, the threshold
     with the interval of its false-positive rate, the unit of calibrated scores, the colour scale and the level of
@@ -87,15 +83,15 @@ def fit_folder(
         grey: turn colour into grey. Otherwise grey is repeated where any photograph is in colour.
         holdout: share of the normal images to hold out.
         rate: false-positive rate to aim at.
-        roi: a mask file, see `jaxad.datasets.read_mask`: only where it is white are images looked at; its height and
+        roi: a mask file, see `jaxad.images.read_mask`: only where it is white are images looked at; its height and
             width stand to each other as in the photographs.
-        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
+        max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         seed: of the held-out images, weights and crops; the same one gives the same bits.
         checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
         every: epochs between two checkpoints.
         resume: go on with what the folder of checkpoints holds.
         mesh: devices that share every batch of training; see `jaxad.fit`. Where they are those of several processes,
-            all make the same call, the first writes the part, and none returns before it is there.
+            all make the same call, the first writes the pipeline, and none returns before it is there.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
         on_step: called with "reading" or "judging", the photographs done and how many there are; between them, for
             `auto`, with "choosing", the recipes done and how many there are.
@@ -140,7 +136,7 @@ def fit_folder(
     comparison: tuple[Candidate, ...] = ()
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
-        if isinstance(chosen, AutoRecipe):
+        if isinstance(chosen, ChoiceRecipe):
             began = time.perf_counter()
             chosen, comparison = choose_recipe(
                 key, chosen, readings[0].images, mesh=mesh, on_candidate=partial(step, "choosing")
@@ -195,6 +191,7 @@ def fit_folder(
         provenance=_provenance(root, training.sums, held.sums, seed=seed),
         roi=inside,
         usual=held.usual,
+        shapes=plan.shapes if whole else None,
     )
     if is_first(mesh):
         made.save(out)
@@ -227,7 +224,9 @@ def fit_folder(
         "warnings": [
             *(str(doubt.message) for doubt in doubts),
             *folder_warnings(found, copies),
+            *plan.doubts,
             *_warnings(made, headers.values(), left_out=len(unfit)),
+            *([] if checkpoints is None or is_trained(chosen) else [_NO_USE.format(detector.recipe.name)]),
             *find_faults(detector, training.images[:LOOKED_AT]),
             *([] if told else _blindness(detector, looked_at.images, seed)),
         ],
@@ -283,9 +282,9 @@ def _need_place(out: str | os.PathLike[str]) -> None:
     path = Path(out)
     need_output_folder(path.parent)
     if path.is_dir():
-        raise InputError(f"the part must be a file, and {str(out)!r} is a folder; name a file in it")
+        raise InputError(f"the pipeline must be a file, and {str(out)!r} is a folder; name a file in it")
     if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or bundle.begins_as_bundle(path))):
-        raise InputError(f"the part would replace {str(out)!r}, which is no part; choose another name")
+        raise InputError(f"the pipeline would replace {str(out)!r}, which is no pipeline; choose another name")
 
 
 def _provenance(

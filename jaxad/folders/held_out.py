@@ -24,11 +24,13 @@ from jaxad.calibration import (
     unusualness,
     unusualness_by_others,
 )
-from jaxad.datasets import FEWEST, Once, Sums, UnreadableError, batches, read_photographs
-from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.datasets import Once, Sums
 from jaxad.detector import Detector
 from jaxad.folders.training_images import Roi
+from jaxad.images import UnreadableError, batches, read_photographs
+from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
+from jaxad.thresholds import FEWEST
 
 QUANTILE = 0.999
 FEWEST_MAPS = 10
@@ -77,7 +79,7 @@ def judge_held_out(
     """Score held-out normal images, few at a time; `sizes` are their heights and widths by path.
 
     Copies of one another and of the images that were learned from, `known` by what `jaxad.datasets.pixel_sum` gives of
-    them, do not count. For `max_pixels` see `jaxad.datasets.read_photograph`. `on_photograph` is called with every path
+    them, do not count. For `max_pixels` see `jaxad.images.read_photograph`. `on_photograph` is called with every path
     and its photograph, float32 `[h, w, c]`.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
@@ -165,7 +167,7 @@ def _calibrated(detector: Detector, seen: Iterator[pipeline.Seen]) -> tuple[Usua
     masks = [one.counted for one in kept if one.counted is not None]
     counted = np.any(masks, axis=0) if masks else None
     trust = fit_trust(maps, inside=counted)
-    by_position = detector.system.reach is None or max(trust) >= TRUSTED
+    by_position = detector.recipe.reach is None or max(trust) >= TRUSTED
     if not by_position:
         trust = Trust(0.0, 0.0)
     usual = fit_usual(maps, trust=trust, inside=counted)

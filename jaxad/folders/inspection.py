@@ -10,11 +10,11 @@ from typing import Any
 from jaxad._check import InputError, name_some
 from jaxad.datasets.copies import Copies, find_copies
 from jaxad.datasets.folder import Item, Survey, odd_masks, survey
-from jaxad.datasets.holdout import FEWEST
 from jaxad.datasets.layouts import GOOD, names_defect, says_defect
-from jaxad.datasets.photograph import MAX_PIXELS, UnreadableError, read_photographs
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
-from jaxad.recipes import AUTO
+from jaxad.images.photograph import MAX_PIXELS, UnreadableError, read_photographs
+from jaxad.methods import AUTO
+from jaxad.thresholds import FEWEST
 
 KINDS = {1: "grey", 3: "colour"}
 

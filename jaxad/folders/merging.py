@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxad._check import InputError, name_changes, raise_problems
-from jaxad.folders.output import STARTED, Output, Result
-from jaxad.folders.regions import Region
-from jaxad.report.folder import Results, map_path, picture_path, read_results
+from jaxad.results import STARTED, Output, Region, Result, Results, in_words, map_path, picture_path, read_results
 
 AnyPath = str | os.PathLike[str]
 
@@ -19,7 +17,7 @@ class Share(NamedTuple):
 
     results: Results
     started: dict[str, Any]
-    """What the run was begun with: part, threshold, maps and sources."""
+    """What the run was begun with: pipeline, threshold, maps and sources."""
     number: int
     total: int
 
@@ -38,7 +36,7 @@ def merge_folders(folders: Sequence[AnyPath], out: AnyPath) -> dict[str, Any]:
 
     Raises:
         InputError: a folder is damaged, no share or not complete; shares are missing or given twice; they are of
-            different parts, thresholds, maps or sources; or `out` holds another run.
+            different pipelines, thresholds, maps or sources; or `out` holds another run.
     """
     shares = [_read_share(Path(folder)) for folder in folders]
     _need_all(shares)
@@ -72,7 +70,7 @@ def _read_share(folder: Path) -> Share:
         number, total = started.pop("share")
     except (OSError, ValueError, KeyError):
         raise InputError(
-            f"{str(folder)!r} holds no share of a run; score one by `jaxad score PART DIR -o OUT --share 1/2`"
+            f"{str(folder)!r} holds no share of a run; score one by `jaxad score PIPELINE DIR -o OUT --share 1/2`"
         ) from None
     if not (folder / "run.json").exists():
         raise InputError(f"share {number}/{total} in {str(folder)!r} is not complete; go on with it by --resume")
@@ -86,7 +84,7 @@ def _need_all(shares: Sequence[Share]) -> None:
     first = shares[0]
     problems = []
     for share in shares[1:]:
-        changes = name_changes({"shares": first.total, **first.started}, {"shares": share.total, **share.started})
+        changes = name_changes(*({"shares": one.total, **in_words(one.started)} for one in (first, share)))
         if changes:
             problems.append(f"{str(share.results.folder)!r} is of another run: {', '.join(changes)}")
     given = [share.number for share in shares]

@@ -1,4 +1,4 @@
-"""One small picture a scored photograph, [image | heatmap | overlay], all on the part's one colour scale.
+"""One small picture a scored photograph, [image | heatmap | overlay], all on the pipeline's one colour scale.
 
 Photographs are uint8, uint16 or float32 in [0, 1], `[h, w, c]`, maps float32 `[h, w]`.
 """

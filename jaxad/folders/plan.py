@@ -13,19 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxad._check import InputError, need_at_least
-from jaxad.datasets import FEWEST, Copies, Header, Survey, UnreadableError, count_held_out
-from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.datasets import Copies, Survey
+from jaxad.folders.sizes import median_size, times, why_not_almost_one, why_not_whole
+from jaxad.images import Header, UnreadableError
+from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
-from jaxad.recipes import AutoRecipe, Recipe
+from jaxad.recipes import ChoiceRecipe, Recipe
+from jaxad.thresholds import FEWEST, count_held_out, count_wanted
 
 VALUES = 2**26
 """Numbers that a model is trained on at most: 268 MB as float32."""
-ALMOST = 0.1
-"""Share by which a height or a width may differ from the median where sizes count as almost one.
-
-So little that the border which fits a photograph in is narrower than a tenth of the side, at each end. Whether
-what they show is aligned the pixels say: see `jaxad.detector.choosing`.
-"""
 SHARE = 0.2
 """Share of the normal images that fitting holds out where none is given."""
 
@@ -48,6 +45,14 @@ class Plan(NamedTuple):
     held_out: dict[Path, tuple[int, int]]
     left_out: list[UnreadableError]
     """Files that the recipe cannot take, with the reason."""
+    doubts: list[str]
+    """Sentences on what the owner of the photographs may not expect."""
+
+    @property
+    def shapes(self) -> tuple[float, float]:
+        """The least and the largest height, in widths, of all photographs to train on and to hold out."""
+        found = [height / width for height, width in (*self.train.values(), *self.held_out.values())]
+        return min(found), max(found)
 
 
 def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:
@@ -91,15 +96,20 @@ def plan_fit(
     _need_bounded(headers, preparation)
     usable, left_out = _usable(headers, preparation, recipe)
     count = count_held_out(len(usable), share=holdout)
-    if not count:
-        asked, wanted = round(holdout * len(usable)), math.ceil((FEWEST - 0.5) / holdout)
+    least = FEWEST + 2 if isinstance(recipe, ChoiceRecipe) else 1
+    if not count or len(usable) - count < least:
         unusable = "".join(
             f" ({len(left_out)} cannot be used, first {error.path.name!r}: {error.reason})" for error in left_out[:1]
         )
+        own = f" ({FEWEST} of which {recipe.name} holds out itself, to choose by)" if least > 1 else ""
+        fewest, wanted = FEWEST + least, count_wanted(least, share=holdout)
+        other = ", or another holdout"
+        if len(usable) < fewest:
+            other = f", and with another holdout {fewest} at the least" if wanted > fewest else ""
         raise InputError(
-            f"at least {FEWEST} images must be held out for a threshold and one be left to train on, but a share of "
-            f"{holdout:g} of {len(usable)} usable images is {asked}{unusable}; {wanted} images would do, or another "
-            "holdout"
+            f"at least {FEWEST} images must be held out for a threshold and {least} be left to train on{own}, but a "
+            f"share of {holdout:g} of {len(usable)} usable images is {round(holdout * len(usable))}{unusable}; "
+            f"{wanted} images would do{other}"
         )
     drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     held_out, train = (
@@ -115,10 +125,11 @@ def plan_fit(
         native=native,
         asked=bool(resize or scale),
     )
-    if not isinstance(recipe, AutoRecipe):
-        return Plan(recipe, {}, grid or preparation, grid, reason, train, held_out, left_out)
+    if not isinstance(recipe, ChoiceRecipe):
+        doubts = _doubts(recipe, list(usable.values()), preparation, asked=bool(resize or scale))
+        return Plan(recipe, {}, grid or preparation, grid, reason, train, held_out, left_out, doubts)
     recipe, left_aside = (recipe, {}) if grid else _of_any_size(recipe, reason)
-    return Plan(recipe, left_aside, preparation, grid, reason if grid else "", train, held_out, left_out)
+    return Plan(recipe, left_aside, preparation, grid, reason if grid else "", train, held_out, left_out, [])
 
 
 def describe(plan: Plan, root: str | os.PathLike[str]) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def describe(plan: Plan, root: str | os.PathLike[str]) -> dict[str, Any]:
     `grid` is the height and width that whole photographs are compared at, or None. Paths are relative to the folder
     `root`, in POSIX form.
     """
-    candidates = plan.recipe.candidates if isinstance(plan.recipe, AutoRecipe) else ()
+    candidates = plan.recipe.candidates if isinstance(plan.recipe, ChoiceRecipe) else ()
     return {
         "recipe": plan.recipe.name,
         "compares": [candidate.name for candidate in candidates],
@@ -190,16 +201,6 @@ def choose_preparation(
     return Preparation(channels, "letterbox", box=(max(1, round(height * factor)), max(1, round(width * factor))))
 
 
-def why_not_whole(sizes: Sequence[tuple[int, int]], channels: int, *, values: int) -> str | None:
-    """Why models of windows do not take whole images of these heights and widths; None where they do."""
-    different = sorted(set(sizes))
-    if len(different) > 1:
-        (low, high), (tall, wide) = different[0], different[-1]
-        return f"these have {len(different)} sizes, from {low} x {high} to {tall} x {wide}"
-    total = channels * sum(height * width for height, width in sizes)
-    return None if total <= values else f"these hold {total} numbers, more than the {values} to train on at once"
-
-
 def _plan_grid(
     recipe: Recipe,
     sizes: Sequence[tuple[int, int]],
@@ -215,7 +216,7 @@ def _plan_grid(
     `count` of them are trained on; `asked` says that a size was asked for.
     """
     channels = preparation.channels
-    if not isinstance(recipe, AutoRecipe):
+    if not isinstance(recipe, ChoiceRecipe):
         if not recipe.compares_positions or native:
             return None, ""
         box, why = (preparation.box, "") if asked else _scaled_down(preparation.box, count, channels)
@@ -226,20 +227,24 @@ def _plan_grid(
     unlike = why_not_whole(prepared[:count], channels, values=VALUES)
     if native and unlike:
         return None, f"{unlike}, and sizes are to stay as they are"
-    box = _median(prepared)
-    off = [size for size in prepared if any(abs(x - y) > ALMOST * y for x, y in zip(size, box, strict=True))]
+    box, off = median_size(prepared), why_not_almost_one(prepared)
     if off:
-        differ = why_not_whole(prepared, channels, values=VALUES)
-        return None, f"{differ}, {len(off)} of {len(prepared)} more than {ALMOST:.0%} off the median {_times(box)}"
+        return None, off
     different = len(set(prepared))
-    fitted = f"{different} sizes are fitted into their median {_times(box)}" if different > 1 else ""
+    fitted = f"{different} sizes are fitted into their median {times(box)}" if different > 1 else ""
     box, scaled = _scaled_down(box, count, channels)
     return Preparation(channels, "letterbox", box=box), " and ".join(filter(None, [fitted, scaled]))
 
 
-def _median(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    heights, widths = zip(*sizes, strict=True)
-    return max(1, round(float(np.median(heights)))), max(1, round(float(np.median(widths))))
+def _doubts(recipe: Recipe, sizes: Sequence[tuple[int, int]], preparation: Preparation, *, asked: bool) -> list[str]:
+    """That photographs of these heights and widths do not belong on one grid; where a size was asked for, by shape."""
+    if not recipe.compares_positions or preparation.mode != "letterbox":
+        return []
+    why = why_not_almost_one([preparation.geometry(*size).inside for size in sizes] if asked else sizes)
+    return [
+        f"recipe {recipe.name!r} compares photographs position by position, and {why}; all are fitted into one size, "
+        "with their borders repeated: take photographs of one view and size, or a recipe of any size, such as surface"
+    ] * bool(why)
 
 
 def _scaled_down(box: tuple[int, int], count: int, channels: int) -> tuple[tuple[int, int], str]:
@@ -248,15 +253,11 @@ def _scaled_down(box: tuple[int, int], count: int, channels: int) -> tuple[tuple
     if total <= VALUES:
         return box, ""
     factor = math.sqrt(VALUES / total)
-    why = f"{count} photographs of {_times(box)} are scaled by {factor:.2f} to hold no more than {VALUES} numbers"
+    why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {VALUES} numbers"
     return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
 
 
-def _times(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
-
-
-def _of_any_size(recipe: AutoRecipe, why: str) -> tuple[AutoRecipe, dict[str, str]]:
+def _of_any_size(recipe: ChoiceRecipe, why: str) -> tuple[ChoiceRecipe, dict[str, str]]:
     """The recipe without the candidates that compare whole photographs, and those with the reason."""
     kept = tuple(candidate for candidate in recipe.candidates if not candidate.compares_positions)
     reason = f"it compares whole photographs of one size, and {why}"
@@ -287,6 +288,6 @@ def _usable(
         if size[0] >= window[0] and size[1] >= window[1]:
             usable[path] = (header.height, header.width)
         else:
-            reason = f"its {_times(size)} pixels are fewer than the {_times(window)} that the recipe needs"
+            reason = f"its {times(size)} pixels are fewer than the {times(window)} that the recipe needs"
             left_out.append(UnreadableError(path, reason))
     return usable, left_out

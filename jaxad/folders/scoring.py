@@ -17,14 +17,12 @@ from jaxtyping import Float, Shaped
 from jaxad import pipeline, recipes, thresholds
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad._threads import in_order
-from jaxad.datasets import UnreadableError, batches, read_header, read_photographs
-from jaxad.datasets.photograph import MAX_PIXELS
 from jaxad.detector import Found
-from jaxad.folders.output import Output, Result
 from jaxad.folders.pictures import deep_png, picture
-from jaxad.folders.regions import find_regions
 from jaxad.folders.sources import Source, find_sources
-from jaxad.folders.stamps import stamp_of
+from jaxad.images import UnreadableError, batches, read_header, read_photographs
+from jaxad.images.photograph import MAX_PIXELS
+from jaxad.results import Output, Result, find_regions, stamp_of
 
 MAPS = ("npy", "png")
 
@@ -40,7 +38,7 @@ def score_folder(
     out: AnyPath,
     *,
     labels: AnyPath | None = None,
-    name: str = "part",
+    name: str = "pipeline",
     threshold: float | None = None,
     rate: float | None = None,
     maps: Maps | None = None,
@@ -50,23 +48,23 @@ def score_folder(
     share: tuple[int, int] = (1, 1),
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.folders.output`.
+    """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.results.writing`.
 
     Photographs stream through: files are decoded and pictures drawn in the background, and what was scored is on disk
     before the next batch, so memory does not grow with their number (only their names are kept). A file that cannot be
     read or scored is named with the reason, and the others are scored all the same.
 
     Args:
-        made: the part.
+        made: the pipeline.
         source: a folder or files; see `jaxad.folders.sources`.
         out: the folder to write; `jaxad report` reads it.
         labels: a table that says what each image is; see `jaxad.datasets.labels`.
-        name: what the part is called in `run.json`.
-        threshold: the decision is `score > threshold`, in the unit of the scores; by default the part's own.
+        name: what the pipeline is called in `run.json`.
+        threshold: the decision is `score > threshold`, in the unit of the scores; by default the pipeline's own.
         rate: instead of a threshold, the false-positive rate to aim at.
-        maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the part's colour scale.
+        maps: write every map too: "npy" as float32 [h, w], or "png" as 16-bit grey over the pipeline's colour scale.
         workers: threads that decode, and as many that score and draw, each a batch; one needs the least memory.
-        max_pixels: the largest height times width of a file; see `jaxad.datasets.read_photograph`.
+        max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         resume: go on with a run that was stopped; no photograph is scored twice, but those that failed or whose files
             were replaced, told by size and time of modification. Results of files that were removed are left out.
         share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
@@ -74,7 +72,7 @@ def score_folder(
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
-        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the part,
+        What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the pipeline,
         not_used: files that are no images to score, each with the reason, and warnings, sentences. Images that could
         not be scored are in `errors.csv`.
 
@@ -158,7 +156,7 @@ def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source],
 def _threshold(
     made: pipeline.Pipeline, threshold: float | None, rate: float | None
 ) -> tuple[dict[str, Any], list[str]]:
-    """The threshold to decide by, and doubts about one that was asked for; of the part's own, fitting has told them."""
+    """The threshold to decide by, and doubts about one that was asked for; of the own one, fitting has told them."""
     if threshold is not None and rate is not None:
         raise InputError("give a threshold or a false-positive rate, not both")
     if threshold is not None:

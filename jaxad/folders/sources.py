@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxad._check import InputError, name_some, raise_problems
 from jaxad.datasets import Survey, survey
-from jaxad.datasets.photograph import MAX_PIXELS
+from jaxad.images.photograph import MAX_PIXELS
 
 AnyPath = str | os.PathLike[str]
 

@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float
 
 from jaxad import pipeline
 from jaxad._check import InputError
-from jaxad.datasets import Once, Sums, UnreadableError, read_photographs
-from jaxad.datasets.photograph import MAX_PIXELS
-from jaxad.folders.plan import VALUES, Plan, why_not_whole
+from jaxad.datasets import Once, Sums
+from jaxad.folders.plan import VALUES, Plan
+from jaxad.folders.sizes import why_not_whole
+from jaxad.images import UnreadableError, read_photographs
+from jaxad.images.photograph import MAX_PIXELS
 from jaxad.patches import grid
 from jaxad.preparation import Preparation, fill
-from jaxad.recipes import AutoRecipe, Recipe
+from jaxad.recipes import ChoiceRecipe, Recipe
 
 TILE = 256
 """Height and width of a tile at most."""
@@ -135,7 +137,7 @@ def make_cutters(plan: Plan, *, roi: Roi, seed: int) -> list[TileCutter]:
     """
     tiles = plan_tiles(plan.train, recipe=plan.recipe, preparation=plan.preparation, roi=roi, seed=seed, values=VALUES)
     cutter = TileCutter(tiles, preparation=plan.preparation, roi=roi)
-    if not isinstance(plan.recipe, AutoRecipe) or plan.grid is None:
+    if not isinstance(plan.recipe, ChoiceRecipe) or plan.grid is None:
         return [cutter]
     whole = _whole(plan.train, plan.grid)
     chosen_by = TileCutter(whole, preparation=plan.grid, roi=roi)

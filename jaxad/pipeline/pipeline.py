@@ -15,10 +15,10 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Shaped
 
 from jaxad import bundle
-from jaxad._check import InputError, need_fields, raise_problems
+from jaxad._check import InputError, naming, need_fields, raise_problems
 from jaxad.calibration import Usual, everywhere
-from jaxad.datasets import batches, photographs
 from jaxad.detector import PART, Detector, Found, from_contents
+from jaxad.images import batches, photographs
 from jaxad.pipeline.scoring import PipelineScores, brought_back, look
 from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold
@@ -48,6 +48,8 @@ class Pipeline:
             are in deviations above it, and so is the score of a model of windows, which is pooled from the map. All
             inputs have that size; or it is `[1, 1]`, the same everywhere, for inputs of any. None where maps keep the
             unit of the model.
+        shapes: the least and the largest height, in widths, of the photographs that it was fitted on, where whole ones
+            are compared: others are refused. None where they are not, or a jaxad before 0.1 wrote the file.
     """
 
     detector: Detector
@@ -62,9 +64,10 @@ class Pipeline:
     provenance: Mapping[str, Any]
     roi: Bool[np.ndarray, "h w"] | None = None
     usual: Usual | None = None
+    shapes: tuple[float, float] | None = None
 
     def on_mesh(self, mesh: Mesh | None) -> "Pipeline":
-        """The same part, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
+        """The same pipeline, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
 
         Raises:
             InputError: the mesh has devices of another process.
@@ -87,7 +90,8 @@ class Pipeline:
         for batch in batches(items, shares=self.detector.shares):
             for found in self.score_batch([pixels for _, pixels in batch]):
                 if isinstance(found, InputError):
-                    raise InputError(f"image {len(scores)} cannot be scored: {found}")
+                    with naming(len(scores)):
+                        raise found
                 scores.append(found.score)
                 maps.append(found.map)
         return PipelineScores(np.array(scores, np.float32), maps)
@@ -98,7 +102,7 @@ class Pipeline:
         Returns:
             Score and map `[h, w]` of each, or why the model cannot score it, in their order.
         """
-        seen = look(self.detector, self.preparation, self.roi, self.usual, batch)
+        seen = look(self.detector, self.preparation, self.roi, self.usual, batch, shapes=self.shapes)
         return [one if isinstance(one, InputError) else brought_back(one) for one in seen]
 
     def admit(self, sizes: Iterable[tuple[int, int]]) -> None:
@@ -151,6 +155,7 @@ class Pipeline:
             "colour_limits": self.colour_limits,
             "pixel_limit": self.pixel_limit,
             "provenance": self.provenance,
+            **({} if self.shapes is None else {"shapes": self.shapes}),
         }
         return arrays, document
 
@@ -192,8 +197,8 @@ def load_pipeline(path: str | os.PathLike[str]) -> Pipeline:
     loaded = load(path)
     if isinstance(loaded, Detector):
         raise InputError(
-            f"bundle {str(path)!r} holds a detector alone and no part; make one with `jaxad fit`, or score in Python "
-            "with jaxad.load"
+            f"bundle {str(path)!r} holds a detector alone and no pipeline; make one with `jaxad fit`, or score in "
+            "Python with jaxad.load"
         )
     return loaded
 
@@ -203,13 +208,13 @@ def _pipeline(
 ) -> Pipeline:
     detector = from_contents(arrays, document, path)
     try:
-        found = need_fields(document["part"], _Stored, what="part")
+        found = need_fields(document["part"], _Stored, what="pipeline")
         raise_problems(_misfits(arrays))
         return _from_document(detector, found, arrays)
     except (KeyError, InputError) as error:
         words = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(
-            f"bundle {str(path)!r} holds a part that this jaxad cannot read ({words}); fit it again"
+            f"bundle {str(path)!r} holds a pipeline that this jaxad cannot read ({words}); fit it again"
         ) from None
 
 
@@ -222,6 +227,7 @@ class _Stored(msgspec.Struct):
     colour_limits: tuple[float, float]
     pixel_limit: float
     provenance: dict[str, Any]
+    shapes: tuple[float, float] | None = None
 
 
 AXES_AND_KIND = {"normal_scores": "1f", "golden_scores": "1f", "roi": "2b", "usual/mean": "2f", "usual/deviation": "2f"}
@@ -265,6 +271,7 @@ def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.
         provenance=stored.provenance,
         roi=arrays.get(f"{PART}roi"),
         usual=usual,
+        shapes=stored.shapes,
     )
 
 

@@ -16,13 +16,14 @@ from PIL import Image
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases, OneCanvas
-from jaxad.datasets import unit_pixels
-from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, score_shots
+from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_maps, score_shots
 from jaxad.extents import Batch, model_input, on_photograph
+from jaxad.images import unit_pixels
 from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
 
 MOST_SCALE = 1.1
-"""How many times as large, or as small, a photograph may be as those whose positions were calibrated."""
+"""How many times as large, or as small, a photograph may be as those whose positions were calibrated, and how many
+times as high or as wide as those that were compared whole."""
 
 Pixels = Shaped[np.ndarray, "h w c"]
 Region = Bool[np.ndarray, "h w"] | None
@@ -66,7 +67,7 @@ def judge(detector: Detector, usual: Usual | None, batch: Batch, *, names: Names
             counted = batch.counted
             if counted is None and batch.extent is not None:
                 counted = on_photograph((score_map.shape[1], score_map.shape[2]), batch.extent)
-            image = detector.system.pool(score_map, counted=counted)
+            image = pool_maps(recipe, score_map, counted=counted)
     return {**{one: scored[one] for one in names or ()}, name: Scored(image, score_map)}
 
 
@@ -76,8 +77,13 @@ def look(
     roi: Bool[np.ndarray, "rows columns"] | None,
     usual: Usual | None,
     photographs: Sequence[Shaped[np.ndarray, "..."]],
+    *,
+    shapes: tuple[float, float] | None = None,
 ) -> list[Seen | InputError]:
-    """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order."""
+    """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order.
+
+    `shapes` are the least and the largest height, in widths, of photographs that it was fitted on.
+    """
     canvases: Canvases | OneCanvas | None = detector.canvases
     if canvases is not None and usual is not None and usual.mean.shape != (1, 1):
         canvases = OneCanvas((usual.mean.shape[0], usual.mean.shape[1]))
@@ -87,6 +93,8 @@ def look(
     for place, pixels in enumerate(photographs):
         try:
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
+            if shapes is not None:
+                _need_shape(pixels.shape[0], pixels.shape[1], shapes)
             if isinstance(canvases, OneCanvas):
                 _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), canvases.canvas)
             shot, geometry = _prepared(detector, preparation, inside, pixels)
@@ -99,7 +107,7 @@ def look(
         found.append(InputError("it was not scored"))
     score = partial(_judge_batch, (detector.for_scoring, usual))
     name = detector.score_name
-    scored = score_shots(score, (name,), shots, detector.system, canvases, shares=detector.shares)
+    scored = score_shots(score, (name,), shots, detector.recipe, canvases, shares=detector.shares)
     for (place, geometry, inside), shot, scores in zip(prepared, shots, scored, strict=True):
         if isinstance(scores, InputError):
             found[place] = scores
@@ -116,7 +124,7 @@ def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "he
     if not detector.recipe.pools_maps:
         return seen._replace(map=score_map)
     counted = None if seen.counted is None else seen.counted[None]
-    return seen._replace(map=score_map, score=float(detector.system.pool(score_map[None], counted=counted)[0]))
+    return seen._replace(map=score_map, score=float(pool_maps(detector.recipe, score_map[None], counted=counted)[0]))
 
 
 def brought_back(seen: Seen) -> Found:
@@ -149,7 +157,7 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
             raise InputError(
                 f"nothing of the region of interest is left at {geometry.size[0]} x {geometry.size[1]} pixels"
             )
-    if geometry.inside != geometry.size and detector.system.reach is not None:
+    if geometry.inside != geometry.size and detector.recipe.reach is not None:
         # What pads the photograph is no part of it.
         (top, left), (height, width) = geometry.corner, geometry.inside
         photograph = np.s_[top : top + height, left : left + width]
@@ -171,6 +179,17 @@ def _need_scale(geometry: Geometry, canvas: tuple[int, int]) -> None:
         raise InputError(
             f"it has {size} pixels, and windows are judged by their positions on photographs of about {wanted}; take "
             "photographs at that scale, or fit on such as these"
+        )
+
+
+def _need_shape(height: int, width: int, shapes: tuple[float, float]) -> None:
+    """Refuse a photograph of a shape that none had which it would be compared with, position by position."""
+    low, high = shapes
+    if not low / MOST_SCALE <= height / width <= high * MOST_SCALE:
+        wanted = " to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))
+        raise InputError(
+            f"it has {height} x {width} pixels, {height / width:.3g} times as high as wide, and whole photographs of "
+            f"{wanted} are compared; take photographs of that shape, or fit on such as these"
         )
 
 

@@ -26,10 +26,10 @@ class ContaminatedExperiment(Experiment):
         """See `Experiment`; the contaminated set is split into the part trained on and the part watched."""
         anomalies = self.split("train", label=self.protocol.anomaly)
         normal, test, anomalous = self.one_against_another()
-        self.mixture = datasets.contaminate(normal, anomalies, share=self.recipe.contamination, seed=SHUFFLE_SEED)
-        if not 0.0 <= self.recipe.validation < 1.0:
-            raise InputError(f"validation must be a share in [0, 1), got {self.recipe.validation}")
-        held = int(len(self.mixture) * self.recipe.validation)
+        self.mixture = datasets.contaminate(normal, anomalies, share=self.protocol.contamination, seed=SHUFFLE_SEED)
+        if not 0.0 <= self.protocol.validation < 1.0:
+            raise InputError(f"validation must be a share in [0, 1), got {self.protocol.validation}")
+        held = int(len(self.mixture) * self.protocol.validation)
         parts = self.mixture.images[: len(self.mixture) - held], self.mixture.images[len(self.mixture) - held :]
         train = ImageSet(images=parts[0], labels=self.mixture.labels[: len(parts[0])])
         return Data(train, test, anomalous, watched={"validation": parts[1]} if held else {})
@@ -44,7 +44,7 @@ class ContaminatedExperiment(Experiment):
             flagged = errors > threshold.value
             counts = metrics.confusion(hidden, flagged)
             found[str(q)] = {"threshold": threshold.value, "flagged": counts.tp + counts.fp, "anomalies": counts.tp}
-        auroc = {"test": metrics.auroc(data.anomalous, scored[self.recipe.score].score)}
+        auroc = {"test": metrics.auroc(data.anomalous, scored[self.recipe.score_name].score)}
         if hidden.any():
             auroc["contaminated"] = metrics.auroc(hidden, errors)
         return {"auroc": auroc, "quantiles": found}
@@ -93,7 +93,7 @@ class OtherDatasetExperiment(Experiment):
         made = detector.reconstruct(normal)
         yield "reconstructions.png", plots.reconstruction_columns(normal, made)
         made_of_anomalies = detector.reconstruct(anomalies)
-        image_losses = scored[self.recipe.score].score
+        image_losses = scored[self.recipe.score_name].score
         of_normal, of_anomalies = image_losses[~data.anomalous][:10], image_losses[data.anomalous][:10]
         losses = np.stack([np.zeros_like(of_normal), of_normal, of_anomalies])
         yield "triples.png", plots.reconstruction_triples(normal, made, made_of_anomalies, losses)

@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxad import datasets, detector, metrics, plots
+from jaxad import datasets, fitting, metrics, plots
 from jaxad._check import InputError, need_output_folder
+from jaxad.methods import TEXTURE_VAE
 from jaxad.protocols.output import environment, save_figure, save_results
-from jaxad.recipes import TEXTURE_VAE
 
 TRAIN_COUNT = 64
 TEST_COUNT = 80
@@ -49,7 +49,7 @@ def run_demo(
     assert test.masks is not None
     folder = need_output_folder(out)
 
-    fitted, history = detector.fit(jax.random.key(seed), TEXTURE_VAE, train.images, on_epoch=on_epoch)
+    fitted, history = fitting.fit(jax.random.key(seed), TEXTURE_VAE, train.images, on_epoch=on_epoch)
     began = time.perf_counter()
     scores = fitted.score(test.images)
     score_seconds = time.perf_counter() - began

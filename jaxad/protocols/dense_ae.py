@@ -29,7 +29,7 @@ class LatentSVMExperiment(Experiment):
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`; an image is flagged where the SVM's decision function is below zero."""
-        scores = scored[self.recipe.score].score
+        scores = scored[self.recipe.score_name].score
         counts = metrics.confusion(data.anomalous, scores > 0)
         normal = metrics.confusion(~data.anomalous, scores <= 0)
         return {
@@ -46,7 +46,7 @@ class LatentSVMExperiment(Experiment):
         self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History
     ) -> Iterator[tuple[str, "Figure"]]:
         """See `Experiment`."""
-        scores = scored[self.recipe.score].score
+        scores = scored[self.recipe.score_name].score
         curves = {"SVM on codes": scores, "SVM on pixels": self.baseline}
         yield "roc.png", plots.roc(data.anomalous, curves, title=f"{self.recipe.name}: test images")
         flagged = scores > 0
@@ -70,14 +70,14 @@ class NoiseExperiment(Experiment):
         """See `Experiment`."""
         train, normal = self.split("train"), self.split("test")
         shape = train.images.shape[1:]
-        test, anomalous = join(normal, datasets.noise(self.recipe.noise_test, shape, seed=self.seed + 1))
-        watched = datasets.noise(self.recipe.noise_train, shape, seed=self.seed).images
-        extra = watched if self.recipe.train_on_noise else None
+        test, anomalous = join(normal, datasets.noise(self.protocol.noise_test, shape, seed=self.seed + 1))
+        watched = datasets.noise(self.protocol.noise_train, shape, seed=self.seed).images
+        extra = watched if self.protocol.train_on_noise else None
         return Data(train, test, anomalous, watched={"noise": watched}, extra_batch=extra, any_range=True)
 
     def measure(self, detector: Detector, data: Data, scored: dict[str, Scores]) -> Numbers:
         """See `Experiment`; the threshold comes from the training images alone."""
-        errors = scored[self.recipe.score].score
+        errors = scored[self.recipe.score_name].score
         threshold = thresholds.quantile(detector.score(data.train.images).score, q=QUANTILE)
         counts = metrics.confusion(data.anomalous, errors > threshold.value)
         return {
@@ -99,7 +99,7 @@ class NoiseExperiment(Experiment):
         title = f"{self.recipe.name}: mean squared error"
         yield "loss.png", plots.loss_curves(curves, title=title, log=True)
         pixels = data.test.images[0].size
-        errors = scored[self.recipe.score].score * pixels
+        errors = scored[self.recipe.score_name].score * pixels
         threshold = numbers["threshold"]["value"] * pixels
         figure = plots.error_histogram(
             {"normal": errors[~data.anomalous], "noise": errors[data.anomalous]},

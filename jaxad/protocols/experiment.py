@@ -37,12 +37,40 @@ class Data:
     """Whether pixels may lie outside [0, 1]."""
 
 
-class Experiment(ABC):
-    """The published protocol of one system."""
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a system was published: train on `normal`, tell `anomaly` from it on the test split."""
 
-    def __init__(self, recipe: Any, *, seed: int, data_dir: str | os.PathLike[str] | None) -> None:
+    experiment: "type[Experiment]"
+    dataset: str
+    normal: int | None
+    """Label to train on; None for all of them."""
+    anomaly: int | None
+    """Label to tell from it; None for all of `anomaly_dataset`, or for images of noise."""
+    anomaly_dataset: str | None = None
+    """Where the anomalies come from, if not from `dataset`."""
+    contamination: float = 0.0
+    """Anomalies hidden in the training set, as a share of its normal images."""
+    validation: float = 0.0
+    """Share of the training set held out to watch the loss."""
+    noise_train: int = 0
+    """Noise images whose loss is watched while training."""
+    noise_test: int = 0
+    """Noise images to tell from the test images."""
+    train_on_noise: bool = False
+    """One update on the watched noise images after every epoch, as published: it trains on the anomalies."""
+    published: tuple[tuple[str, float], ...] = ()
+    """Figures of the published system, or of its replica in the original framework, by name."""
+    as_published: tuple[tuple[str, str | bool], ...] = ()
+    """The fields of the recipe in which the published code differs, and their values there."""
+
+
+class Experiment(ABC):
+    """The published experiment on one system."""
+
+    def __init__(self, recipe: Any, protocol: Protocol, *, seed: int, data_dir: str | os.PathLike[str] | None) -> None:
         self.recipe = recipe
-        self.protocol = recipe.protocol
+        self.protocol = protocol
         self.seed = seed
         self.data_dir = data_dir
 
@@ -68,6 +96,10 @@ class Experiment(ABC):
         """What else the system publishes as arrays, by the name of an `.npz` file."""
         return iter(())
 
+    def speeds(self, data: Data, *, seconds: float) -> Numbers:
+        """Further numbers a second, where scoring the test images took `seconds`."""
+        return {}
+
     def split(self, split: str, *, label: int | None = None, dataset: str | None = None) -> ImageSet:
         """One split of the protocol's data set, or of another one; one label or all."""
         return datasets.tfds(
@@ -79,9 +111,10 @@ class Experiment(ABC):
 
     def one_against_another(self) -> tuple[ImageSet, ImageSet, np.ndarray]:
         """Normal training images, test images of both labels, and which of them are anomalous."""
-        labels = [self.protocol.normal, self.protocol.anomaly]
+        normal, anomaly = self.protocol.normal, self.protocol.anomaly
+        labels = [label for label in (normal, anomaly) if label is not None]
         test = datasets.tfds(self.protocol.dataset, "test", labels=labels, data_dir=self.data_dir)
-        return self.split("train", label=labels[0]), test, test.labels == labels[1]
+        return self.split("train", label=normal), test, test.labels == anomaly
 
 
 def join(normal: ImageSet, anomalies: ImageSet) -> tuple[ImageSet, np.ndarray]:

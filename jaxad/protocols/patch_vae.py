@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxad import metrics, plots
-from jaxad.detector import CALIBRATED, POOLS, Detector, Scores
+from jaxad.detector import CALIBRATED, Detector, Scores
+from jaxad.patches import grid
+from jaxad.pooling import POOLS
 from jaxad.protocols.experiment import Data, Experiment, Numbers
 from jaxad.training import History
 
@@ -37,6 +39,12 @@ class PatchVAEExperiment(Experiment):
         if CALIBRATED in scored:
             auroc[CALIBRATED] = metrics.auroc(data.anomalous, scored[CALIBRATED].score)
         return {"auroc": auroc}
+
+    def speeds(self, data: Data, *, seconds: float) -> Numbers:
+        """See `Experiment`: windows."""
+        recipe = self.recipe
+        rows, columns = grid(data.test.images.shape[1:3], recipe.window, recipe.stride, cover=recipe.cover)
+        return {"windows_per_second": len(data.test) * len(rows) * len(columns) / seconds}
 
     def draw(
         self, detector: Detector, data: Data, scored: dict[str, Scores], numbers: Numbers, history: History

@@ -1,6 +1,5 @@
 """Running a recipe's published protocol: train, score, measure, draw, save."""
 
-import dataclasses
 import os
 import time
 import warnings
@@ -11,17 +10,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxad import detector as detectors
+from jaxad import fitting
 from jaxad._check import InputError, need_at_least, need_output_folder
 from jaxad.checkpoints import open_checkpoints
 from jaxad.detector import Detector, Scores
-from jaxad.patches import grid
-from jaxad.protocols.conv_ae import ContaminatedExperiment, OtherDatasetExperiment
-from jaxad.protocols.dense_ae import LatentSVMExperiment, NoiseExperiment
-from jaxad.protocols.experiment import Data, Experiment, Numbers
+from jaxad.protocols.experiment import Data, Experiment, Numbers, Protocol
 from jaxad.protocols.output import environment, save_arrays, save_figure, save_results
-from jaxad.protocols.patch_vae import PatchVAEExperiment
-from jaxad.recipes import ConvAERecipe, DenseAERecipe, PatchVAERecipe, Recipe
+from jaxad.protocols.published import SETTINGS, need_protocol
+from jaxad.recipes import Recipe, to_document
 from jaxad.training import OnEpoch
 
 FAULT_IMAGES = 2048
@@ -32,6 +28,7 @@ def run_recipe(
     recipe: Recipe,
     *,
     out: str | os.PathLike[str],
+    protocol: Protocol | None = None,
     seed: int = 0,
     seeds: int = 1,
     data_dir: str | os.PathLike[str] | None = None,
@@ -46,8 +43,9 @@ def run_recipe(
     images), the detector as `detector.jaxad` and, last of all, `results.json`.
 
     Args:
-        recipe: with the protocol to run; change it by `dataclasses.replace`.
+        recipe: a recipe, or a variant by `dataclasses.replace`.
         out: folder for the results; made if need be.
+        protocol: what to run; by default the one that `PROTOCOLS` has for the recipe's name.
         seed: of all random choices.
         seeds: members to train at once; figures and files are the first one's, the numbers also have the mean and
             the spread (standard deviation) over all of them.
@@ -68,7 +66,7 @@ def run_recipe(
     """
     need_at_least(seeds, 1, what="seeds")
     open_checkpoints(checkpoints, every=every, resume=resume)
-    experiment = make_experiment(recipe, seed=seed, data_dir=data_dir)
+    experiment = make_experiment(recipe, protocol or need_protocol(recipe), seed=seed, data_dir=data_dir)
     folder = need_output_folder(out)
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as doubts:
@@ -92,12 +90,12 @@ def run_recipe(
         with warnings.catch_warnings(record=True) as damage:
             warnings.simplefilter("always")
             if seeds == 1:
-                fitted, history = detectors.fit(key, *arguments, **options)
+                fitted, history = fitting.fit(key, *arguments, **options)
                 members = [fitted]
             else:
-                members, history = detectors.fit_members(key, *arguments, count=seeds, **options)
+                members, history = fitting.fit_members(key, *arguments, count=seeds, **options)
                 history = history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
-    except detectors.FitDivergedError as error:
+    except fitting.FitDivergedError as error:
         error.detectors[0].save(folder / "last_good.jaxad")
         raise
     # The first pass compiles; the second one shows what scoring costs.
@@ -115,12 +113,11 @@ def run_recipe(
     faults = [
         f"member {i}: {fault}" if seeds > 1 else fault
         for i, member in enumerate(members)
-        for fault in detectors.find_faults(member, data.train.images[:FAULT_IMAGES])
+        for fault in fitting.find_faults(member, data.train.images[:FAULT_IMAGES])
     ]
-    protocol = dataclasses.asdict(experiment.protocol)
     results = {
         "recipe": recipe.name,
-        **{name: protocol[name] for name in ("dataset", "normal", "anomaly")},
+        **{name: getattr(experiment.protocol, name) for name in ("dataset", "normal", "anomaly")},
         "seed": seed,
         **numbers[0],
         "final": {name: float(values[-1]) for name, values in history.terms.items()},
@@ -131,9 +128,10 @@ def run_recipe(
             "score": score_seconds,
         },
         "images_per_second": len(data.test) / score_seconds,
-        **_windows_per_second(recipe, data, score_seconds),
+        **experiment.speeds(data, seconds=score_seconds),
         "warnings": list(dict.fromkeys([*(str(doubt.message) for doubt in (*doubts, *damage)), *faults])),
-        "settings": dataclasses.asdict(recipe),
+        "settings": to_document(recipe),
+        "data": {name: getattr(experiment.protocol, name) for name in SETTINGS},
         "history": {name: values.tolist() for name, values in history.terms.items()},
         "environment": environment(),
     }
@@ -145,25 +143,17 @@ def run_recipe(
     return results
 
 
-def make_experiment(recipe: Recipe, *, seed: int, data_dir: str | os.PathLike[str] | None) -> Experiment:
-    """The experiment of a recipe.
+def make_experiment(
+    recipe: Recipe, protocol: Protocol, *, seed: int, data_dir: str | os.PathLike[str] | None
+) -> Experiment:
+    """The experiment of a protocol.
 
     Raises:
-        InputError: the recipe has no protocol, or one that contradicts itself.
+        InputError: the protocol contradicts itself.
     """
-    protocol = getattr(recipe, "protocol", None)
-    if protocol is None:
-        raise InputError(f"recipe {recipe.name!r} has no published protocol to run; fit it on images of your own")
     if protocol.normal is not None and protocol.normal == protocol.anomaly:
         raise InputError(f"normal and anomaly must be different classes, got {protocol.normal} for both")
-    kind: type[Experiment]
-    if isinstance(recipe, PatchVAERecipe):
-        kind = PatchVAEExperiment
-    elif isinstance(recipe, ConvAERecipe):
-        kind = OtherDatasetExperiment if protocol.anomaly_dataset else ContaminatedExperiment
-    elif isinstance(recipe, DenseAERecipe):
-        kind = NoiseExperiment if recipe.noise_test else LatentSVMExperiment
-    return kind(recipe, seed=seed, data_dir=data_dir)
+    return protocol.experiment(recipe, protocol, seed=seed, data_dir=data_dir)
 
 
 def _scored(detector: Detector, data: Data) -> tuple[dict[str, Scores], float]:
@@ -190,13 +180,6 @@ def _arrays(data: Data, scored: dict[str, Scores]) -> dict[str, np.ndarray]:
     indices = np.arange(len(data.test))
     scores = {name: values.score for name, values in scored.items()}
     return {**scores, "anomalous": data.anomalous, "labels": data.test.labels, "indices": indices}
-
-
-def _windows_per_second(recipe: Recipe, data: Data, seconds: float) -> dict[str, float]:
-    if not isinstance(recipe, PatchVAERecipe):
-        return {}
-    rows, columns = grid(data.test.images.shape[1:3], recipe.window, recipe.stride, cover=recipe.cover)
-    return {"windows_per_second": len(data.test) * len(rows) * len(columns) / seconds}
 
 
 def _over_members(numbers: list[Numbers], reduce: Callable[[Any], Any]) -> Numbers:

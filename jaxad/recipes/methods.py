@@ -1,79 +1,23 @@
-"""What a method of your own is: a recipe that says what its model is, what is trained or solved, and how it scores."""
+"""What a method is: a recipe that says what its model is, what is trained or solved, and how it scores."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+import optax
 from jaxtyping import Float
 
-from jaxad.recipes.recipe import Recipe
+from jaxad._check import InputError
+from jaxad.recipes.recipe import Recipe, Shape, Variables
 
-# Arrays are any, and no annotation loads jax: the command line reads recipes before it starts it.
-Variables = dict[str, Any]
-Shape = tuple[int, int, int]
 ScoreMap = Float[Any, "n h w"]
 Score = ScoreMap | tuple[Float[Any, " n"], ScoreMap]
+Scores = Score | dict[str, Score]
+LayerKind = Literal["Dense", "Conv", "ConvTranspose", "BatchNorm"]
+ConvertedLayers = tuple[tuple[str, LayerKind | tuple[LayerKind, ...]], ...]
+"""(path of the module in the model, kind of the layers that it takes); see `jaxad.convert`."""
 
 
-class TrainedRecipe(Recipe, kind=""):
-    """What every recipe of one network says of its training."""
-
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    learning_rate_decay: float = 0.0
-    """The rate is divided by 1 + this x updates made, as in the `decay` of older Keras."""
-    one_cycle: bool = False
-    """The rate rises to `learning_rate` and falls to nothing again over all updates, along cosines."""
-    weight_decay: float = 0.0
-    """Times the weights, added to the gradient: PyTorch's L2 form."""
-    adam_epsilon: float = 1e-7
-    restarts: int = 1
-    """Trainings from different random choices, in one compiled program; the one whose last loss is lowest is kept."""
-
-    def optimizer(self, *, updates: int) -> Any:
-        """The optax transformation that trains, for so many updates in all: by default Adam as the fields say."""
-        import optax
-
-        def decayed(done: Any) -> Any:
-            return self.learning_rate / (1.0 + self.learning_rate_decay * done)
-
-        rate: Any = decayed if self.learning_rate_decay else self.learning_rate
-        if self.one_cycle:
-            rate = optax.cosine_onecycle_schedule(updates, self.learning_rate)
-        adam = optax.adam(rate, eps=self.adam_epsilon)
-        if not self.weight_decay:
-            return adam
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), adam)
-
-
-class MethodRecipe(Recipe, kind=""):
-    """What methods of your own have in common; subclass `NetworkRecipe` or `SolvedRecipe`."""
-
-    @property
-    def reach(self) -> int | None:
-        """For methods that take images of any size: pixels from one whose score is asked for to the furthest in it.
-
-        Such a `score` has an argument `extent` more, and leaves out what lies off the photograph; see `jaxad.extents`.
-        None where images have the one size that was fitted on; photographs of others are resized.
-        """
-        return None
-
-    @property
-    def step(self) -> int:
-        """Where images have any size: the pixels from one window to the next, so that parts of a large one agree."""
-        return 1
-
-    @property
-    def compares_positions(self) -> bool:
-        """See `Recipe`."""
-        return self.reach is None or bool(self.holdout)
-
-    @property
-    def sees_windows(self) -> bool:
-        """See `Recipe`."""
-        return self.reach is not None
-
-
-class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
+class NetworkRecipe(Recipe, kind=""):
     """A method with a network that is trained: subclass it, add fields, and define `model`, `loss` and `score`.
 
     The subclass is a frozen dataclass without a decorator, and its name is its kind. Its detectors are fitted,
@@ -97,9 +41,36 @@ class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
     'Tiny'
     """
 
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 0.0
+    """The rate is divided by 1 + this x updates made, as in the `decay` of older Keras."""
+    one_cycle: bool = False
+    """The rate rises to `learning_rate` and falls to nothing again over all updates, along cosines."""
+    weight_decay: float = 0.0
+    """Times the weights, added to the gradient: PyTorch's L2 form."""
+    adam_epsilon: float = 1e-7
+    restarts: int = 1
+    """Trainings from different random choices, in one compiled program; the one whose last loss is lowest is kept."""
+
+    def optimizer(self, *, updates: int) -> optax.GradientTransformation:
+        """The optax transformation that trains, for so many updates in all: by default Adam as the fields say."""
+
+        def decayed(done: Any) -> Any:
+            return self.learning_rate / (1.0 + self.learning_rate_decay * done)
+
+        rate: Any = decayed if self.learning_rate_decay else self.learning_rate
+        if self.one_cycle:
+            rate = optax.cosine_onecycle_schedule(updates, self.learning_rate)
+        adam = optax.adam(rate, eps=self.adam_epsilon)
+        if not self.weight_decay:
+            return adam
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), adam)
+
     def model(self, shape: Shape) -> Any:
         """The flax module for images of height, width and channels `shape`."""
-        raise NotImplementedError(f"{type(self).__name__} must define model(self, shape)")
+        raise self._lacks("model(self, shape)")
 
     def init(self, key: Any, model: Any, example: Float[Any, "1 ..."]) -> Variables:
         """The variables before training: a dictionary with `params` and whatever other collections there are.
@@ -116,18 +87,67 @@ class NetworkRecipe(MethodRecipe, TrainedRecipe, kind=""):
         self, model: Any, variables: Variables, batch: Float[Any, "b ..."], key: Any
     ) -> tuple[Float[Any, ""], Variables, dict[str, Float[Any, ""]]]:
         """The number to minimise by `params` on a batch `[b, ...]`, the collections that changed, and terms by name."""
-        raise NotImplementedError(f"{type(self).__name__} must define loss(self, model, variables, batch, key)")
+        raise self._lacks("loss(self, model, variables, batch, key)")
 
     def finish(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Variables:
         """The variables after training, with what is fitted then on images `[n, h, w, c]`, such as a memory bank."""
         return variables
 
-    def score(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Score:
-        """The anomaly map `[n, h, w]`, which the recipe's `pool` makes a score of; or scores `[n]` and the map."""
-        raise NotImplementedError(f"{type(self).__name__} must define score(self, model, variables, images)")
+    def for_scoring(self, model: Any, variables: Variables) -> Variables:
+        """The variables, with what makes scoring in float32 faster on this backend beside them; never saved."""
+        return variables
+
+    def score(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Scores:
+        """The anomaly map `[n, h, w]`, which the recipe's `pool` makes a score of; or scores `[n]` and the map.
+
+        A method with several scores gives them by name, and `score_name` says which judges. `model.apply` computes in
+        the precision that is asked for, and gives float32.
+        """
+        raise self._lacks("score(self, model, variables, images)")
+
+    def reconstruct(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Any:
+        """For autoencoders of whole images: `reconstruction` `[n, h, w, c]` and `code` `[n, ...]` of a named tuple.
+
+        Raises:
+            InputError: it is none.
+        """
+        raise InputError(f"recipe {self.name!r} is no autoencoder of whole images, so it reconstructs none; score them")
+
+    def watch(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Float[Any, " n"]:
+        """The loss of each image `[n, h, w, c]`, as the model is when it scores, to watch while it is trained.
+
+        Raises:
+            InputError: the method has none, such as one of windows.
+        """
+        raise InputError(f"recipe {self.name!r} has no loss of whole images to watch; leave watched out")
+
+    def faults(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> list[str]:
+        """What is wrong with a model although its loss looks well, as sentences, by normal images `[n, h, w, c]`."""
+        return []
+
+    def template(self, model: Any, start: Variables, arrays: Mapping[str, Any]) -> Variables:
+        """What a file must hold, as shapes.
+
+        Args:
+            model: see `model`.
+            start: the variables before training, as shapes.
+            arrays: those of the file by collection; what is not in `start` may be taken from them.
+        """
+        return {**{name: arrays[name] for name in arrays if name not in start}, **start}
+
+    def converted_layers(self) -> ConvertedLayers:
+        """The model's modules with the kind of layer that each takes from other frameworks' files, in forward order.
+
+        Empty where weights cannot be converted; see `jaxad.convert`.
+        """
+        return ()
+
+    def without_finish(self) -> "NetworkRecipe":
+        """The recipe for weights alone, where `score` needs what `finish` adds."""
+        return self
 
 
-class SolvedRecipe(MethodRecipe, kind=""):
+class SolvedRecipe(Recipe, kind=""):
     """A method in closed form: subclass it, add fields, and define `solve` and `score`. See `NetworkRecipe`.
 
     >>> class Typical(SolvedRecipe):
@@ -143,9 +163,38 @@ class SolvedRecipe(MethodRecipe, kind=""):
     """
 
     def solve(self, images: Float[Any, "n h w c"]) -> Variables:
-        """What is fitted on normal images `[n, h, w, c]`: nested dictionaries of arrays."""
-        raise NotImplementedError(f"{type(self).__name__} must define solve(self, images)")
+        """What is fitted on normal images, a NumPy array `[n, h, w, c]`: nested dictionaries of arrays."""
+        raise self._lacks("solve(self, images)")
 
-    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> Score:
-        """The anomaly map `[n, h, w]`, which the recipe's `pool` makes a score of; or scores `[n]` and the map."""
-        raise NotImplementedError(f"{type(self).__name__} must define score(self, variables, images)")
+    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> Scores:
+        """The anomaly map `[n, h, w]`, or more; see `NetworkRecipe.score`."""
+        raise self._lacks("score(self, variables, images)")
+
+    def template(self, shape: Shape, arrays: Mapping[str, Any]) -> Variables:
+        """What a file must hold, as shapes, for images of `shape`; `arrays` are those of the file."""
+        return dict(arrays)
+
+
+class ChoiceRecipe(Recipe, kind=""):
+    """A choice among recipes by normal images alone; the one that is chosen is fitted in its place.
+
+    See `jaxad.detector.choose_recipe`.
+    """
+
+    without_use: ClassVar[tuple[str, ...]] = ("pool",)
+
+    candidates: tuple[Recipe, ...]
+    holdout: float = 0.2
+    """Share of the normal images to judge the candidates by; the winner is then fitted on all."""
+    images: int = 2000
+    """Normal images to judge by, at most; random ones where there are more."""
+
+    @property
+    def compares_positions(self) -> bool:
+        """See `Recipe`; what the candidates do depends on the images."""
+        return False
+
+    @property
+    def sees_windows(self) -> bool:
+        """See `Recipe`."""
+        return True

@@ -1,11 +1,18 @@
 """`Recipe`: what to fit, as frozen data; every class of them is a kind, which files and the command line name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import FrozenInstanceError, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, dataclass_transform
 
+from jaxtyping import Bool, Float
+
 from jaxad._check import InputError
+from jaxad.pooling import whole_score
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
+Variables = dict[str, Any]
 
 _KINDS: dict[str, type["Recipe"]] = {}
 KINDS: Mapping[str, type["Recipe"]] = MappingProxyType(_KINDS)
@@ -59,17 +66,43 @@ class Recipe:
             object.__setattr__(self, "name", self.kind)
 
     @property
-    def compares_positions(self) -> bool:
-        """Whether a pixel is judged by what normal images show at its place, so that all are aligned and of one size.
+    def score_name(self) -> str:
+        """Which of its scores judges an image."""
+        return "score"
 
-        False for `auto`, which chooses what the images allow.
+    @property
+    def ingredients(self) -> tuple["Recipe", ...]:
+        """The recipes whose scores it puts together, by `combine`; they are fitted first."""
+        return ()
+
+    @property
+    def judges_by_holdout(self) -> bool:
+        """Whether scores are z-scores by position, of the images that `holdout` keeps from training."""
+        return bool(self.holdout)
+
+    @property
+    def reach(self) -> int | None:
+        """For recipes of images of any size: pixels from one whose score is asked for to the furthest in it.
+
+        Such a `score` has an argument `extent` more, and leaves out what lies off the photograph; see `jaxad.extents`.
+        None where images have the one size that was fitted on; photographs of others are resized.
         """
-        return True
+        return None
+
+    @property
+    def step(self) -> int:
+        """Where images have any size: the pixels from one window to the next, so that parts of a large one agree."""
+        return 1
+
+    @property
+    def compares_positions(self) -> bool:
+        """Whether pixels are judged by what normal images show at their place, so that all are aligned, of one size."""
+        return self.reach is None or bool(self.holdout)
 
     @property
     def sees_windows(self) -> bool:
         """Whether the model sees windows or spots, so that an image's score is pooled from its map."""
-        return not self.compares_positions
+        return self.reach is not None
 
     @property
     def pools_maps(self) -> bool:
@@ -80,6 +113,39 @@ class Recipe:
     def least_size(self) -> tuple[int, int]:
         """The least height and width that the model can read."""
         return 1, 1
+
+    def check(self, shape: Shape) -> None:
+        """Refuse fields that do not go together, or with images of height, width and channels `shape`.
+
+        Raises:
+            InputError: what is wanted and what the field holds.
+        """
+
+    def combine(self, variables: Variables, scored: Mapping[str, Any]) -> dict[str, Any]:
+        """Scores by name, of what each of the `ingredients` says by its name; for recipes that have some."""
+        raise self._lacks("combine(self, variables, scored)")
+
+    def whole(
+        self,
+        name: str,
+        parts: Sequence[Mapping[str, float]],
+        counts: Sequence[int],
+        score_map: Float[Any, "h w"],
+        counted: Bool[Any, "h w"] | None,
+    ) -> float:
+        """The score of that name of a photograph `[h, w]` that was scored part by part; on the host.
+
+        Args:
+            name: which score.
+            parts: scores by name, one entry a part, each of the pixels that counted there.
+            counts: how many those were.
+            score_map: the map of that score, put together.
+            counted: where its pixels count; by default everywhere.
+        """
+        return whole_score(self.pool, [part[name] for part in parts], counts, score_map, counted)
+
+    def _lacks(self, method: str) -> InputError:
+        return InputError(f"recipe {self.name!r}: its class {type(self).__name__} must define {method}")
 
 
 def _refuse(recipe: Recipe, name: str, *value: object) -> None:

@@ -1,16 +1,24 @@
 """Recipes from text: fields set on the command line, whole recipes in JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from jaxad._check import InputError, need_fields, raise_problems
+from jaxad.recipes.methods import NetworkRecipe
 from jaxad.recipes.recipe import KINDS, Recipe
 
 R = TypeVar("R", bound=Recipe)
 RECIPES_INSIDE = ("parts", "candidates")
 """Fields that hold recipes."""
-UNSETTABLE = ("name", "summary", "source", "protocol", "published", "model", "as_published", *RECIPES_INSIDE)
+RENAMED = {"loss": "loss_name", "score": "score_name"}
+RETIRED = (
+    *("model", "loss_name", "score_name", "epochs", "batch_size", "learning_rate", "learning_rate_decay"),
+    *("one_cycle", "weight_decay", "adam_epsilon", "restarts", "protocol", "published", "as_published"),
+    *("contamination", "validation", "noise_train", "noise_test", "train_on_noise"),
+)
+"""Fields that jaxad 0.1 wrote and nothing depends on: of training where nothing is trained, and of experiments."""
+UNSETTABLE = ("name", "summary", "source", *RECIPES_INSIDE)
 """Fields that describe a system; the others are its settings."""
 
 
@@ -25,7 +33,7 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
         InputError: a text without `=`, a field that is unknown or without use (the fields are listed, or which part
             has one of that name), or a value of the wrong type.
 
-    >>> from jaxad.recipes import PATCH_VAE
+    >>> from jaxad.methods import PATCH_VAE
     >>> with_settings(PATCH_VAE, ["epochs=5", "window=16,16"]).window
     (16, 16)
     """
@@ -42,7 +50,7 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
             problems.append(f"cannot set {text!r}: {_mend(recipe, inside, name, value)}")
         else:
             try:
-                changes[name] = _parse(value, offered[name])
+                changes[name] = parse(value, offered[name])
             except ValueError:
                 problems.append(f"cannot set {text!r}: {name} takes a value like {_as_text(getattr(recipe, name))}")
     for part, its in texts.items():
@@ -71,33 +79,25 @@ def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -
         settings = " or ".join(f"{part}.{name}={value}" for part in takers)
         return f"{recipe.name} has no {name} of its own and its parts have: write {settings}"
     shown = ", ".join(f"{field}={_as_text(getattr(recipe, field))}" for field in _offered(recipe))
-    useless = f"{recipe.name} has no use for {name}; " if name in recipe.without_use else ""
-    return f"{useless}write field=value with one of {shown}"
+    lacks = f"{recipe.name} has no {name}; " if name and name not in _offered(recipe) else ""
+    return f"{lacks}write field=value with one of {shown}"
 
 
 def count_epochs(recipe: Recipe) -> int:
     """How many epochs the longest training of the recipe has; 1 where nothing is trained."""
-    parts = getattr(recipe, "parts", ())
-    if parts:
-        return max(map(count_epochs, parts))
-    return 1 if "epochs" in recipe.without_use else getattr(recipe, "epochs", 1)
+    return max([getattr(recipe, "epochs", 1), *map(count_epochs, recipe.ingredients)])
 
 
-def published_variant(recipe: R) -> R:
-    """The recipe with every choice of the published code, such as the patch VAE's loss weighting, grid and crops.
-
-    Recipes that keep to the published code anyway come back as they are.
-    """
-    changes: dict[str, Any] = dict(getattr(recipe, "as_published", ()))
-    return replace(recipe, **changes)
+def is_trained(recipe: Recipe) -> bool:
+    """Whether the recipe, or one of those that it puts together, has epochs."""
+    return isinstance(recipe, NetworkRecipe) or any(map(is_trained, recipe.ingredients))
 
 
 def to_document(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON, with the name of its kind; `from_document` reads it."""
     document = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     inside = {name: [to_document(part) for part in document[name]] for name in RECIPES_INSIDE if name in document}
-    protocol = {"protocol": asdict(document["protocol"])} if document.get("protocol") else {}
-    return {"kind": recipe.kind, **document, **inside, **protocol}
+    return {"kind": recipe.kind, **document, **inside}
 
 
 def from_document(document: Mapping[str, Any]) -> Recipe:
@@ -116,14 +116,16 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
             "it first, on the command line with --import MODULE"
         )
     inside = [name for name in RECIPES_INSIDE if name in document]
-    values = {name: value for name, value in document.items() if name != "kind"}
+    known = {field.name for field in fields(kind)}
+    given = {RENAMED.get(name, name): value for name, value in document.items() if name != "kind"}
+    values = {name: value for name, value in given.items() if name in known or name not in RETIRED}
     recipe = need_fields({**values, **dict.fromkeys(inside, ())}, kind, what="recipe")
     parts = {name: need_fields(document[name], tuple[dict[str, Any], ...], what=f"recipe's {name}") for name in inside}
     recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
     return replace(recipe, **recipes)
 
 
-def _parse(text: str, kind: Any) -> object:
+def parse(text: str, kind: Any) -> Any:
     """The text as a value of the annotated type `kind`; ValueError where it is none."""
     inside = get_args(kind)
     if not text and inside == (float, Ellipsis):
@@ -133,7 +135,7 @@ def _parse(text: str, kind: Any) -> object:
         entries = text.split("," if "," in text or ":" not in text or get_origin(inside[0]) is tuple else ":")
         if inside[-1] is not Ellipsis and len(entries) != len(inside):
             raise ValueError(text)
-        return tuple(_parse(entry.strip(), inside[0]) for entry in entries)
+        return tuple(parse(entry.strip(), inside[0]) for entry in entries)
     if get_origin(kind) is Literal:
         return inside[inside.index(text)]
     if kind is bool:

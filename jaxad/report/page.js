@@ -43,7 +43,8 @@ function fillStrip(strip, image) {
   picture.alt = "image, heatmap and overlay";
   picture.onerror = () => strip.replaceChildren("the picture is damaged");
   if (text) picture.src = `data:image/jpeg;base64,${text}`;
-  strip.replaceChildren(text ? picture : "no picture");
+  const file = `pictures/${String(image.row).padStart(6, "0")}.jpg`;
+  strip.replaceChildren(text ? picture : `the picture ${file} is missing`);
 }
 
 function regionsInWords(regions) {

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO
@@ -13,17 +14,17 @@ import numpy as np
 
 from jaxad import metrics
 from jaxad._files import replacing
-from jaxad.report.folder import Results, picture_path, read_results
+from jaxad.results import Results, picture_path, read_results
 
 CURVE_STEP = 0.002
 """Points of a curve closer than this to the last one, along both axes, are left out: less than half a pixel."""
 
 
-def write_report(folder: str | os.PathLike[str]) -> Path:
+def write_report(folder: str | os.PathLike[str], *, on_missing: Callable[[str, Path], None] = lambda *_: None) -> Path:
     """Write `report.html` into a folder that `jaxad score` wrote, and return its path.
 
-    The page holds its data, pictures, style and script, and asks for nothing else. A missing picture leaves a
-    placeholder.
+    The page holds its data, pictures, style and script, and asks for nothing else. A picture that is missing or empty
+    leaves words in its place, and `on_missing` is called with the name of the image and the picture's path.
 
     Raises:
         InputError: the folder is none, or a file of it is missing, damaged or contradicts another.
@@ -37,7 +38,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as out:
         out.write(f"{head}<style>{style}</style>{after_style}")
         out.write(f'<script type="application/json" id="data">{_json(_data(results))}</script>{after_data}')
-        _write_pictures(results, out)
+        _write_pictures(results, out, on_missing)
         out.write(f"{after_pictures}<script>{script}</script>{tail}")
     return path
 
@@ -81,12 +82,14 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
     return [*kept, points[-1]]
 
 
-def _write_pictures(results: Results, out: TextIO) -> None:
+def _write_pictures(results: Results, out: TextIO, on_missing: Callable[[str, Path], None]) -> None:
     """Write one element an image, empty where its picture is missing: a template's content is neither run nor shown."""
     out.write('<template id="pictures">')
-    for row in range(len(results.images)):
+    for row, image in enumerate(results.images):
         picture = picture_path(results.folder, row)
         text = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
+        if not text:
+            on_missing(image["file"], picture)
         out.write(f"<i>{text}</i>")
     out.write("</template>")
 

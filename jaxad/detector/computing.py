@@ -1,0 +1,224 @@
+"""What a recipe says of images, whatever its kind: the one place that calls its `model` and its `score`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, PyTree
+
+from jaxad._check import InputError, mend_opacity, need_one_of
+from jaxad._types import AnyArray, Images, Maps
+from jaxad.calibration import Unit
+from jaxad.extents import Batch
+from jaxad.pooling import POOLS
+from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
+
+
+class Scored(NamedTuple):
+    """One score of a batch, on the device."""
+
+    score: Float[Array, " n"]
+    map: Maps
+
+
+@dataclass(frozen=True)
+class InPrecision:
+    """A model that computes in `dtype` whatever it is given, and gives float32."""
+
+    model: Any
+    dtype: str
+
+    def apply(self, variables: Variables, *inputs: Any, **options: Any) -> Any:
+        """As `apply` of the model."""
+
+        def cast(leaf: Any) -> Any:
+            return jnp.asarray(leaf, self.dtype) if getattr(leaf, "dtype", None) == jnp.float32 else leaf
+
+        variables, inputs = jax.tree.map(cast, (variables, inputs))
+        return jax.tree.map(_as_float32, self.model.apply(variables, *inputs, **options))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+
+def apply_recipe(
+    recipe: Recipe, shape: Shape, variables: PyTree, batch: Batch, *, dtype: DTypeLike = "float32"
+) -> dict[str, Scored]:
+    """Every score of a batch by name, of a recipe that was fitted on images of `shape`; jit-safe.
+
+    Where a photograph goes on beyond its canvas, maps are right from the recipe's `reach` pixels inside on. Scores that
+    are pooled from maps are pooled where pixels are counted, by default on all the photograph.
+    """
+    found: Any
+    if recipe.ingredients:
+        scored = {
+            part.name: apply_recipe(part, shape, variables[part.name]["variables"], batch, dtype=dtype)
+            for part in recipe.ingredients
+        }
+        found = recipe.combine(variables, scored)
+    else:
+        found = call_score(recipe, shape, variables, batch, dtype)
+    if not isinstance(found, Mapping):
+        found = {recipe.score_name: found}
+    n, h, w, _ = batch.images.shape
+    scores = {}
+    for name, one in found.items():
+        _need_scored(recipe, one, (n, h, w))
+        one = jax.tree.map(_as_float32, one)
+        pair = one if isinstance(one, tuple) else (pool_maps(recipe, one, counted=batch.counted), one)
+        scores[name] = Scored(*pair)
+    return scores
+
+
+def call_score(recipe: Recipe, shape: Shape, variables: PyTree, batch: Batch, dtype: DTypeLike) -> Any:
+    """What the recipe's own `score` gives for a batch."""
+    images = jnp.asarray(batch.images, jnp.float32)
+    more = {} if recipe.reach is None else {"extent": batch.extent}
+    if isinstance(recipe, NetworkRecipe):
+        model = InPrecision(recipe.model(shape), jnp.dtype(dtype).name)
+        return recipe.score(model, variables, images, **more)
+    assert isinstance(recipe, SolvedRecipe)
+    # Sums and distances of closed forms stay in float32.
+    return recipe.score(variables, images, **more)
+
+
+def reconstruct_images(recipe: Recipe, shape: Shape, variables: PyTree, images: Images) -> Any:
+    """What the model makes of images `[n, h, w, c]`, and its code of them; jit-safe.
+
+    Raises:
+        InputError: it is no autoencoder of whole images.
+    """
+    if not isinstance(recipe, NetworkRecipe):
+        raise InputError(f"recipe {recipe.name!r} has no network that reconstructs images; score them")
+    return recipe.reconstruct(recipe.model(shape), variables, images)
+
+
+def pool_maps(recipe: Recipe, maps: Maps, *, counted: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
+    """What the recipe's pool makes of maps `[n, h, w]`, where they are counted: `[n]`."""
+    return POOLS[recipe.pool](maps, where=counted)
+
+
+def for_scoring(recipe: Recipe, shape: Shape, variables: PyTree) -> PyTree:
+    """The variables, with what makes scoring in float32 faster on this backend beside them; on the host."""
+    if recipe.ingredients:
+        return {
+            part.name: {
+                **variables[part.name],
+                "variables": for_scoring(part, shape, variables[part.name]["variables"]),
+            }
+            for part in recipe.ingredients
+        }
+    if isinstance(recipe, NetworkRecipe):
+        return recipe.for_scoring(recipe.model(shape), variables)
+    return variables
+
+
+def template(recipe: Recipe, shape: Shape, arrays: Mapping[str, Any]) -> PyTree:
+    """The variables of a recipe as shapes; what depends on the training images is read off `arrays`, by path."""
+    shapes = {path: jax.ShapeDtypeStruct(array.shape, array.dtype) for path, array in arrays.items()}
+    return _template(recipe, shape, unflatten_dict(shapes, sep="/").get("variables", {}))
+
+
+def _template(recipe: Recipe, shape: Shape, held: Mapping[str, Any]) -> PyTree:
+    if recipe.ingredients:
+        number = jax.ShapeDtypeStruct((), jnp.float32)
+        unit = dict.fromkeys(Unit._fields, number)
+        return {
+            part.name: {
+                "variables": _template(part, shape, held.get(part.name, {}).get("variables", {})),
+                "image": unit,
+                "map": unit,
+            }
+            for part in recipe.ingredients
+        }
+    if isinstance(recipe, NetworkRecipe):
+        model = recipe.model(shape)
+        return recipe.template(model, start_shapes(recipe, shape), held)
+    assert isinstance(recipe, SolvedRecipe)
+    return recipe.template(shape, held)
+
+
+def start_shapes(recipe: NetworkRecipe, shape: Shape) -> Variables:
+    """The variables before training, as shapes."""
+    model, example = recipe.model(shape), example_of(recipe, shape)
+    return dict(jax.eval_shape(lambda key: recipe.init(key, model, example), jax.random.key(0)))
+
+
+def example_of(recipe: NetworkRecipe, shape: Shape) -> Array:
+    """One input of the model, `[1, ...]`, of zeros: the first of what is trained on."""
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    examples = jax.eval_shape(recipe.examples, jax.random.key(0), images)
+    return jnp.zeros((1, *(shape if examples is None else examples.shape[1:])))
+
+
+def need_shape(recipe: Recipe, fitted: Shape, shape: tuple[int, ...]) -> None:
+    """Refuse images of height, width and channels `shape` that a recipe fitted on images of `fitted` cannot read."""
+    wanted, got = fitted[-1], shape[-1]
+    if got != wanted:
+        mend = "turn colour into grey or repeat grey three times, or fit a pipeline with `jaxad fit`, which does it"
+        if got in (2, 4):
+            mend = mend_opacity(got) + ("" if wanted == got - 1 else f", and {mend}")
+        raise InputError(f"images must have {wanted} channel(s) in the last axis, got {got} (shape {shape}); {mend}")
+    if recipe.reach is None and tuple(shape) != tuple(fitted):
+        raise InputError(
+            f"images must be {times(fitted)} (height x width x channels), as those it was fitted on; got {times(shape)}"
+        )
+    need_least(recipe, shape)
+
+
+def need_least(recipe: Recipe, shape: tuple[int, ...]) -> None:
+    """Refuse images smaller than a recipe can read."""
+    height, width = recipe.least_size
+    if shape[0] < height or shape[1] < width:
+        raise InputError(
+            f"images must be at least {height} x {width} pixels for recipe {recipe.name!r}, got {times(shape[:2])}; "
+            "use larger images"
+        )
+
+
+def need_sound(recipe: Recipe, shape: Shape) -> None:
+    """Refuse a recipe whose names or sizes do not go together, or with images of `shape`; nothing is computed.
+
+    Raises:
+        InputError: an unknown pool, or what the recipe's own `check` refuses.
+    """
+    need_one_of(recipe.pool, POOLS, what="pool")
+    need_least(recipe, shape)
+    recipe.check(shape)
+    for part in recipe.ingredients:
+        need_sound(part, shape)
+
+
+def shape_of(images: Images) -> Shape:
+    """Height, width and channels of images `[n, h, w, c]`."""
+    return images.shape[1], images.shape[2], images.shape[3]
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Sizes for a sentence, such as `28 x 28 x 1`."""
+    return " x ".join(str(int(length)) for length in shape)
+
+
+def what_is(recipe: Recipe) -> str:
+    """A recipe and its class for a sentence."""
+    return f"recipe {recipe.name!r} ({type(recipe).__module__}.{type(recipe).__qualname__})"
+
+
+def _as_float32(leaf: Any) -> Any:
+    return leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+
+def _need_scored(recipe: Recipe, found: Any, shape: tuple[int, int, int]) -> None:
+    pair = isinstance(found, tuple)
+    wanted = ((shape[0],), shape) if pair else (shape,)
+    seen = tuple(getattr(one, "shape", type(one).__name__) for one in (found if pair else (found,)))
+    if seen != wanted or (pair and recipe.reach is not None and not recipe.ingredients):
+        raise InputError(
+            f"{what_is(recipe)}: score must give the anomaly map [n, h, w], or scores [n] and the map for images of "
+            f"one size, so {wanted[-1]} for {shape[0]} images of {shape[1]} x {shape[2]} pixels; it gave "
+            f"{', '.join(map(str, seen))}"
+        )

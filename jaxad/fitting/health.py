@@ -1,0 +1,43 @@
+"""What can be wrong with a trained detector although its loss looks well."""
+
+import numpy as np
+
+from jaxad import metrics
+from jaxad._types import Images, PRNGKey
+from jaxad.defects import draw_on_each
+from jaxad.detector import Detector
+from jaxad.recipes import NetworkRecipe
+
+BLIND = 0.6
+"""AUROC between normal images and copies made wrong below which a detector is no use."""
+DRAWN = 64
+"""Images with defects to judge by, at least; few images are drawn on several times."""
+
+
+def find_faults(detector: Detector, images: Images) -> list[str]:
+    """Sentences on a dead code, a collapsed posterior, a blind reconstruction and a constant score.
+
+    The list is empty where all is well.
+
+    Args:
+        detector: the detector.
+        images: normal images `[n, h, w, c]` to look at, such as those it was trained on.
+    """
+    recipe, shape = detector.recipe, detector.shape
+    faults = []
+    if isinstance(recipe, NetworkRecipe):
+        faults += recipe.faults(recipe.model(shape), detector.variables, images)
+    scores = detector.score(images).score
+    if np.ptp(scores) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
+        faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")
+    return faults
+
+
+def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> float:
+    """AUROC between held-out normal images `[n, h, w, c]` and copies with a defect drawn on each; see `jaxad.defects`.
+
+    Near a half the detector has no eye for defects: it may copy whatever it sees, or the images vary too much. Images
+    that it was trained on would flatter it: to nearest neighbours they are at no distance at all.
+    """
+    drawn = draw_on_each(key, np.tile(images, (-(-DRAWN // len(images)), 1, 1, 1)))
+    return metrics.auroc_between(detector.score(images).score, detector.score(drawn).score)

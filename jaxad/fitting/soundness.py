@@ -1,0 +1,152 @@
+"""Whether a recipe gives what it should, told by its shapes before anything is computed."""
+
+import contextlib
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from jaxad._check import InputError
+from jaxad._types import PRNGKey
+from jaxad.detector import apply_recipe, example_of, need_sound, shape_of, what_is
+from jaxad.extents import Batch
+from jaxad.recipes import NetworkRecipe, Recipe, Shape, Variables
+from jaxad.training import LossFunction, Terms
+
+
+def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
+    """Refuse a recipe that does not give what it should for so many images of that shape; nothing is computed.
+
+    Raises:
+        InputError: fields that do not hash or do not go together, a model without weights, a loss that is no scalar or
+            draws twice from one key, a score of another shape; see `NetworkRecipe`.
+    """
+    try:
+        hash(recipe)
+    except TypeError as error:
+        raise InputError(
+            f"{what_is(recipe)}: its fields must hash, so that programs are compiled once: {error}; use tuples"
+        ) from None
+    need_sound(recipe, shape)
+    if isinstance(recipe, NetworkRecipe):
+        _need_network(recipe, count, shape)
+
+
+@lru_cache(maxsize=64)
+def _need_network(recipe: NetworkRecipe, count: int, shape: Shape) -> None:
+    images = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
+    variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
+    need_tree(recipe, variables)
+    # What is only there when training is done cannot be missed before.
+    with contextlib.suppress(KeyError):
+        need_score(recipe, shape, variables, finished=False)
+
+
+def start(key: PRNGKey, recipe: NetworkRecipe, shape: Shape) -> Variables:
+    """The variables before training.
+
+    Raises:
+        InputError: they are no dictionary with `params`.
+    """
+    variables = recipe.init(key, recipe.model(shape), example_of(recipe, shape))
+    if not isinstance(variables, Mapping) or "params" not in variables:
+        raise InputError(f"{what_is(recipe)}: init must give a dictionary with `params`; the model has no weights")
+    return dict(variables)
+
+
+def make_loss(recipe: NetworkRecipe, shape: Shape) -> LossFunction:
+    """The recipe's loss for `jaxad.training`.
+
+    Raises:
+        InputError: when it is called: it gives something else than a scalar, collections and terms.
+    """
+    model = recipe.model(shape)
+
+    def loss(variables: Variables, batch: Array, key: PRNGKey) -> tuple[Array, tuple[Variables, Terms]]:
+        value, changed, terms = _need_loss(recipe, recipe.loss(model, variables, batch, key), variables)
+        return value, (changed, terms)
+
+    return loss
+
+
+def need_tree(recipe: Recipe, variables: Any) -> None:
+    """Refuse variables that no file can hold."""
+    if isinstance(variables, Mapping):
+        for name, value in variables.items():
+            if not isinstance(name, str) or "/" in name or not name:
+                raise InputError(f"{what_is(recipe)}: variables must have names without a slash, got {name!r}")
+            need_tree(recipe, value)
+    elif not hasattr(variables, "shape"):
+        raise InputError(
+            f"{what_is(recipe)}: variables must be nested dictionaries of arrays, so that a file can hold them; got "
+            f"{type(variables).__name__}"
+        )
+
+
+def need_score(recipe: Recipe, shape: Shape, variables: PyTree, *, finished: bool = True) -> None:
+    """Refuse a score that is not what `apply_recipe` takes, or one of any size that takes no other."""
+
+    def score(height: int, width: int) -> None:
+        images: Any = jax.ShapeDtypeStruct((2, height, width, shape[2]), jnp.float32)
+        found = jax.eval_shape(
+            lambda variables, images: apply_recipe(recipe, shape, variables, Batch(images)), variables, images
+        )
+        if finished and recipe.score_name not in found:
+            raise InputError(f"{what_is(recipe)}: score_name is {recipe.score_name!r}, and score gives {list(found)}")
+
+    height, width, _ = shape
+    if recipe.reach is not None and "extent" not in inspect.signature(getattr(recipe, "score")).parameters:  # noqa: B009
+        raise InputError(
+            f"{what_is(recipe)}: its reach says that it takes images of any size, so score must have an argument "
+            "extent that says where they lie; see jaxad.extents"
+        )
+    score(height, width)
+    if recipe.reach is None:
+        return
+    try:
+        score(height + 3, width + 5)
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition(chr(10))[0]
+        raise InputError(
+            f"{what_is(recipe)}: its reach says that it takes images of any size, and fitted on {height} x {width} it "
+            f"cannot score {height + 3} x {width + 5} ({reason}); leave reach out, or score windows"
+        ) from None
+
+
+def _start(recipe: NetworkRecipe, key: PRNGKey, images: Array) -> PyTree:
+    shape = shape_of(images)
+    init_key, draw_key, loss_key = jax.random.split(key, 3)
+    variables = start(init_key, recipe, shape)
+    examples = recipe.examples(draw_key, images)
+    batch = images[:2] if examples is None else examples[:2]
+    try:
+        with jax.debug_key_reuse(True):
+            jax.eval_shape(jax.jit(make_loss(recipe, shape)), variables, batch, loss_key)
+    except jax.errors.KeyReuseError:
+        raise InputError(
+            f"{what_is(recipe)}: loss draws twice from one key, so that its noise is correlated; split it first with "
+            "jax.random.split"
+        ) from None
+    return variables
+
+
+def _need_loss(recipe: Recipe, found: Any, variables: Variables) -> tuple[Array, Variables, Terms]:
+    if not (isinstance(found, tuple) and len(found) == 3 and all(isinstance(one, Mapping) for one in found[1:])):
+        raise InputError(
+            f"{what_is(recipe)}: loss must give a scalar, a dictionary of the collections that changed and a "
+            f"dictionary of terms; it gave {type(found).__name__}"
+        )
+    value, changed, terms = found
+    if jnp.shape(value) != ():
+        raise InputError(f"{what_is(recipe)}: loss must be a scalar, got shape {jnp.shape(value)}; take its mean")
+    strange = [name for name in changed if name not in variables or name == "params"]
+    if strange:
+        raise InputError(
+            f"{what_is(recipe)}: loss changes collections {strange}, and those beside params are "
+            f"{[name for name in variables if name != 'params']}"
+        )
+    return value, dict(changed), dict(terms)

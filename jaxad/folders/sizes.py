@@ -1,0 +1,43 @@
+"""Whether photographs are of sizes that belong together, by their heights and widths; nothing here loads jax."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ALMOST = 0.1
+"""Share by which a height or a width may differ from the median where sizes count as almost one.
+
+So little that the border which fits a photograph in is narrower than a tenth of the side, at each end. Whether
+what they show is aligned the pixels say: see `jaxad.detector.choosing`.
+"""
+
+
+def why_not_whole(sizes: Sequence[tuple[int, int]], channels: int, *, values: int) -> str | None:
+    """Why models of windows do not take whole images of these heights and widths; None where they do."""
+    different = sorted(set(sizes))
+    if len(different) > 1:
+        (low, high), (tall, wide) = different[0], different[-1]
+        return f"these have {len(different)} sizes, from {low} x {high} to {tall} x {wide}"
+    total = channels * sum(height * width for height, width in sizes)
+    return None if total <= values else f"these hold {total} numbers, more than the {values} to train on at once"
+
+
+def why_not_almost_one(sizes: Sequence[tuple[int, int]]) -> str:
+    """Why these heights and widths do not count as almost one; empty where they do."""
+    box, different = median_size(sizes), sorted(set(sizes))
+    off = [size for size in sizes if any(abs(x - y) > ALMOST * y for x, y in zip(size, box, strict=True))]
+    if not off:
+        return ""
+    differ = f"these have {len(different)} sizes, from {times(different[0])} to {times(different[-1])}"
+    return f"{differ}, {len(off)} of {len(sizes)} more than {ALMOST:.0%} off the median {times(box)}"
+
+
+def median_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The median height and width, at least 1 pixel each."""
+    heights, widths = zip(*sizes, strict=True)
+    return max(1, round(float(np.median(heights)))), max(1, round(float(np.median(widths))))
+
+
+def times(size: tuple[int, int]) -> str:
+    """A height and a width in words."""
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,136 @@
+"""Heatmaps of the photographs on canvases: their windows alone are scored, as many as there are."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from jaxad._options import Cover, Reduce
+from jaxad._types import AnyArray
+from jaxad.extents import Extent
+from jaxad.heatmaps.chunks import ScoreWindows, in_chunks, repeated, score_places
+from jaxad.patches import fold_axis
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5, 6, 7))
+def heatmap_on_canvases(
+    score_windows: ScoreWindows,
+    images: Array,
+    extent: Extent,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover,
+    reduce: Reduce,
+    chunk: int | None,
+) -> PyTree[Array]:
+    """Maps `[n, h, w]` of canvases, on which the windows of the photographs alone are scored, as many as there are."""
+    n, h, w, _ = images.shape
+    down = _windows_along(h, extent.top, extent.height, size[0], stride[0], cover)
+    across = _windows_along(w, extent.left, extent.width, size[1], stride[1], cover)
+    most = n * down.most * across.most
+
+    def maps(chunk: int, score_windows: ScoreWindows, images: Array, extent: Extent) -> PyTree[Array]:
+        down = _windows_along(h, extent.top, extent.height, size[0], stride[0], cover)
+        across = _windows_along(w, extent.left, extent.width, size[1], stride[1], cover)
+        return _maps_in_chunks(score_windows, images, down, across, size, reduce, chunk)
+
+    return in_chunks(maps, chunk, most, score_windows, images, extent)
+
+
+def _maps_in_chunks(
+    score_windows: ScoreWindows,
+    images: Array,
+    down: "_Windows",
+    across: "_Windows",
+    size: tuple[int, int],
+    reduce: Reduce,
+    chunk: int,
+) -> PyTree[Array]:
+    n = images.shape[0]
+    ends = jnp.cumsum(down.count * across.count)
+    most = n * down.most * across.most
+
+    def score_chunk(number: Array) -> PyTree[Array]:
+        # Windows one after the other, those of the first photograph first; beyond the last one it is repeated.
+        order = jnp.clip(number * chunk + jnp.arange(chunk), 0, ends[-1] - 1)
+        index = jnp.searchsorted(ends, order, side="right", method="compare_all")
+        row, column = jnp.divmod(order - (ends - down.count * across.count)[index], across.count[index])
+        return score_places(score_windows, images, (index, down.begin(index, row), across.begin(index, column)), size)
+
+    def step(number: Array, scores: PyTree[Array]) -> PyTree[Array]:
+        begin = (number * chunk,)
+        return jax.tree.map(lambda x, part: jax.lax.dynamic_update_slice(x, part, begin), scores, score_chunk(number))
+
+    chunks = -(-most // chunk)
+    kinds = jax.eval_shape(score_chunk, jnp.int32(0))
+    empty = jax.tree.map(lambda x: jnp.zeros(chunks * chunk, x.dtype), kinds)
+    scores = jax.lax.fori_loop(0, (ends[-1] + chunk - 1) // chunk, step, empty)
+    ones = [_fold_along(jnp.ones((n, axis.most)), axis, 1) for axis in (down, across)]
+    count = jnp.maximum(ones[0][:, :, None] * ones[1][:, None, :], 1.0)
+    # The last place of an axis is that of the window flush with the border.
+    row = jnp.where(jnp.arange(down.most)[None] < down.most - 1, jnp.arange(down.most)[None], down.even[:, None])
+    column = jnp.where(
+        jnp.arange(across.most)[None] < across.most - 1, jnp.arange(across.most)[None], across.even[:, None]
+    )
+    places = (ends - down.count * across.count)[:, None, None] + row[:, :, None] * across.count[:, None, None]
+    places = jnp.clip(places + column[:, None, :], 0, chunks * chunk - 1)
+
+    def fold(x: Array) -> Array:
+        maps = _fold_along(_fold_along(x[places], down, 1), across, 2)
+        return maps if reduce == "sum" else maps / count
+
+    return jax.tree.map(fold, scores)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The windows along one axis of n canvases: places at even steps, and then that of the one flush with the border.
+
+    Of these a canvas has the first `even`, and the last one where it is `flush`.
+    """
+
+    canvas: int
+    size: int
+    stride: int
+    even: Int[Array, " n"]
+    flush: Bool[AnyArray, " n"]
+    last: Int[Array, " n"]
+    """First pixel of the window flush with the border."""
+
+    @property
+    def most(self) -> int:
+        return (self.canvas - self.size) // self.stride + 2
+
+    @property
+    def count(self) -> Int[Array, " n"]:
+        return self.even + self.flush
+
+    def begin(self, index: Array, number: Array) -> Array:
+        """First pixel of the window of that number on the canvas of that index."""
+        return jnp.where(number < self.even[index], number * self.stride, self.last[index])
+
+
+def _windows_along(canvas: int, first: AnyArray, length: AnyArray, size: int, stride: int, cover: Cover) -> _Windows:
+    rest = length - first
+    fitting = (jnp.minimum(rest, canvas) - size) // stride + 1
+    if cover == "seed":
+        fitting = jnp.minimum(fitting, (length - size) // stride - first // stride)
+    flush = (rest <= canvas) & (rest >= size) & ((rest - size) % stride != 0) & (cover == "full")
+    return _Windows(canvas, size, stride, jnp.maximum(fitting, 0), flush, jnp.clip(rest - size, 0, canvas - size))
+
+
+def _fold_along(x: Float[Array, "n ..."], windows: _Windows, axis: int) -> Float[Array, "n ..."]:
+    """Overlap-add of one number a window along an axis: `[n, ..., most, ...]` to `[n, ..., canvas, ...]`."""
+
+    def along(numbers: Array) -> Array:
+        return numbers.reshape(numbers.shape[0], *(-1 if i == axis else 1 for i in range(1, x.ndim)))
+
+    numbers = jnp.arange(windows.most - 1)[None] < windows.even[:, None]
+    even = jnp.where(along(numbers), jax.lax.slice_in_dim(x, 0, windows.most - 1, axis=axis), 0.0)
+    begins = tuple(range(0, (windows.most - 1) * windows.stride, windows.stride))
+    folded = fold_axis(repeated(even, axis + 1, windows.size), axis, begins, windows.canvas)
+    pixels = jnp.arange(windows.canvas)[None] - windows.last[:, None]
+    covered = along((pixels >= 0) & (pixels < windows.size) & windows.flush[:, None])
+    return folded + jnp.where(covered, jax.lax.slice_in_dim(x, windows.most - 1, None, axis=axis), 0.0)

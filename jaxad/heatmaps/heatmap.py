@@ -1,0 +1,196 @@
+"""From windows to heatmaps: every window of a whole batch of images scored by one compiled computation.
+
+Where the literature calls the model once a window and adds its score to each covered pixel in a loop,
+here the windows run through in chunks and the addition is one overlap-add. Memory holds one chunk of
+windows and one number per window, whatever the size of the image.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of
+from jaxad._options import Cover, Reduce
+from jaxad._types import Images, Maps
+from jaxad.extents import Extent
+from jaxad.heatmaps.canvases import heatmap_on_canvases
+from jaxad.heatmaps.chunks import ScoreWindows, in_chunks, repeated, score_places
+from jaxad.patches import cover_count, fold_axis, grid
+
+REDUCES = ("mean", "sum")
+
+
+def heatmap(
+    score_windows: ScoreWindows,
+    images: Images,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover = "full",
+    reduce: Reduce = "mean",
+    chunk: int | None = None,
+    extent: Extent | None = None,
+) -> PyTree[Maps]:
+    """Anomaly of every pixel: the scores of all windows that cover it, averaged or added up.
+
+    Args:
+        score_windows: scores `[k, p, q, c]` to `[k]`, or to a dictionary or tuple of `[k]`; any function that
+            `jax.jit` can trace. It is compiled once per function object: make it once and keep it, or give
+            a callable pytree such as `jax.tree_util.Partial(function, arrays)`, which compiles once for all arrays.
+        images: `[n, h, w, c]`, float32.
+        size: height and width of a window, `(p, q)`.
+        stride: pixels from one window to the next, down and across; larger is faster and coarser.
+        cover: `"full"` reaches every pixel; `"seed"` is the published grid, which leaves the bottom and right
+            border unscored (zero). See `jaxad.patches.starts`.
+        reduce: `"mean"` of the covering windows, so that the border is on one scale with the middle, or their
+            `"sum"`, as published.
+        chunk: windows scored at once; default by backend. It changes speed and memory, not the result.
+        extent: where the images lie in photographs of other sizes, see `jaxad.extents`; windows are those of the
+            photographs, so a canvas begins at a multiple of the stride in its photograph and shows a window at least.
+
+    Returns:
+        `[n, h, w]` for each score that `score_windows` gives, in its units; zero off the photographs.
+
+    Raises:
+        InputError: images of the wrong rank or dtype, a window or stride that does not fit them, an unknown
+            `cover` or `reduce`, or scores that are not `[k]`.
+
+    >>> import jax.numpy as jnp
+    >>> brightness = lambda windows: windows.mean((1, 2, 3))
+    >>> heatmap(brightness, jnp.ones((1, 4, 4, 1)), size=(2, 2), stride=(2, 2)).shape
+    (1, 4, 4)
+    """
+    need_one_of(reduce, REDUCES, what="reduce")
+    _check(images, size, stride, cover, chunk)
+    if extent is not None:
+        return heatmap_on_canvases(_as_pytree(score_windows), images, extent, size, stride, cover, reduce, chunk)
+    return _heatmap(_as_pytree(score_windows), images, size, stride, cover, reduce, chunk)
+
+
+def window_scores(
+    score_windows: ScoreWindows,
+    images: Images,
+    *,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover = "full",
+    chunk: int | None = None,
+) -> PyTree[Float[Array, "n rows columns"]]:
+    """The score of every window, `[n, rows, columns]`; arguments and errors as in `heatmap`."""
+    _check(images, size, stride, cover, chunk)
+    return _window_scores(_as_pytree(score_windows), images, size, stride, cover, chunk)
+
+
+def fold_scores(
+    scores: Float[Array, "n rows columns"],
+    *,
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover = "full",
+    reduce: Reduce = "mean",
+) -> Float[Array, "n h w"]:
+    """Spread one score a window, `[n, rows, columns]`, over the pixels it covers: `[n, h, w]`.
+
+    Args:
+        scores: as `window_scores` returns them.
+        shape: height and width of the images.
+        size: as in `heatmap`; so are `stride`, `cover` and `reduce`.
+        stride: as in `heatmap`.
+        cover: as in `heatmap`.
+        reduce: as in `heatmap`.
+
+    Raises:
+        InputError: no float scores, the grid of `shape` does not have `rows` x `columns` windows, or an unknown
+            `reduce`.
+    """
+    need_floats(scores, "n rows columns", what="scores")
+    need_one_of(reduce, REDUCES, what="reduce")
+    rows, columns = grid(shape, size, stride, cover=cover)
+    if scores.shape[1:] != (len(rows), len(columns)):
+        raise InputError(f"scores must be [n, {len(rows)}, {len(columns)}] on this grid, got {scores.shape}")
+    strips = fold_axis(repeated(scores, 2, size[0]), 1, rows, shape[0])
+    maps = fold_axis(repeated(strips, 3, size[1]), 2, columns, shape[1])
+    if reduce == "sum":
+        return maps
+    count = cover_count(shape, size=size, stride=stride, cover=cover)
+    return maps / jnp.maximum(count, 1.0)[None]
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
+def _heatmap(
+    score_windows: ScoreWindows,
+    images: Array,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover,
+    reduce: Reduce,
+    chunk: int | None,
+) -> PyTree[Array]:
+    scores = _window_scores(score_windows, images, size, stride, cover, chunk)
+    _, h, w, _ = images.shape
+    fold = partial(fold_scores, shape=(h, w), size=size, stride=stride, cover=cover, reduce=reduce)
+    return jax.tree.map(fold, scores)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _window_scores(
+    score_windows: ScoreWindows,
+    images: Array,
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    cover: Cover,
+    chunk: int | None,
+) -> PyTree[Array]:
+    n, h, w, _ = images.shape
+    rows, columns = grid((h, w), size, stride, cover=cover)
+    total = n * len(rows) * len(columns)
+
+    def scores(chunk: int, score_windows: ScoreWindows, images: Array) -> PyTree[Array]:
+        return _scores_in_chunks(score_windows, images, rows, columns, size, chunk)
+
+    return in_chunks(scores, chunk, total, score_windows, images)
+
+
+def _scores_in_chunks(
+    score_windows: ScoreWindows,
+    images: Array,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    size: tuple[int, int],
+    chunk: int,
+) -> PyTree[Array]:
+    shape = (images.shape[0], len(rows), len(columns))
+    total = shape[0] * shape[1] * shape[2]
+    # The last chunk starts early enough to be whole; windows scored twice get the same score twice.
+    begins = jnp.minimum(jnp.arange(0, total, chunk), total - chunk)
+
+    def score_chunk(begin: Array) -> PyTree[Array]:
+        index, row, column = jnp.unravel_index(begin + jnp.arange(chunk), shape)
+        places = index, jnp.asarray(rows)[row], jnp.asarray(columns)[column]
+        return score_places(score_windows, images, places, size)
+
+    chunks = jax.lax.map(score_chunk, begins)
+
+    def join(scores: Array) -> Array:
+        whole, last = scores[:-1].reshape(-1), scores[-1]
+        return jnp.concatenate([whole, last[whole.size + chunk - total :]]).reshape(shape)
+
+    return jax.tree.map(join, chunks)
+
+
+def _as_pytree(score_windows: ScoreWindows) -> ScoreWindows:
+    """A callable pytree as it is, so that its arrays are arguments of the compiled program; else a function as one."""
+    is_leaf = jax.tree_util.all_leaves([score_windows])
+    return jax.tree_util.Partial(score_windows) if is_leaf else score_windows
+
+
+def _check(images: Images, size: tuple[int, int], stride: tuple[int, int], cover: Cover, chunk: int | None) -> None:
+    need_images(images)
+    _, h, w, _ = images.shape
+    grid((h, w), size, stride, cover=cover)
+    if chunk is not None:
+        need_at_least(chunk, 1, what="chunk")
