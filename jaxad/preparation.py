@@ -15,8 +15,8 @@ from PIL import Image
 from jaxad._check import InputError, need_floats, raise_problems
 from jaxad._options import GREY_WEIGHTS
 
-Mode = Literal["native", "scale", "resize", "letterbox"]
-MODES = ("native", "scale", "resize", "letterbox")
+Mode = Literal["native", "scale", "resize", "letterbox", "stretch"]
+MODES = ("native", "scale", "resize", "letterbox", "stretch")
 
 
 class Geometry(NamedTuple):
@@ -40,10 +40,10 @@ class Preparation:
         channels: 1 (colour becomes grey) or 3 (grey is repeated).
         mode: "native" leaves the size as it is; "scale" multiplies both sides by `scale`; "resize" makes the shorter
             side `side` pixels and keeps the aspect ratio; "letterbox" fits the photograph into `box`, keeps the aspect
-            ratio and repeats its border to fill the rest.
+            ratio and repeats its border to fill the rest; "stretch" makes `box` of it, whatever its aspect ratio.
         scale: factor of mode "scale".
         side: pixels, for mode "resize".
-        box: height and width, for mode "letterbox".
+        box: height and width, for modes "letterbox" and "stretch".
 
     Raises:
         InputError: an unknown mode, channels other than 1 and 3, or a size that is not positive.
@@ -72,6 +72,8 @@ class Preparation:
         inside = size = _times((height, width), self._factor(height, width))
         if self.mode == "letterbox":
             size = self.box
+        if self.mode == "stretch":
+            inside = size = self.box
         corner = ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2)
         return Geometry((height, width), inside, corner, size)
 

@@ -19,11 +19,14 @@ from jaxad import (
     calibration,
     datasets,
     defects,
+    feature_maps,
     features,
+    gaussians,
     heatmaps,
     images,
     linear,
     losses,
+    memory_bank,
     metrics,
     one_class_svm,
     patches,
@@ -45,6 +48,8 @@ CODES = ROWS[:3], ROWS[:3]
 MAPS = DRAWS.random((4, 5, 6), np.float32)
 MASK = DRAWS.random((4, 5, 6)) > 0.5
 WINDOWS = {"size": (3, 4), "stride": (2, 3)}
+GRIDS = DRAWS.random((2, 3, 4, 5), np.float32)
+GAUSSIANS = gaussians.fit_gaussians(GRIDS[0])
 COMPONENTS = linear.fit_components(ROWS, count=2)
 SVM = one_class_svm.fit(ROWS)
 USUAL = calibration.fit_usual(MAPS)
@@ -178,6 +183,20 @@ DOORS = [
     Door("linear.mahalanobis", lambda x: linear.mahalanobis(fit_two(x), ROWS), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(x, ROWS, count=2), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(ROWS, x, count=2), ROWS.shape, NUMBERS),
+    Door("linear.whitening", lambda x: linear.whitening(x, count=2), (3, 3), NUMBERS),
+    Door("feature_maps.average_neighbours", feature_maps.average_neighbours, GRIDS.shape, NUMBERS),
+    Door("feature_maps.take_out_light", feature_maps.take_out_light, GRIDS.shape, NUMBERS),
+    Door("feature_maps.turn", lambda x: feature_maps.turn(x, np.ones(2, np.float32)), GRIDS.shape, UNIT),
+    Door(
+        "feature_maps.spread_smoothly",
+        lambda x: feature_maps.spread_smoothly(x, (7, 9), blur=1.0),
+        GRIDS.shape[:3],
+        NUMBERS,
+    ),
+    Door("memory_bank.choose_spread", lambda x: memory_bank.choose_spread(x, count=2), ROWS.shape, NUMBERS),
+    Door("memory_bank.reweigh", lambda x: memory_bank.reweigh(ROWS[:, 0], x, dimensions=3), ROWS.shape, WITHIN),
+    Door("gaussians.fit_gaussians", gaussians.fit_gaussians, GRIDS.shape[1:], UNIT),
+    Door("gaussians.mahalanobis", lambda x: gaussians.mahalanobis(GAUSSIANS, x), GRIDS.shape[1:], NUMBERS),
     Door("one_class_svm.fit", lambda x: one_class_svm.fit(x).score(ROWS), ROWS.shape, NUMBERS),
     Door("one_class_svm.OneClassSVM.score", SVM.score, ROWS.shape, NUMBERS),
     Door("one_class_svm.reference_scores", lambda x: one_class_svm.reference_scores(x, x), ROWS.shape, NUMBERS),

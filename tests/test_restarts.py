@@ -8,7 +8,7 @@ import pytest
 
 from jaxad import InputError, fit
 from jaxad.fitting import FitDivergedError, fit_members
-from jaxad.methods import GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE
+from jaxad.methods import LATENT_OCSVM, PATCH_VAE
 
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
 WINDOWS = replace(PATCH_VAE, window=(4, 4), filters=(4,), crops=48, epochs=3, batch_size=16)
@@ -81,5 +81,3 @@ def test_diverged_before_the_first_epoch_is_done():
 def test_refused():
     with pytest.raises(InputError, match="restarts must be at least 1, got 0"):
         fit(jax.random.key(0), replace(WINDOWS, restarts=0), IMAGES)
-    with pytest.raises(InputError, match="leave restarts out"):
-        fit(jax.random.key(0), replace(GRADIENT_NEIGHBOURS, restarts=2), IMAGES)

@@ -235,5 +235,5 @@ def test_auto_with_nothing_to_choose_from():
     hopeless = replace(AUTO, candidates=(replace(GRADIENT_NEIGHBOURS, count=1000),))
     with pytest.raises(InputError, match="auto could fit none of its candidates:\n  gradient-neighbours: 1000 neigh"):
         fit(jax.random.key(0), hopeless, objects(8))
-    with pytest.raises(InputError, match="got 3 images at holdout=0.2: use more images"):
+    with pytest.raises(InputError, match="got 3 images, of which its own holdout is 0.2: use more images"):
         fit(jax.random.key(0), AUTO, objects(3))

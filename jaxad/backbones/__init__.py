@@ -6,5 +6,16 @@ the network by its arrays. `backbone.outputs(images, ["depthwise_4", "depthwise_
 
 from jaxad.backbones.backbone import DEFAULT, Backbone, make_backbone, open_backbone, open_default, stage_outputs
 from jaxad.backbones.layouts import NETWORKS
+from jaxad.backbones.using import find_network, used_weights
 
-__all__ = ["DEFAULT", "NETWORKS", "Backbone", "make_backbone", "open_backbone", "open_default", "stage_outputs"]
+__all__ = [
+    "DEFAULT",
+    "NETWORKS",
+    "Backbone",
+    "find_network",
+    "make_backbone",
+    "open_backbone",
+    "open_default",
+    "stage_outputs",
+    "used_weights",
+]

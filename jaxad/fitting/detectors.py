@@ -145,14 +145,12 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         chosen, comparison = choose_recipe(keys[0], recipe, images, mesh=extras.mesh)
         detectors, history = _fit(keys, chosen, images, extras)
         return [dataclasses.replace(detector, comparison=comparison) for detector in detectors], history
-    restarts = 1
     if isinstance(recipe, NetworkRecipe):
         need_at_least(recipe.learning_rate, 0, what="learning_rate")
         need_at_least(recipe.batch_size, 1, what="batch_size")
         need_at_least(recipe.restarts, 1, what="restarts")
-        restarts = recipe.restarts
     need_method(recipe, len(images), shape_of(images))
-    asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None, "restarts": restarts > 1}
+    asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None}
     if not isinstance(recipe, NetworkRecipe) and any(asked.values()):
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")

@@ -191,7 +191,7 @@ def fit_folder(
         provenance=_provenance(root, training.sums, held.sums, seed=seed),
         roi=inside,
         usual=held.usual,
-        shapes=plan.shapes if whole else None,
+        shapes=plan.shapes if whole and preparation.mode == "letterbox" else None,
     )
     if is_first(mesh):
         made.save(out)

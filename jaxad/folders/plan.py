@@ -5,7 +5,7 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +17,14 @@ from jaxad.datasets import Copies, Survey
 from jaxad.folders.sizes import median_size, times, why_not_almost_one, why_not_whole
 from jaxad.images import Header, UnreadableError
 from jaxad.images.photograph import MAX_PIXELS
-from jaxad.preparation import Preparation
+from jaxad.preparation import Mode, Preparation
 from jaxad.recipes import ChoiceRecipe, Recipe
 from jaxad.thresholds import FEWEST, count_held_out, count_wanted
 
 VALUES = 2**26
 """Numbers that a model is trained on at most: 268 MB as float32."""
+SEEN_VALUES = 2**27
+"""The same where photographs are brought to the size that the model sees them at: it makes no copy of them."""
 SHARE = 0.2
 """Share of the normal images that fitting holds out where none is given."""
 
@@ -90,6 +92,7 @@ def plan_fit(
     Raises:
         InputError: options that do not go together, or too few images to hold out two and keep one.
     """
+    recipe = _for_photographs(recipe, headers.values(), resize=resize, scale=scale)
     preparation = choose_preparation(
         recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
     )
@@ -180,6 +183,7 @@ def choose_preparation(
     given = [name for name, value in (("resize", resize), ("scale", scale), ("native", native)) if value]
     if len(given) > 1:
         raise InputError(f"choose one of resize, scale and native, got {' and '.join(given)}")
+    fitted: Mode = "stretch" if recipe.stretches else "letterbox"
     channels = 1 if grey or all(header.channels == 1 for header in headers) else 3
     if not recipe.compares_positions:
         if resize is not None:
@@ -195,10 +199,10 @@ def choose_preparation(
             )
         return Preparation(channels, "native")
     if resize is not None:
-        return Preparation(channels, "letterbox", box=(resize, resize))
+        return Preparation(channels, fitted, box=(resize, resize))
     height, width = (float(np.median([getattr(header, side) for header in headers])) for side in ("height", "width"))
     factor = 1.0 if scale is None else scale
-    return Preparation(channels, "letterbox", box=(max(1, round(height * factor)), max(1, round(width * factor))))
+    return Preparation(channels, fitted, box=(max(1, round(height * factor)), max(1, round(width * factor))))
 
 
 def _plan_grid(
@@ -219,8 +223,15 @@ def _plan_grid(
     if not isinstance(recipe, ChoiceRecipe):
         if not recipe.compares_positions or native:
             return None, ""
-        box, why = (preparation.box, "") if asked else _scaled_down(preparation.box, count, channels)
-        return replace(preparation, box=box), why
+        if asked:
+            return preparation, ""
+        seen = recipe.seen_size(preparation.box)
+        box = min(seen, preparation.box, key=math.prod)
+        why = "" if box == preparation.box else f"the model sees them at {times(box)}"
+        # What is smaller than the photographs is held once; else there is a copy at the size of the model's own.
+        values = VALUES if box == preparation.box else SEEN_VALUES
+        box, scaled = _scaled_down(box, count, channels, values)
+        return replace(preparation, box=box), scaled or why
     if region:
         return None, "only a region of these is looked at"
     prepared = [preparation.geometry(height, width).size for height, width in sizes]
@@ -232,7 +243,7 @@ def _plan_grid(
         return None, off
     different = len(set(prepared))
     fitted = f"{different} sizes are fitted into their median {times(box)}" if different > 1 else ""
-    box, scaled = _scaled_down(box, count, channels)
+    box, scaled = _scaled_down(box, count, channels, VALUES)
     return Preparation(channels, "letterbox", box=box), " and ".join(filter(None, [fitted, scaled]))
 
 
@@ -247,13 +258,28 @@ def _doubts(recipe: Recipe, sizes: Sequence[tuple[int, int]], preparation: Prepa
     ] * bool(why)
 
 
-def _scaled_down(box: tuple[int, int], count: int, channels: int) -> tuple[tuple[int, int], str]:
+def _for_photographs(recipe: Recipe, headers: Iterable[Header], *, resize: int | None, scale: float | None) -> Recipe:
+    """Of `auto`, the recipe for photographs where these are so large when they are resized; else the recipe itself."""
+    if not isinstance(recipe, ChoiceRecipe) or not recipe.photographs:
+        return recipe
+    median = median_size([(header.height, header.width) for header in headers])
+    height, width = (resize, resize) if resize else (round(side * (scale or 1.0)) for side in median)
+    if min(height, width) < recipe.large:
+        return recipe
+    try:
+        recipe.photographs[0].seen_size((height, width))
+    except InputError:
+        return recipe  # a strip so narrow that nothing is left of its width
+    return recipe.photographs[0]
+
+
+def _scaled_down(box: tuple[int, int], count: int, channels: int, values: int) -> tuple[tuple[int, int], str]:
     """The height and width at which so many photographs fit memory, and the reason where it is not `box`."""
     total = count * channels * box[0] * box[1]
-    if total <= VALUES:
+    if total <= values:
         return box, ""
-    factor = math.sqrt(VALUES / total)
-    why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {VALUES} numbers"
+    factor = math.sqrt(values / total)
+    why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {values} numbers"
     return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
 
 

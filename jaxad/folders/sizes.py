@@ -8,7 +8,7 @@ ALMOST = 0.1
 """Share by which a height or a width may differ from the median where sizes count as almost one.
 
 So little that the border which fits a photograph in is narrower than a tenth of the side, at each end. Whether
-what they show is aligned the pixels say: see `jaxad.detector.choosing`.
+what they show is aligned the pixels say: see `jaxad.fitting.choosing`.
 """
 
 

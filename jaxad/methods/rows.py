@@ -1,7 +1,9 @@
 """The published systems, one recipe each, one improved variant of each, and jaxad's own."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from jaxad.methods.auto import AutoRecipe
 from jaxad.methods.autoencoders import ConvAERecipe, DenseAERecipe
@@ -9,8 +11,10 @@ from jaxad.methods.closed_form import ClosedFormRecipe
 from jaxad.methods.dense_vae import DenseVAERecipe
 from jaxad.methods.drawn_defects import DrawnDefectsRecipe
 from jaxad.methods.fusion import FusionRecipe
+from jaxad.methods.padim import PaDiMRecipe
 from jaxad.methods.patch_components import PatchComponentsRecipe
 from jaxad.methods.patch_vae import PatchVAERecipe
+from jaxad.methods.patchcore import PatchCoreRecipe
 
 CONV_AE = ConvAERecipe(
     name="conv-ae",
@@ -244,11 +248,27 @@ SURFACE = FusionRecipe(
     pool="max",
 )
 
+PATCHCORE = PatchCoreRecipe(
+    name="patchcore",
+    summary="distance to remembered features of a frozen network, EfficientNet-Lite0 by default, for photographs",
+    source="Roth et al., arXiv:2106.08265",
+)
+
+PADIM = PaDiMRecipe(
+    name="padim",
+    summary="a Gaussian of a frozen network's features at every position, for photographs of aligned objects",
+    source="Defard et al., arXiv:2011.08785",
+)
+
+FROZEN = (PATCHCORE, PADIM)
+"""On the features of a network that others trained."""
+
 AUTO = AutoRecipe(
     name="auto",
-    summary="the one of the closed-form recipes that best tells held-out normal images from defects drawn on them",
+    summary="patchcore for folders of photographs; else the closed form that best tells images from such with defects",
     source="jaxad",
     candidates=(*CLOSED_FORM, SURFACE_GRADIENTS, PATCH_COMPONENTS),
+    photographs=(PATCHCORE,),
 )
 
 SURFACES = (SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS, SURFACE)
@@ -256,7 +276,7 @@ SURFACES = (SURFACE_GRADIENTS, PATCH_COMPONENTS, DRAWN_DEFECTS, SURFACE)
 
 _ALL = (
     *(CONV_AE, SSIM_AE, PATCH_VAE, LATENT_OCSVM, DENSE_AE),
-    *(*VARIANTS, CALIBRATED_VAE, IMAGE_VAE, TEXTURE_VAE, *CLOSED_FORM, *SURFACES, AUTO),
+    *(*VARIANTS, CALIBRATED_VAE, IMAGE_VAE, TEXTURE_VAE, *CLOSED_FORM, *SURFACES, *FROZEN, AUTO),
 )
-RECIPES = MappingProxyType({recipe.name: recipe for recipe in _ALL})
+RECIPES: Mapping[str, Any] = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 """Every recipe by name."""

@@ -184,10 +184,14 @@ class ChoiceRecipe(Recipe, kind=""):
     without_use: ClassVar[tuple[str, ...]] = ("pool",)
 
     candidates: tuple[Recipe, ...]
+    photographs: tuple[Recipe, ...] = ()
+    """What to fit on a folder of photographs that show more than the candidates see; one recipe, or none."""
     holdout: float = 0.2
     """Share of the normal images to judge the candidates by; the winner is then fitted on all."""
     images: int = 2000
     """Normal images to judge by, at most; random ones where there are more."""
+    large: int = 96
+    """Pixels of the shorter side, at the median, from which on photographs are that large."""
 
     @property
     def compares_positions(self) -> bool:

@@ -110,6 +110,18 @@ class Recipe:
         return self.sees_windows
 
     @property
+    def stretches(self) -> bool:
+        """Whether photographs of several sizes are stretched over one another, border on border, to be compared.
+
+        Otherwise they keep their aspect ratio, and what is left beside them is filled.
+        """
+        return False
+
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The height and width at which the model sees images of this height and width; more is of no use to it."""
+        return size
+
+    @property
     def least_size(self) -> tuple[int, int]:
         """The least height and width that the model can read."""
         return 1, 1

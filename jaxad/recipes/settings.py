@@ -9,7 +9,7 @@ from jaxad.recipes.methods import NetworkRecipe
 from jaxad.recipes.recipe import KINDS, Recipe
 
 R = TypeVar("R", bound=Recipe)
-RECIPES_INSIDE = ("parts", "candidates")
+RECIPES_INSIDE = ("parts", "candidates", "photographs")
 """Fields that hold recipes."""
 RENAMED = {"loss": "loss_name", "score": "score_name"}
 RETIRED = (

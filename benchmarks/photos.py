@@ -1,0 +1,95 @@
+"""Every recipe for photographs over sets of real ones: fitted, evaluated and timed as the command line does it.
+
+    python -m benchmarks.photos --data DIR [RECIPE ...]
+
+DIR holds sets in the layout of MVTec AD: `train/good`, `test/good`, `test/<defect>` and, where there are masks,
+`ground_truth/<defect>`. `auto` is what `jaxad fit DIR` does without options. The threshold comes from good images
+alone; no label of a test image is seen before it is judged. Images a second are of whole photographs, decoded and
+scored one after the other once everything is compiled. What was kept of others stays in `results/photos.json`.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import RESULTS, keep
+from jaxad import load_pipeline
+from jaxad.folders import evaluate_folder, fit_folder
+
+NAMES = ("auto", "patchcore", "padim", "surface-gradients", "patch-components", "surface", "gradient-components")
+TIMED = 16
+"""Photographs that scoring is timed on; there are as many before them, which compile."""
+COLUMNS = ("set", "recipe", "image AUROC", "pixel AUROC", "AUPRO", "recall", "false alarms", "fit, s", "images/s", "MB")
+
+
+def run(root: Path, name: str) -> dict[str, Any]:
+    """Figures of one recipe on one set."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "fitted.jaxad"
+        began = time.perf_counter()
+        fitted = fit_folder(root, out, recipe=name)
+        seconds, size = time.perf_counter() - began, out.stat().st_size
+        pipeline = load_pipeline(out)
+    found = evaluate_folder(pipeline, root)
+    paths = sorted(path for path in (root / "test" / "good").iterdir() if path.is_file())[: 2 * TIMED]
+    warm, timed = paths[: len(paths) // 2], paths[len(paths) // 2 :]
+    for some in (warm, timed):
+        began = time.perf_counter()
+        for path in some:
+            pipeline.score(path)
+        rate = len(some) / (time.perf_counter() - began)
+    return {
+        "fitted": fitted["recipe"],
+        "auroc": found["auroc"],
+        "pixel_auroc": found["pixels"]["auroc"],
+        "aupro": found["pixels"]["aupro"],
+        "recall": found["at_threshold"]["recall"],
+        "false_alarms": found["at_threshold"]["false_positive_rate"],
+        "promised": list(fitted["threshold"]["interval"]),
+        "seconds_to_fit": seconds,
+        "images_per_second": rate,
+        "bytes": size,
+    }
+
+
+def print_table(sets: dict[str, dict[str, Any]]) -> None:
+    """All that is kept, as Markdown."""
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    for root, recipes in sets.items():
+        for name, row in recipes.items():
+            recipe = name if row["fitted"] == name else f"{name} ({row['fitted']})"
+            shares = (_share(row[key]) for key in ("auroc", "pixel_auroc", "aupro", "recall", "false_alarms"))
+            costs = f"{row['seconds_to_fit']:.0f} | {row['images_per_second']:.1f} | {row['bytes'] / 1e6:.1f}"
+            print(f"| {root} | {recipe} | {' | '.join(shares)} | {costs} |")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main() -> None:
+    """Run the recipes asked for on every set, keep them, print the table of all that are kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="RECIPE", help=f"by default {', '.join(NAMES)}")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of sets")
+    parser.add_argument("--sets", nargs="*", help="by default all of them")
+    parser.add_argument("--note", default="", help="what else ran on the machine")
+    arguments = parser.parse_args()
+    path = RESULTS / "photos.json"
+    kept: dict[str, dict[str, Any]] = json.loads(path.read_text())["sets"] if path.exists() else {}
+    roots = sorted(one for one in arguments.data.iterdir() if (one / "train" / "good").is_dir())
+    for root in roots:
+        if arguments.sets and root.name not in arguments.sets:
+            continue
+        for name in arguments.names or NAMES:
+            kept.setdefault(root.name, {})[name] = run(root, name)
+            keep("photos", {"note": arguments.note, "sets": kept})
+            print(f"{root.name} {name}: {kept[root.name][name]}", flush=True)
+    print_table(kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What methods on the features of a frozen network have in common."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from jaxad import backbones, linear
+from jaxad._check import InputError, raise_problems
+from jaxad.feature_maps import average_neighbours, spread_smoothly, take_out_light
+from jaxad.recipes import Shape, SolvedRecipe, Variables
+
+ScoreMap = Float[Any, "n h w"]
+MOST_BYTES = 2**31
+"""Of what is learned, with all that learning it needs."""
+BATCH = 8
+"""Images whose features are computed at once when fitting."""
+WHITENED_BY = 64
+"""Images that tell how features vary, at most."""
+LEAST = 32
+"""Pixels of a side of what a network sees, at least."""
+UNIT_ROWS = 4096
+"""Cells that tell how far normal ones usually are from the memory, at most."""
+
+Cells = dict[str, Float[Any, "n rows columns d"]]
+"""What images are compared by: rows of numbers on a grid, for each stage."""
+
+
+class FrozenRecipe(SolvedRecipe, kind=""):
+    """What methods on frozen features have in common: how an image becomes rows of numbers on grids of cells.
+
+    An image is brought to about `side` x `side` pixels; outputs of the network at several depths are cleared of the
+    image's own light, averaged over neighbours, and whitened along their first principal components. Each stage is
+    judged by itself; the sum is blurred on the grid of the first stage and brought to the image's size.
+    """
+
+    backbone: str = "efficientnet-lite0"
+    """See `jaxad.backbones.open_backbone`: a network's name, a file of weights, or `hub:NAME`."""
+    stages: tuple[str, ...] = ("depthwise_4", "depthwise_10")
+    """Outputs of the network."""
+    side: int = 320
+    """Pixels of the side of a square as large as what the network sees of an image; the aspect ratio is kept."""
+    enlarged: float = 2.0
+    """How many times larger than it is an image may be made, at most."""
+    light: bool = True
+    """Whether each image's mean and deviation are taken out of its features; see `jaxad.feature_maps`."""
+    numbers: int = 128
+    """Principal components of each stage."""
+    blur: float = 1.0
+    """Deviation of the Gaussian that smooths the map, in cells."""
+    pool: str = "top"
+
+    @property
+    def stretches(self) -> bool:
+        """See `Recipe`: a map has a grid that says where things are, whatever the size of the photograph."""
+        return True
+
+    @property
+    def pools_maps(self) -> bool:
+        """See `Recipe`."""
+        return True
+
+    @property
+    def least_size(self) -> tuple[int, int]:
+        """See `Recipe`: the least that a network reads, before it is enlarged."""
+        least = math.ceil(LEAST / max(1.0, self.enlarged))
+        return least, least
+
+    def check(self, shape: Shape) -> None:
+        """See `Recipe`."""
+        problems = []
+        if not self.stages:
+            problems.append("stages must name one output of the network at least, got none")
+        for name in ("side", "enlarged", "numbers"):
+            if not getattr(self, name) > 0:
+                problems.append(f"{name} must be positive, got {getattr(self, name)}")
+        raise_problems(problems)
+        self.seen_size(shape[:2])
+
+    def learn(self, cells: Callable[[Any], Cells], images: Float[Any, "n h w c"]) -> Variables:
+        """What is learned of normal images `[n, h, w, c]`, given what makes cells of some of them."""
+        raise self._lacks("learn(self, cells, images)")
+
+    def judge(self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]) -> ScoreMap:
+        """How far each cell `[n, rows, columns, d]` of a stage is from normal ones: `[n, rows, columns]`."""
+        raise self._lacks("judge(self, learned, stage, cells)")
+
+    def solve(self, images: Float[Any, "n h w c"]) -> Variables:
+        """See `SolvedRecipe`; of images `[n, h, w, c]` the network's weights, as far as used, and what is learned."""
+        weights = backbones.used_weights(backbones.open_backbone(self.backbone), self.stages)
+        fitted = {"network": weights, "whitening": self._fit_whitening(weights, images)}
+        return {**fitted, "learned": self.learn(partial(jax.jit(self.cells), fitted), images)}
+
+    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
+        """See `SolvedRecipe`; images are `[n, h, w, c]`."""
+        cells = self.cells(variables, images)
+        judged = [self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages]
+        grid = judged[0].shape
+        total = sum(jax.image.resize(one, grid, "linear") for one in judged)
+        return spread_smoothly(total, (images.shape[1], images.shape[2]), blur=self.blur)
+
+    def cells(self, variables: Variables, images: Float[Any, "n h w c"]) -> Cells:
+        """The rows of numbers that images `[n, h, w, c]` are compared by: `[n, rows, columns, d]` a stage."""
+        white, found = variables["whitening"], {}
+        for stage, maps in self._stage_maps(variables["network"], images).items():
+            centred = maps - white[stage]["mean"][None, None, None]
+            found[stage] = jnp.matmul(centred, white[stage]["matrix"], precision="highest")
+        return found
+
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """See `Recipe`.
+
+        Raises:
+            InputError: a side would be too short for the network.
+        """
+        factor = min(self.side / math.sqrt(size[0] * size[1]), self.enlarged)
+        seen = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        if min(seen) < LEAST:
+            raise InputError(
+                f"recipe {self.name!r} takes images that are at least {LEAST} pixels high and wide where the network "
+                f"sees them, and {size[0]} x {size[1]} become {seen[0]} x {seen[1]}; use larger images, or set side"
+            )
+        return seen
+
+    def _stage_maps(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
+        """The network's outputs for images `[n, h, w, c]`, by stage."""
+        network = backbones.find_network(weights, self.stages)
+        size = self.seen_size(images.shape[1:3])
+        if images.shape[1:3] != size:
+            images = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
+        found = backbones.stage_outputs(network, weights, images, stages=self.stages)
+        if self.light:
+            found = {stage: take_out_light(found[stage]) for stage in self.stages}
+        return {stage: average_neighbours(found[stage]) for stage in self.stages}
+
+    def _fit_whitening(self, weights: Variables, images: Float[Any, "n h w c"]) -> Variables:
+        """Mean `[channels]` and matrix `[channels, numbers]` of each stage."""
+
+        @jax.jit
+        def moments(weights: Variables, some: Any) -> dict[str, tuple[Any, Any]]:
+            maps = self._stage_maps(weights, some)
+            rows = {stage: one.reshape(-1, one.shape[-1]) for stage, one in maps.items()}
+            return {
+                stage: (jnp.mean(x, axis=0), jnp.matmul(x.T, x, precision="highest") / len(x))
+                for stage, x in rows.items()
+            }
+
+        step = -(-len(images) // WHITENED_BY)
+        found = [moments(weights, images[i : i + 1]) for i in range(0, len(images), step)]
+        means: Any = jax.tree.map(lambda *each: jnp.mean(jnp.stack(each), axis=0), *found)
+        return {
+            stage: {
+                "mean": mean,
+                "matrix": linear.whitening(square - mean[:, None] * mean[None], count=self.numbers),
+            }
+            for stage, (mean, square) in means.items()
+        }
+
+    def need_room(self, what: str, size: int, mend: str) -> None:
+        """Refuse what would take more memory than is sensible, before any of it is computed."""
+        if size > MOST_BYTES:
+            raise InputError(
+                f"{what} would take {size / 1e9:.1f} GB of memory, and {MOST_BYTES / 1e9:.1f} GB are allowed; {mend}"
+            )

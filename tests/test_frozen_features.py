@@ -1,0 +1,167 @@
+"""Recipes on frozen features: they go wherever jaxad's own recipes go, and need no weights once they are fitted."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxad
+from jaxad import backbones
+from jaxad._check import InputError
+from jaxad.export.computation import make_computation
+from jaxad.export.to_stablehlo import lower_for_all
+from jaxad.folders import evaluate_folder, fit_folder
+from jaxad.methods import RECIPES, frozen
+from jaxad.recipes import with_settings
+from jaxad.testing import check_recipe
+from tests.photograph_folder import write_set
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
+SMALL = {
+    "patchcore": dataclasses.replace(RECIPES["patchcore"], bank=64, choices=256, numbers=16),
+    "padim": dataclasses.replace(RECIPES["padim"], numbers=8),
+}
+KEY = jax.random.key(0)
+
+
+def waves(count: int, size: tuple[int, int] = (32, 40), channels: int = 1) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    shifts = rng.normal(0, 0.3, (count, 1, 1))
+    images = 0.5 + 0.2 * np.sin((rows + 2 * columns) / 3 + shifts) + rng.normal(0, 0.02, (count, *size))
+    return np.clip(np.repeat(images[..., None], channels, axis=-1), 0, 1).astype(np.float32)
+
+
+IMAGES = waves(12)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *SMALL.values(),
+        dataclasses.replace(SMALL["patchcore"], neighbours=4, turns=1, light=False, stages=("depthwise_1",), blur=0.0),
+    ],
+    ids=["patchcore", "padim", "settings"],
+)
+def test_they_keep_the_laws(recipe: jaxad.Recipe) -> None:
+    check_recipe(recipe, images=IMAGES)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_saved_detector_needs_no_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, _ = jaxad.fit(KEY, SMALL[name], IMAGES)
+    detector.save(tmp_path / "detector.jaxad")
+
+    def missing() -> Path:
+        raise InputError("there are no weights")
+
+    monkeypatch.setattr(backbones.files, "find_lite0", missing)
+    loaded = jaxad.load(tmp_path / "detector.jaxad")
+    np.testing.assert_array_equal(loaded.score(IMAGES[:2]).map, detector.score(IMAGES[:2]).map)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_exported_they_score_alike(name: str) -> None:
+    computation = make_computation(jaxad.fit(KEY, SMALL[name], IMAGES)[0], None)
+    images = np.rint(IMAGES[:3] * 255).astype(np.uint8)
+    exported = lower_for_all(computation)
+    for found, wanted in zip(exported.call(images), computation.expected(images), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_spot_is_found_where_it_is(name: str) -> None:
+    detector, _ = jaxad.fit(KEY, SMALL[name], waves(16, (64, 80), 3))
+    good = waves(18, (64, 80), 3)[16:]
+    bad = good.copy()
+    bad[:, 24:40, 32:56] = [0.9, 0.1, 0.1]
+    scores = detector.score(np.concatenate([good, bad]))
+    assert scores.score[2:].min() > scores.score[:2].max()
+    for one in scores.map[2:]:
+        row, column = np.unravel_index(np.argmax(one), one.shape)
+        assert 20 <= row < 44
+        assert 28 <= column < 60
+
+
+def test_turned_copies_make_turned_images_normal() -> None:
+    images = waves(12, (64, 64))
+    quarter = np.rot90(images, axes=(1, 2)).copy()
+    plain, turned = (
+        jaxad.fit(KEY, dataclasses.replace(SMALL["patchcore"], turns=turns), images)[0] for turns in (0, 3)
+    )
+    beyond = [float(np.mean(d.score(quarter).score) / np.mean(d.score(images).score)) for d in (plain, turned)]
+    assert beyond[1] < beyond[0]
+
+
+def test_light_over_the_whole_image_does_not_count() -> None:
+    images = waves(12, (64, 64))
+    darker = (0.8 * images).astype(np.float32)
+    lit, plain = (
+        jaxad.fit(KEY, dataclasses.replace(SMALL["patchcore"], light=light), images)[0] for light in (True, False)
+    )
+    beyond = [float(np.mean(d.score(darker).score) / np.mean(d.score(images).score)) for d in (lit, plain)]
+    assert beyond[0] < beyond[1]
+
+
+def test_a_folder_is_fitted_and_evaluated(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", train=24)
+    fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=SMALL["patchcore"], holdout=0.5)
+    assert fitted["images"]["train"] == 12
+    found = evaluate_folder(jaxad.load_pipeline(tmp_path / "part.jaxad"), root)
+    assert found["auroc"] == 1.0
+    assert (tmp_path / "part.jaxad").stat().st_size < 40e6
+
+
+def test_the_network_is_told_by_its_weights() -> None:
+    opened = backbones.open_default()
+    stages = ("depthwise_4", "depthwise_10")
+    weights = backbones.used_weights(opened, stages)
+    names = set(weights["params"])
+    assert "block_10_depthwise" in names
+    assert not {name for name in names if name.startswith(("block_11", "head", "classifier"))}
+    assert backbones.find_network(weights, stages) == opened.network
+    images = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
+    for stage, found in backbones.stage_outputs(opened.network, weights, images, stages=stages).items():
+        np.testing.assert_array_equal(found, opened.outputs(images, stages)[stage])
+
+
+def test_settings_are_texts_too() -> None:
+    recipe = with_settings(RECIPES["patchcore"], ["stages=depthwise_4,depthwise_10", "light=false", "side=256"])
+    assert (recipe.stages, recipe.light, recipe.side) == (("depthwise_4", "depthwise_10"), False, 256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "images", "words"),
+    [
+        ({"stages": ("depthwise_99",)}, IMAGES, "stage"),
+        ({"stages": ()}, IMAGES, "stages must name one output"),
+        ({"side": 0}, IMAGES, "side must be positive"),
+        ({"bank": 0}, IMAGES, "bank"),
+        ({"backbone": "missing.safetensors"}, IMAGES, "missing.safetensors"),
+        ({}, waves(4, (8, 8)), "images must be at least 16 x 16 pixels"),
+        ({}, waves(4, (8, 300)), "8 x 300"),
+        ({}, waves(4, (40, 40), 2), "1 or 3 channels"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(changes: dict, images: np.ndarray, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        jaxad.fit(KEY, dataclasses.replace(SMALL["patchcore"], **changes), images)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("patchcore", "cells of 16 numbers"), ("padim", "Gaussians of 8 numbers of 12 images")]
+)
+def test_what_would_not_fit_is_estimated_first(name: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen, "MOST_BYTES", 1000)
+    with pytest.raises(InputError, match=f"{words} would take 0.0 GB of memory, and 0.0 GB are allowed; set"):
+        jaxad.fit(KEY, SMALL[name], IMAGES)
+
+
+def test_gaussians_need_two_images() -> None:
+    with pytest.raises(InputError, match="at least 2 images, got 1"):
+        jaxad.fit(KEY, SMALL["padim"], IMAGES[:1])
