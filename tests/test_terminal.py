@@ -180,6 +180,20 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(home: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_ctrl_c_inside_a_callback_of_the_collector_is_not_lost(tmp_path: Path) -> None:
+    """jax has such a callback, and Python drops what is raised there."""
+    code = (
+        "import gc, time\nfrom jaxad.cli import process\n"
+        "def interrupt(*_):\n    gc.callbacks.remove(interrupt)\n    raise KeyboardInterrupt\n"
+        "def command():\n    gc.callbacks.append(interrupt)\n    gc.collect()\n"
+        "    time.sleep(30)\n    print('went on')\n"
+        "process.run(command)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"jaxad: interrupted\n")
+
+
 @pytest.mark.parametrize("module", ["jaxad.cli.terminal", "jaxad.cli.process", "typer"])
 def test_ctrl_c_while_the_command_is_loaded_is_one_line(module: str, tmp_path: Path) -> None:
     """In place of a signal at the right moment, the module that is loaded then is interrupted."""

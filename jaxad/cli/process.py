@@ -1,9 +1,11 @@
 """What surrounds a command: streams of any encoding, jax with the devices it is told to use, and how a command ends."""
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -53,6 +55,7 @@ def run(command: Callable[[], object]) -> None:
     # Figures are files and belong to no window, so what notebooks and desktops set here is not even looked up.
     os.environ["MPLBACKEND"] = "Agg"
     warnings.showwarning = _show_warning
+    sys.unraisablehook = _interrupt_again
     try:
         try:
             command()
@@ -147,6 +150,17 @@ def _settle_streams() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     _say(f"warning: {' '.join(str(message).split())}")
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Let an interruption come once more that Python has dropped, as it does inside jax's callback of the collector."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    # Later, for here it would be dropped again.
+    again = threading.Timer(0.05, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
 
 
 def _say(text: str) -> None:
