@@ -85,10 +85,11 @@ def spread_smoothly(
 
 def _weights(count: int, pixels: int, blur: float) -> Float[Array, "pixels count"]:
     """How much each cell along an axis counts at each pixel."""
-    between = jax.image.resize(jnp.eye(count), (pixels, count), "linear", antialias=False)
+    places = jnp.arange(count)
+    middles = jnp.clip((jnp.arange(pixels) + 0.5) * (count / pixels) - 0.5, 0, count - 1)
+    between = jnp.maximum(0.0, 1 - jnp.abs(middles[:, None] - places[None]))
     if not blur:
         return between
-    places = jnp.arange(count)
     bells = jnp.exp(-0.5 * ((places[:, None] - places[None]) / blur) ** 2)
     return between @ (bells / jnp.sum(bells, axis=1, keepdims=True))
 
