@@ -301,6 +301,15 @@ def test_laws_that_are_not_kept_are_all_told() -> None:
     check_recipe(Template(), images=IMAGES)
 
 
+def test_a_file_that_lacks_what_the_score_needs_is_refused(tmp_path: Path) -> None:
+    """As of another version of the method: nothing but its score knows what it needs."""
+    detector, _ = jaxad.fit(jax.random.key(0), Template(), IMAGES)
+    variables = {"mean": detector.variables["mean"]}
+    dataclasses.replace(detector, variables=variables).save(tmp_path / "a.jaxad")
+    with pytest.raises(InputError, match="a.jaxad' does not fit its recipe 'Template'.*KeyError: 'deviation'.*fit it"):
+        jaxad.load(tmp_path / "a.jaxad")
+
+
 def test_any_recipe_is_a_kind() -> None:
     assert {type(recipe) for recipe in RECIPES.values()} <= set(KINDS.values())
     assert Recipe not in KINDS.values()

@@ -2,21 +2,25 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxad import (
     bundle,
     methods,  # noqa: F401  (registers the kinds that files name)
     recipes,
 )
-from jaxad._check import raise_problems
+from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
 from jaxad.detector.arrays import flat, misfits, path_of
-from jaxad.detector.computing import need_sound, template
+from jaxad.detector.computing import apply_recipe, need_sound, template
 from jaxad.detector.detector import PART, Candidate, Detector
+from jaxad.extents import Batch
+from jaxad.recipes import Recipe, Shape
 
 BEFORE = "head/"
 """Names of the arrays of a one-class SVM in files of jaxad 0.1, which had a place for it beside the variables."""
@@ -54,8 +58,22 @@ def from_contents(
     variables = jax.tree_util.tree_map_with_path(
         lambda keys, leaf: arrays[path_of(("variables", *keys))], wanted_variables
     )
+    _need_scoring(recipe, shape, variables, path)
     usual = Usual(*(jnp.asarray(arrays[f"usual/{name}"]) for name in Usual._fields)) if calibrated else None
     return Detector(recipe, shape, variables, usual, tuple(Candidate(*row) for row in compared))
+
+
+def _need_scoring(recipe: Recipe, shape: Shape, variables: PyTree, path: str | os.PathLike[str]) -> None:
+    """Refuse variables that the recipe's score fails on, such as those of another version of a method; by shapes."""
+    images: Any = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    try:
+        jax.eval_shape(lambda held, images: apply_recipe(recipe, shape, held, Batch(images)), variables, images)
+    except (KeyError, TypeError, ValueError, IndexError) as error:  # InputError is a ValueError
+        reason = str(error).partition(chr(10))[0]
+        raise InputError(
+            f"bundle {str(path)!r} does not fit its recipe {recipe.name!r}, whose score fails on what the file holds "
+            f"({type(error).__name__}: {reason}); fit it again, or read it with the version that wrote it"
+        ) from None
 
 
 def _now(name: str) -> str:
