@@ -1,6 +1,5 @@
 """What surrounds a command: streams of any encoding, jax with the devices it is told to use, and how a command ends."""
 
-import _thread
 import contextlib
 import os
 import signal
@@ -157,8 +156,9 @@ def _interrupt_again(unraisable: Any) -> None:
     if not issubclass(unraisable.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(unraisable)
         return
-    # Later, for here it would be dropped again.
-    again = threading.Timer(0.05, _thread.interrupt_main)
+    # Later, for here it would be dropped again; as a signal, which ends a wait too.
+    main = threading.main_thread().ident or 0
+    again = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT))
     again.daemon = True
     again.start()
 
