@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,14 @@ from jaxad.folders import fit_folder
 from tests.photograph_folder import QUICK, write_set
 
 LONG = "a_photograph_of_the_third_camera_on_line_seven_at_station_12_number_"
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A job in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def start(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Popen[bytes]:
