@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxad import bundle
 from jaxad._check import InputError, need_channels_last, raise_problems
+from jaxad.batching import filled
 from jaxad.detector import from_contents
 from jaxad.fitting import fit
 from jaxad.images.reading import WHOLE, unit_pixels
@@ -193,8 +194,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def _score(self, images: Float[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
         # Batches of one size run one compiled program: another one rounds differently.
         size = min(MOST_SAMPLES, max(1, BATCH_PIXELS // math.prod(self.image_shape_[:2])))
-        filled = np.concatenate([images, np.repeat(images[-1:], -len(images) % size, axis=0)])
-        batches = (filled[begin : begin + size] for begin in range(0, len(filled), size))
+        batches = (filled(images[begin : begin + size], size) for begin in range(0, len(images), size))
         scores = [self.detector_.score(batch, any_range=self._any_range).score for batch in batches]
         return -np.concatenate(scores)[: len(images)].astype(np.float64)
 

@@ -74,6 +74,15 @@ def apply_recipe(
     return scores
 
 
+def score_shapes(recipe: Recipe, fitted: Shape, variables: PyTree, shape: tuple[int, int, int, int]) -> dict[str, Any]:
+    """What `apply_recipe` gives for images `[n, h, w, c]` of this `shape`, as shapes; nothing is computed."""
+
+    def score(variables: PyTree, images: Array) -> dict[str, Scored]:
+        return apply_recipe(recipe, fitted, variables, Batch(images))
+
+    return dict(jax.eval_shape(score, variables, jax.ShapeDtypeStruct(shape, jnp.float32)))
+
+
 def call_score(recipe: Recipe, shape: Shape, variables: PyTree, batch: Batch, dtype: DTypeLike) -> Any:
     """What the recipe's own `score` gives for a batch."""
     images = jnp.asarray(batch.images, jnp.float32)

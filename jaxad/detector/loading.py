@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +16,8 @@ from jaxad import (
 from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
 from jaxad.detector.arrays import flat, misfits, path_of
-from jaxad.detector.computing import apply_recipe, need_sound, template
+from jaxad.detector.computing import need_sound, score_shapes, template
 from jaxad.detector.detector import PART, Candidate, Detector
-from jaxad.extents import Batch
 from jaxad.recipes import Recipe, Shape
 
 BEFORE = "head/"
@@ -65,9 +63,8 @@ def from_contents(
 
 def _need_scoring(recipe: Recipe, shape: Shape, variables: PyTree, path: str | os.PathLike[str]) -> None:
     """Refuse variables that the recipe's score fails on, such as those of another version of a method; by shapes."""
-    images: Any = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     try:
-        jax.eval_shape(lambda held, images: apply_recipe(recipe, shape, held, Batch(images)), variables, images)
+        score_shapes(recipe, shape, variables, (1, *shape))
     except (KeyError, TypeError, ValueError, IndexError) as error:  # InputError is a ValueError
         reason = str(error).partition(chr(10))[0]
         raise InputError(

@@ -109,7 +109,11 @@ def train(keys: PRNGKeys, recipe: NetworkRecipe, images: Images, extras: Extras)
         history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
     chosen = best(history)
     kept = history._replace(terms={name: values[:, chosen] for name, values in history.terms.items()})
-    return detectors(state, chosen), kept
+    fitted = detectors(state, chosen)
+    # Once, and not for every detector that is told of while training.
+    need_tree(recipe, fitted[0].variables)
+    need_score(recipe, shape, fitted[0].variables)
+    return fitted, kept
 
 
 def _best(history: History, *, restarts: int, count: int) -> list[int]:
@@ -151,7 +155,4 @@ def _monitor(recipe: NetworkRecipe, shape: Shape, watched: Mapping[str, Watched]
 
 def _detector(recipe: NetworkRecipe, state: State, images: Images) -> Detector:
     shape = shape_of(images)
-    variables = recipe.finish(recipe.model(shape), state.variables, images)
-    need_tree(recipe, variables)
-    need_score(recipe, shape, variables)
-    return Detector(recipe, shape, variables)
+    return Detector(recipe, shape, recipe.finish(recipe.model(shape), state.variables, images))

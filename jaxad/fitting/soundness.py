@@ -12,9 +12,8 @@ from jaxtyping import Array, PyTree
 
 from jaxad._check import InputError
 from jaxad._types import PRNGKey
-from jaxad.detector import apply_recipe, example_of, need_sound, shape_of, what_is
-from jaxad.extents import Batch
-from jaxad.recipes import NetworkRecipe, Recipe, Shape, Variables
+from jaxad.detector import example_of, need_sound, score_shapes, shape_of, what_is
+from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
 from jaxad.training import LossFunction, Terms
 
 
@@ -87,19 +86,16 @@ def need_tree(recipe: Recipe, variables: Any) -> None:
         )
 
 
-def need_score(recipe: Recipe, shape: Shape, variables: PyTree, *, finished: bool = True) -> None:
-    """Refuse a score that is not what `apply_recipe` takes, or one of any size that takes no other."""
+def need_score(recipe: NetworkRecipe | SolvedRecipe, shape: Shape, variables: PyTree, *, finished: bool = True) -> None:
+    """Refuse a score that is not what a detector takes, or one of any size that takes no other."""
 
     def score(height: int, width: int) -> None:
-        images: Any = jax.ShapeDtypeStruct((2, height, width, shape[2]), jnp.float32)
-        found = jax.eval_shape(
-            lambda variables, images: apply_recipe(recipe, shape, variables, Batch(images)), variables, images
-        )
+        found = score_shapes(recipe, shape, variables, (2, height, width, shape[2]))
         if finished and recipe.score_name not in found:
             raise InputError(f"{what_is(recipe)}: score_name is {recipe.score_name!r}, and score gives {list(found)}")
 
     height, width, _ = shape
-    if recipe.reach is not None and "extent" not in inspect.signature(getattr(recipe, "score")).parameters:  # noqa: B009
+    if recipe.reach is not None and "extent" not in inspect.signature(recipe.score).parameters:
         raise InputError(
             f"{what_is(recipe)}: its reach says that it takes images of any size, so score must have an argument "
             "extent that says where they lie; see jaxad.extents"

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxad._check import InputError, need_at_least
 from jaxad.datasets import Copies, Survey
-from jaxad.folders.sizes import median_size, times, why_not_almost_one, why_not_whole
+from jaxad.folders.sizes import median_size, scaled_down, times, why_not_almost_one, why_not_whole
 from jaxad.images import Header, UnreadableError
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Mode, Preparation
@@ -230,7 +230,7 @@ def _plan_grid(
         why = "" if box == preparation.box else f"the model sees them at {times(box)}"
         # What is smaller than the photographs is held once; else there is a copy at the size of the model's own.
         values = VALUES if box == preparation.box else SEEN_VALUES
-        box, scaled = _scaled_down(box, count, channels, values)
+        box, scaled = scaled_down(box, count, channels, values)
         return replace(preparation, box=box), scaled or why
     if region:
         return None, "only a region of these is looked at"
@@ -243,7 +243,7 @@ def _plan_grid(
         return None, off
     different = len(set(prepared))
     fitted = f"{different} sizes are fitted into their median {times(box)}" if different > 1 else ""
-    box, scaled = _scaled_down(box, count, channels, VALUES)
+    box, scaled = scaled_down(box, count, channels, VALUES)
     return Preparation(channels, "letterbox", box=box), " and ".join(filter(None, [fitted, scaled]))
 
 
@@ -252,10 +252,12 @@ def _doubts(recipe: Recipe, sizes: Sequence[tuple[int, int]], preparation: Prepa
     if not recipe.compares_positions or preparation.mode != "letterbox":
         return []
     why = why_not_almost_one([preparation.geometry(*size).inside for size in sizes] if asked else sizes)
+    if not why:
+        return []
     return [
         f"recipe {recipe.name!r} compares photographs position by position, and {why}; all are fitted into one size, "
         "with their borders repeated: take photographs of one view and size, or a recipe of any size, such as surface"
-    ] * bool(why)
+    ]
 
 
 def _for_photographs(recipe: Recipe, headers: Iterable[Header], *, resize: int | None, scale: float | None) -> Recipe:
@@ -271,16 +273,6 @@ def _for_photographs(recipe: Recipe, headers: Iterable[Header], *, resize: int |
     except InputError:
         return recipe  # a strip so narrow that nothing is left of its width
     return recipe.photographs[0]
-
-
-def _scaled_down(box: tuple[int, int], count: int, channels: int, values: int) -> tuple[tuple[int, int], str]:
-    """The height and width at which so many photographs fit memory, and the reason where it is not `box`."""
-    total = count * channels * box[0] * box[1]
-    if total <= values:
-        return box, ""
-    factor = math.sqrt(values / total)
-    why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {values} numbers"
-    return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
 
 
 def _of_any_size(recipe: ChoiceRecipe, why: str) -> tuple[ChoiceRecipe, dict[str, str]]:

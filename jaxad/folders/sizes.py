@@ -1,5 +1,6 @@
-"""Whether photographs are of sizes that belong together, by their heights and widths; nothing here loads jax."""
+"""Whether photographs are of sizes that belong together, and at which one they fit memory; nothing here loads jax."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,3 +42,13 @@ def median_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 def times(size: tuple[int, int]) -> str:
     """A height and a width in words."""
     return f"{size[0]} x {size[1]}"
+
+
+def scaled_down(box: tuple[int, int], count: int, channels: int, values: int) -> tuple[tuple[int, int], str]:
+    """The height and width at which so many photographs fit memory, and the reason where it is not `box`."""
+    total = count * channels * box[0] * box[1]
+    if total <= values:
+        return box, ""
+    factor = math.sqrt(values / total)
+    why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {values} numbers"
+    return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why

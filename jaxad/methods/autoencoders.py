@@ -188,8 +188,10 @@ class DenseAERecipe(AutoencoderRecipe, kind="dense_ae"):
             return dict(start)
         weights = arrays.get(ONE_CLASS_SVM, {}).get("weights")
         count = weights.shape[0] if weights is not None and weights.ndim else 1
-        sizes = OneClassSVM((count, self.encoder[-1]), (count,), (), ())  # type: ignore[arg-type]
-        svm = {name: jax.ShapeDtypeStruct(size, jnp.float32) for name, size in sizes._asdict().items()}
+        sizes = (count, self.encoder[-1]), (count,), (), ()
+        svm = {
+            name: jax.ShapeDtypeStruct(size, jnp.float32) for name, size in zip(OneClassSVM._fields, sizes, strict=True)
+        }
         return {**start, ONE_CLASS_SVM: svm}
 
 

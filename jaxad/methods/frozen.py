@@ -23,8 +23,6 @@ WHITENED_BY = 64
 """Images that tell how features vary, at most."""
 LEAST = 32
 """Pixels of a side of what a network sees, at least."""
-UNIT_ROWS = 4096
-"""Cells that tell how far normal ones usually are from the memory, at most."""
 
 Cells = dict[str, Float[Any, "n rows columns d"]]
 """What images are compared by: rows of numbers on a grid, for each stage."""
