@@ -15,10 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxad
+from benchmarks.drawn import drawn_detector
 from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers
-from jaxad.detector import Detector
-from jaxad.fitting import start
 from jaxad.methods.patch_vae import WindowScorer
 
 IMAGES, LOOP_WINDOWS = 200, 121
@@ -29,21 +27,6 @@ JOBS = {
     "PyTorch, torch.compile": "torch heatmap compiled",
 }
 LOOP_JOB = {"Keras, published loop": "keras heatmap loop"}
-
-
-def drawn_detector(name: str = "patch-vae") -> Detector:
-    """A detector whose weights, biases and statistics are drawn, so that it costs what a trained one costs."""
-    recipe = jaxad.RECIPES[name]
-    shape = (28, 28, 1)
-    variables = start(jax.random.key(0), recipe, shape)
-    draw = np.random.default_rng(0)
-    spread = {"bias": (-0.5, 0.5), "mean": (-0.5, 0.5), "scale": (0.5, 1.5), "var": (0.5, 1.5)}
-
-    def drawn(path: Any, leaf: jax.Array) -> Any:
-        limits = spread.get(path[-1].key)
-        return draw.uniform(*limits, leaf.shape).astype(np.float32) if limits else leaf
-
-    return Detector(recipe, shape, jax.tree_util.tree_map_with_path(drawn, variables))
 
 
 def looped_heatmap(score: Callable[..., Any], image: np.ndarray, *, window: int, stride: int) -> int:

@@ -30,13 +30,13 @@ class PeerError(Exception):
 class Peer:
     """One framework in a process of its own: two of them in one have been seen to crash."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, script: Path = SERVE, *arguments: str) -> None:
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (as long as the process)
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen([python, str(SERVE)], stdin=pipe, stdout=pipe, stderr=self.said, text=True)
+        command, pipe = [python, str(script), *arguments], subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self.said, text=True)
 
     def ask(self, line: str) -> dict[str, Any]:
-        """What it answers to a line for `peers/serve.py`: a rate and versions.
+        """What it answers to a line, see `peers/serve.py`: a rate and versions.
 
         Raises:
             PeerError: it is not installed, or has died; with what it said.
@@ -57,6 +57,8 @@ class Peer:
         found: dict[str, Any] = json.loads(answer)
         if "absent" in found:
             raise PeerError(f"is not installed: {found['absent']}")
+        if "failed" in found:
+            raise PeerError(f"failed:\n{found['failed']}")
         return found
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ def one_size(size: int) -> dict[str, float]:
     """Score one image in this process."""
     import numpy as np
 
-    from benchmarks.heatmap import drawn_detector
+    from benchmarks.drawn import drawn_detector
     from jaxad.patches import starts
 
     def peak() -> float:

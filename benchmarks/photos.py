@@ -5,7 +5,9 @@
 DIR holds sets in the layout of MVTec AD: `train/good`, `test/good`, `test/<defect>` and, where there are masks,
 `ground_truth/<defect>`. `auto` is what `jaxad fit DIR` does without options. The threshold comes from good images
 alone; no label of a test image is seen before it is judged. Images a second are of whole photographs, decoded and
-scored one after the other once everything is compiled. What was kept of others stays in `results/photos.json`.
+scored one after the other once everything is compiled. With `--figures OUT` the worst misses and false alarms of each
+set are drawn there, to be looked at and not to be passed on: the photographs are others'. What was kept of others stays
+in `results/photos.json`.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS, keep
+from benchmarks.misses import draw_worst, judge_set
 from jaxad import load_pipeline
 from jaxad.folders import evaluate_folder, fit_folder
 
@@ -25,8 +28,8 @@ TIMED = 16
 COLUMNS = ("set", "recipe", "image AUROC", "pixel AUROC", "AUPRO", "recall", "false alarms", "fit, s", "images/s", "MB")
 
 
-def run(root: Path, name: str) -> dict[str, Any]:
-    """Figures of one recipe on one set."""
+def run(root: Path, name: str, figures: Path | None = None) -> dict[str, Any]:
+    """Figures of one recipe on one set; pictures of its worst errors go to the folder `figures`."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "fitted.jaxad"
         began = time.perf_counter()
@@ -34,6 +37,9 @@ def run(root: Path, name: str) -> dict[str, Any]:
         seconds, size = time.perf_counter() - began, out.stat().st_size
         pipeline = load_pipeline(out)
     found = evaluate_folder(pipeline, root)
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        draw_worst(judge_set(pipeline, root), root, pipeline).savefig(figures / f"{root.name}-{name}.png")
     paths = sorted(path for path in (root / "test" / "good").iterdir() if path.is_file())[: 2 * TIMED]
     warm, timed = paths[: len(paths) // 2], paths[len(paths) // 2 :]
     for some in (warm, timed):
@@ -43,11 +49,13 @@ def run(root: Path, name: str) -> dict[str, Any]:
         rate = len(some) / (time.perf_counter() - began)
     return {
         "fitted": fitted["recipe"],
+        "settled": fitted["settled"],
         "auroc": found["auroc"],
         "pixel_auroc": found["pixels"]["auroc"],
         "aupro": found["pixels"]["aupro"],
         "recall": found["at_threshold"]["recall"],
         "false_alarms": found["at_threshold"]["false_positive_rate"],
+        "judged_by": fitted["threshold"]["count"],
         "promised": list(fitted["threshold"]["interval"]),
         "seconds_to_fit": seconds,
         "images_per_second": rate,
@@ -76,6 +84,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="RECIPE", help=f"by default {', '.join(NAMES)}")
     parser.add_argument("--data", type=Path, required=True, help="a folder of sets")
     parser.add_argument("--sets", nargs="*", help="by default all of them")
+    parser.add_argument("--figures", type=Path, help="a folder for pictures of the worst misses and false alarms")
     parser.add_argument("--note", default="", help="what else ran on the machine")
     arguments = parser.parse_args()
     path = RESULTS / "photos.json"
@@ -85,7 +94,7 @@ def main() -> None:
         if arguments.sets and root.name not in arguments.sets:
             continue
         for name in arguments.names or NAMES:
-            kept.setdefault(root.name, {})[name] = run(root, name)
+            kept.setdefault(root.name, {})[name] = run(root, name, arguments.figures)
             keep("photos", {"note": arguments.note, "sets": kept})
             print(f"{root.name} {name}: {kept[root.name][name]}", flush=True)
     print_table(kept)

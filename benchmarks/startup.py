@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.heatmap import drawn_detector
+from benchmarks.drawn import drawn_detector
 from benchmarks.measure import keep
 
 ROUNDS = 5

@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, Float
 from jaxad._check import InputError, need_floats
 from jaxad._types import AnyArray, Maps
 
-TOP = 0.1
-"""Share of the pixels that the pool `"top"` averages."""
+SHARES = {"top": 0.1, "peak": 0.01}
+"""Share of the highest pixels that a pool averages."""
 
 
 def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
@@ -75,7 +75,7 @@ def highest(maps: Maps, *, where: Bool[AnyArray, "n h w"] | None = None) -> Floa
 POOLS: dict[str, Callable[..., Array]] = {
     "mean": partial(jnp.mean, axis=(1, 2)),
     "max": highest,
-    "top": partial(pool, share=TOP),
+    **{name: partial(pool, share=share) for name, share in SHARES.items()},
 }
 """How maps `[n, h, w]` become scores `[n]`, with `where` of the pixels that count, `[n, h, w]`."""
 
@@ -96,9 +96,9 @@ def whole_score(
         score_map: the map, put together.
         counted: where its pixels count; by default everywhere.
     """
-    if name == "top":
+    if name in SHARES:
         pixels = score_map.ravel() if counted is None else score_map[counted]
-        most = max(1, round(TOP * pixels.size))
+        most = max(1, round(SHARES[name] * pixels.size))
         return float(np.mean(np.partition(pixels, -most)[-most:]))
     seen, weights = np.array([(value, count) for value, count in zip(values, counts, strict=True) if count]).T
     return float(seen.max() if name == "max" else np.average(seen, weights=weights))

@@ -15,6 +15,8 @@ from jaxad._check import InputError
 from jaxad.backbones import NETWORKS, files, make_backbone, open_backbone, open_default
 from jaxad.backbones.folding import array_shapes, fold
 from jaxad.backbones.layouts import Row
+from jaxad.methods import RECIPES, with_backbone
+from jaxad.methods.backbones import MIDDLE
 from tests.data.drawn_weights import draw_images, draw_weights, thin
 
 # What PyTorch computes with the same drawn weights, relative to the largest; see tests/data/make_backbones.py.
@@ -214,3 +216,21 @@ def test_a_file_that_cannot_be_read_is_said(name, content, said, tmp_path):
         path.write_bytes(content)
     with pytest.raises(InputError, match=said):
         open_backbone(path)
+
+
+def test_a_recipe_takes_another_network(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({name: jnp.asarray(value) for name, value in drawn_state("resnet18").items()}, path)
+    taken = [with_backbone(RECIPES[name], str(path)) for name in ("auto", "padim")]
+    assert [recipe.name for recipe in taken] == ["patchcore", "padim"]
+    assert {(recipe.backbone, recipe.stages) for recipe in taken} == {(str(path), ("layer2", "layer3"))}
+    with pytest.raises(InputError, match="'surface' has no backbone to put .* name a recipe on features"):
+        with_backbone(RECIPES["surface"], str(path))
+    with pytest.raises(InputError, match="cannot be read"):
+        with_backbone(RECIPES["patchcore"], str(tmp_path / "none.safetensors"))
+
+
+def test_every_network_has_the_stages_that_are_compared():
+    assert MIDDLE.keys() == NETWORKS.keys()
+    for name, stages in MIDDLE.items():
+        assert all(NETWORKS[name][0].stages[stage].stride for stage in stages)

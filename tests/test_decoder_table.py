@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import jaxad
 from jaxad.detector import Detector
 from jaxad.models import PatchVAE, decoder_table, with_decoder_table
+from jaxad.models.decoder_products import decode_by_products
 
 # Most of the time goes into compiling.
 COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -107,5 +108,34 @@ def test_a_part_of_a_sum_has_its_table_too(detector):
 
 
 def test_a_table_is_not_rounded_to_sixteen_bits(detector, monkeypatch):
-    monkeypatch.setattr(Detector, "for_scoring", property(lambda self: pytest.fail("looked up in bfloat16")))
+    kinds = []
+    look_up = decoder_table.DecoderTable.look_up
+
+    def watched(table, first, **options):
+        kinds.append({leaf.dtype.name for leaf in jax.tree.leaves(table)})
+        return look_up(table, first, **options)
+
+    monkeypatch.setattr(decoder_table.DecoderTable, "look_up", watched)
     detector.score(np.zeros((1, 12, 13, 1), np.float32), dtype="bfloat16")
+    assert kinds
+    assert all(kind == {"float32"} for kind in kinds)
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    places=st.tuples(st.integers(1, 2), st.integers(1, 3)),
+    filters=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    channels=st.sampled_from([1, 3]),
+)
+@settings(max_examples=8, deadline=None)
+def test_products_say_what_the_table_says(seed, places, filters, channels):
+    """What other devices than CPU and GPU compute, computed here."""
+    size = tuple(n << len(filters) for n in places)
+    model = PatchVAE(size, tuple(filters), 2, channels)
+    with mock.patch.object(decoder_table, "LARGEST", 2**30):
+        tabulated = with_decoder_table(model, drawn_variables(model, seed))
+    first = jnp.asarray(np.abs(np.random.default_rng(seed).normal(size=(32, places[0] * places[1]))), jnp.float32)
+    by_products = jax.jit(partial(decode_by_products, window=size, depth=len(filters)), compiler_options=COMPILE_FAST)
+    looked_up = tabulated["tables"]["decoder"].look_up(first)
+    for ours, theirs in zip(by_products(first, tabulated), looked_up, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5 * np.abs(theirs).max())

@@ -22,10 +22,10 @@ from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
 from jaxad.methods import RECIPES
 from jaxad.preparation import Preparation
 from tests.photograph_folder import QUICK, photograph, save, untrained
+from tests.run_page import blocks
 from tests.test_cli import jaxad as command
 from tests.test_cli import need_refusal
 from tests.test_pipeline import make_part, with_usual
-from tests.test_readme import blocks
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 ROOT = Path(__file__).resolve().parent.parent

@@ -68,7 +68,7 @@ def tree_of(folder: Path) -> dict[str, bytes]:
 
 def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Pipeline, dict], root: Path) -> None:
     made, done = fitted
-    assert done["images"] == {"train": 10, "holdout": 2, "left_out": [], "failed": []}
+    assert done["images"] == {"train": 10, "holdout": 2, "judged_left_out": 0, "left_out": [], "failed": []}
     assert done["training"]["shape"] == [10, 32, 40, 1]
     sums = made.provenance["sha256"]
     assert (len(set(sums["train"])), len(set(sums["holdout"]))) == (10, 2)

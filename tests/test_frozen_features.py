@@ -12,7 +12,8 @@ from jaxad import backbones
 from jaxad._check import InputError
 from jaxad.export.computation import make_computation
 from jaxad.export.to_stablehlo import lower_for_all
-from jaxad.folders import evaluate_folder, fit_folder
+from jaxad.folders import evaluate_folder, fit_folder, held_out
+from jaxad.folders.left_out import agree
 from jaxad.methods import RECIPES, frozen
 from jaxad.recipes import with_settings
 from jaxad.testing import check_recipe
@@ -106,11 +107,17 @@ def test_light_over_the_whole_image_does_not_count() -> None:
     assert beyond[0] < beyond[1]
 
 
-def test_a_folder_is_fitted_and_evaluated(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("turns", "positions"), [(-1, (32, 40)), (1, (1, 1))], ids=["aligned", "turned"])
+def test_a_folder_is_fitted_and_evaluated(turns: int, positions: tuple[int, int], tmp_path: Path) -> None:
     root = write_set(tmp_path / "set", train=24)
-    fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=SMALL["patchcore"], holdout=0.5)
+    recipe = dataclasses.replace(SMALL["patchcore"], turns=turns)
+    fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, holdout=0.5)
     assert fitted["images"]["train"] == 12
-    found = evaluate_folder(jaxad.load_pipeline(tmp_path / "part.jaxad"), root)
+    assert fitted["settled"] == ({"turns": 0} if turns < 0 else {})
+    pipeline = jaxad.load_pipeline(tmp_path / "part.jaxad")
+    assert pipeline.usual is not None
+    assert pipeline.usual.mean.shape == positions
+    found = evaluate_folder(pipeline, root)
     assert found["auroc"] == 1.0
     assert (tmp_path / "part.jaxad").stat().st_size < 40e6
 
@@ -165,3 +172,77 @@ def test_what_would_not_fit_is_estimated_first(name: str, words: str, monkeypatc
 def test_gaussians_need_two_images() -> None:
     with pytest.raises(InputError, match="at least 2 images, got 1"):
         jaxad.fit(KEY, SMALL["padim"], IMAGES[:1])
+
+
+@pytest.mark.parametrize("changes", [{}, {"turns": 1, "neighbours": 3}], ids=["plain", "turned"])
+def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -> None:
+    recipe = dataclasses.replace(SMALL["patchcore"], **changes)
+    variables = recipe.solve(IMAGES)
+    places = np.array([5, 0])
+    found = recipe.score_left_out(variables, IMAGES[places], places)
+    for place, score_map in zip(places, found, strict=True):
+        learned = {
+            stage: {**one, "memory": one["memory"].at[one["image"] == place].set(1e3)}
+            for stage, one in variables["learned"].items()
+        }
+        if not changes:
+            wanted = recipe.score({**variables, "learned": learned}, IMAGES[place][None])[0]
+            np.testing.assert_allclose(score_map, wanted, rtol=1e-5)
+        known = recipe.score(variables, IMAGES[place][None])[0]
+        assert np.mean(score_map) > np.mean(known)
+
+
+@pytest.mark.parametrize(("alike", "count"), [(True, 24), (False, 12)])
+def test_left_out_images_stand_behind_the_threshold_too(
+    alike: bool, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_out, "agree", lambda *scores: alike)
+    root = write_set(tmp_path / "set", train=24)
+    fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=SMALL["patchcore"], holdout=0.5)
+    pipeline = jaxad.load_pipeline(tmp_path / "part.jaxad")
+    assert fitted["images"]["judged_left_out"] == count - 12
+    assert fitted["threshold"]["count"] == len(pipeline.normal_scores) == count
+
+
+def test_left_out_images_count_only_where_they_score_as_new_ones() -> None:
+    scores = np.random.default_rng(0).normal(0, 1, 240)
+    held, left = scores[:40], scores[40:]
+    assert agree(held, left)
+    assert not agree(held + 0.5, left)
+    assert agree(held - 0.2, left)
+    assert not agree(held - 1, left)
+    assert not agree(held, left[:0])
+
+
+def turned_wedges(count: int, *, angles: bool) -> np.ndarray:
+    """One wedge of stripes on a plain ground, at any angle or always at the same."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[-32:32, -32:32]
+    images = []
+    for angle in rng.uniform(0, 2 * np.pi, count) * angles:
+        along = rows * np.cos(angle) + columns * np.sin(angle)
+        beside = columns * np.cos(angle) - rows * np.sin(angle)
+        part = (np.abs(along) < 24) & (np.abs(beside) < 4 + along / 6)
+        images.append(np.where(part, 0.4 + 0.3 * np.sin(along), 0.8) + rng.normal(0, 0.01, (64, 64)))
+    return np.clip(np.stack(images)[..., None], 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(("angles", "turns", "pool"), [(True, 2, "peak"), (False, 0, "top")])
+def test_parts_at_any_angle_are_turned(angles: bool, turns: int, pool: str) -> None:
+    images = turned_wedges(44, angles=angles)
+    recipe = SMALL["patchcore"].settle(images)
+    assert (recipe.turns, recipe.pool, recipe.aligned) == (turns, pool, not angles)
+    assert recipe.bank == (8192 if angles else 64)
+    assert recipe.settle(images) == recipe
+    assert SMALL["patchcore"].settle(images[:30]).turns == 0
+    asked = dataclasses.replace(SMALL["patchcore"], turns=0)
+    assert asked.settle(images) == asked
+
+
+def test_what_a_network_sees_is_seen_as_it_is() -> None:
+    recipe = RECIPES["patchcore"]
+    rng = np.random.default_rng(0)
+    assert recipe.seen_size((1258, 500)) == (508, 202)
+    for height, width in rng.integers(170, 2000, (300, 2)).tolist():
+        seen = recipe.seen_size((height, width))
+        assert recipe.seen_size(seen) == seen

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from jaxad._check import InputError
 from jaxad.heatmaps import fold_scores, heatmap, window_scores
+from jaxad.heatmaps.heatmap import _fold_products
 from jaxad.models import PatchVAE
+from jaxad.patches import grid
 from tests.references.heatmap import heatmap as slow_heatmap
 from tests.references.heatmap import positions
 from tests.test_patches import grids, whole_numbers
@@ -261,3 +263,14 @@ def test_scores_that_are_not_one_a_window(score, unchecked):
 def test_fold_scores_on_another_grid(unchecked):
     with pytest.raises(InputError, match=r"scores must be \[n, 3, 5\].*got \(1, 3, 4\)"):
         fold_scores(jnp.ones((1, 3, 4)), shape=(9, 11), **OPTIONS)
+
+
+@settings(max_examples=10, deadline=None)
+@given(grids())
+def test_a_fold_by_products_is_the_fold_by_sums(case):
+    """What a TPU computes, computed here."""
+    (n, h, w, _), options = case
+    rows, columns = grid((h, w), options["size"], options["stride"], cover=options["cover"])
+    scores = jnp.asarray(whole_numbers((n, len(rows), len(columns))))
+    found = _fold_products(scores, rows=rows, columns=columns, shape=(h, w), size=options["size"])
+    np.testing.assert_array_equal(found, fold_scores(scores, shape=(h, w), **options, reduce="sum"))

@@ -222,7 +222,12 @@ DOORS = [
 
 INNER = {
     "heatmaps.repeated",
+    "heatmaps.Sharing.share",
+    "heatmaps.need_one_a_window",
+    "heatmaps.on_grid",
     "heatmaps.score_places",
+    "heatmaps.scores_in_tiles",
+    "heatmaps.share_at_strides",
     "heatmaps.heatmap_on_canvases",
     "heatmaps.in_chunks",
     "pooling.highest",

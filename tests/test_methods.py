@@ -313,13 +313,3 @@ def test_a_file_that_lacks_what_the_score_needs_is_refused(tmp_path: Path) -> No
 def test_any_recipe_is_a_kind() -> None:
     assert {type(recipe) for recipe in RECIPES.values()} <= set(KINDS.values())
     assert Recipe not in KINDS.values()
-
-
-def test_the_page_shows_what_runs() -> None:
-    page = (ROOT / "docs" / "own_method.md").read_text()
-    block = page.split("```python\n")[1].split("```")[0]
-    names: dict[str, object] = {"good": IMAGES}
-    exec(compile(block.replace("epochs: int = 20", "epochs: int = 1"), "own_method.md", "exec"), names)
-    detector = names["detector"]
-    assert isinstance(detector, jaxad.Detector)
-    assert detector.score(IMAGES).map.shape == IMAGES.shape[:3]

@@ -24,6 +24,7 @@ def lowering(request, monkeypatch):
     """What a convolution becomes on CPU, and on CPU what it becomes elsewhere."""
     if request.param == "accelerator":
         monkeypatch.setattr(convolution, "_products", convolution._convolution)
+        monkeypatch.setattr(convolution, "_transposed_products", convolution._phases)
 
 
 # Height and width, channels in, channels out, kernel, strides.

@@ -18,6 +18,9 @@ for line in sys.stdin:
     if framework == "torch":
         print(json.dumps({{"absent": "No module named 'torch'"}}), flush=True)
         continue
+    if framework == "broken":
+        print(json.dumps({{"failed": "RuntimeError: out of memory"}}), flush=True)
+        continue
     print("a word of its own")
     print(json.dumps({{"rate": 1.0, "versions": {{framework: str(os.getpid())}}}}), flush=True)
 """
@@ -28,13 +31,14 @@ def test_a_process_for_each_peer(tmp_path: Path, capsys: pytest.CaptureFixture[s
     fake.write_text(FAKE.format(python=sys.executable))
     fake.chmod(0o755)
     peers = measure.Peers(os.fspath(fake))
-    jobs = {name: f"{name} train x" for name in ("keras", "torch", "sklearn", "other")}
+    jobs = {name: f"{name} train x" for name in ("keras", "torch", "broken", "sklearn", "other")}
     ready = peers.contestants(jobs, 3)
     assert {name: run() for name, run in ready.items()} == {"sklearn": 1.0, "other": 1.0}
     assert peers.versions["sklearn"] != peers.versions["other"]
     said = capsys.readouterr().err
     assert "keras is left out of 'keras train x': its process ended with code 7 and said:\nterminate called" in said
     assert "torch is left out of 'torch train x': is not installed: No module named 'torch'" in said
+    assert "broken is left out of 'broken train x': failed:\nRuntimeError: out of memory" in said
     for peer in peers.running.values():
         peer.close()
     assert measure.Peers(None).contestants(jobs, 3) == {}

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from jaxad import metrics
 from jaxad._check import InputError
 from jaxad.report import page, write_report
+from tests.browser import open_browser
 from tests.scored_folder import EVIL_NAMES, THRESHOLD, write_errors, write_folder
 
 Edit = Callable[[Path], object]
@@ -248,23 +248,6 @@ def test_colours_are_readable_in_both_modes() -> None:
 
 
 # In a browser.
-
-
-def open_browser() -> webdriver.Chrome:
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-    program, driver = next(filter(None, found), None), shutil.which("chromedriver")
-    if not (program and driver):
-        reason = "no chromium and chromedriver; Debian: apt-get install chromium chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    # Root, as in a container, has no sandbox.
-    for switch in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
 
 class Page:

@@ -122,3 +122,49 @@ def torch_model(system):
 
     build = VAE if system == "patch-vae" else convolutional if system in ENCODERS else dense
     return build().to(memory_format=torch.channels_last)
+
+
+LITE0 = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), (4, 5, 2, 6), (1, 3, 1, 6))
+"""Repeats, kernel, stride and expansion of the rows of EfficientNet-Lite0."""
+
+
+def torch_lite0(state):
+    """EfficientNet-Lite0 in PyTorch, from images [n, 3, h, w] in [0, 1] to logits; BatchNorms folded."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+
+    def folded(convolution, norm):
+        scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + 1e-3)
+        weight = state[f"{convolution}.weight"] * scale[:, None, None, None]
+        bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
+        return weight.contiguous(memory_format=torch.channels_last), bias
+
+    def same(x, layer, stride=1, groups=1):
+        weight, bias = layer
+        size = weight.shape[-1]
+        if stride == 1:
+            return F.conv2d(x, weight, bias, padding=size // 2, groups=groups)
+        spare = [max((-(-length // stride) - 1) * stride + size - length, 0) for length in x.shape[2:]]
+        x = F.pad(x, [spare[1] // 2, spare[1] - spare[1] // 2, spare[0] // 2, spare[0] - spare[0] // 2])
+        return F.conv2d(x, weight, bias, stride=stride, groups=groups)
+
+    stem, head = folded("_conv_stem", "_bn0"), folded("_conv_head", "_bn1")
+    blocks = []
+    for repeats, _, first, expansion in LITE0:
+        for i in range(repeats):
+            name = f"_blocks.{len(blocks)}"
+            expand = folded(f"{name}._expand_conv", f"{name}._bn0") if expansion > 1 else None
+            depthwise = folded(f"{name}._depthwise_conv", f"{name}._bn1")
+            blocks.append((expand, depthwise, folded(f"{name}._project_conv", f"{name}._bn2"), first if i == 0 else 1))
+
+    def forward(images):
+        x = F.relu6(same((255 * images - 127) / 128, stem, 2))
+        for expand, depthwise, project, stride in blocks:
+            inner = x if expand is None else F.relu6(same(x, expand))
+            inner = F.relu6(same(inner, depthwise, stride, inner.shape[1]))
+            y = same(inner, project)
+            x = x + y if x.shape == y.shape else y
+        x = F.relu6(same(x, head)).mean((2, 3))
+        return F.linear(x, state["_fc.weight"], state["_fc.bias"])
+
+    return forward

@@ -2,20 +2,21 @@
 
 One line in, such as `keras train conv-ae 20` or `torch heatmap compiled 3`, names a framework, a task, its variant and
 how often to do it. One line of JSON out holds the rate, samples or windows per second, with the versions of what was
-imported; or, under `absent`, what is not installed. Each framework has a process of this script to itself. Everything
-is written as a competent user would: Keras compiled by `tf.function` and fed by `tf.data`, PyTorch channels-last with
-all cores, eager or by `torch.compile`.
+imported; or, under `absent`, what is not installed, or under `failed` what went wrong. Each framework has a process of
+this script to itself. Everything is written as a competent user would: Keras compiled by `tf.function` and fed by
+`tf.data`, PyTorch channels-last with all cores, eager or by `torch.compile`.
 """
 
 import json
 import os
 import sys
 import time
+import traceback
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
-from models import keras_model, torch_model
+from models import keras_model, torch_lite0, torch_model
 
 BATCH = {"conv-ae": 32, "ssim-ae": 128, "patch-vae": 128, "latent-ocsvm": 32, "dense-ae": 64}
 IMAGES = np.random.default_rng(0).uniform(size=(8192, 28, 28, 1)).astype(np.float32)
@@ -149,6 +150,23 @@ def torch_heatmap(variant):
     return fastest(batched), len(HEATMAP_IMAGES) * GRID**2
 
 
+def torch_backbone(variant):
+    """The classes of photographs by EfficientNet-Lite0; the variant is weights:side:count."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    path, side, count = variant.rsplit(":", 2)
+    forward = torch_lite0(torch.load(path, weights_only=True))
+    pixels = np.random.default_rng(0).random((int(count), int(side), int(side), 3), np.float32)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # channels last in memory
+
+    def run():
+        with torch.inference_mode():
+            return forward(images)
+
+    return run, int(count)
+
+
 def neighbours(_):
     """The mean distance to 5 exact neighbours."""
     from sklearn.neighbors import NearestNeighbors
@@ -184,16 +202,22 @@ def fastest(batched):
     return lambda: batched(best)
 
 
-def main():
-    """Answer requests until the pipe closes."""
-    makers = {
-        ("keras", "train"): keras_train,
-        ("torch", "train"): torch_train,
-        ("keras", "heatmap"): keras_heatmap,
-        ("torch", "heatmap"): torch_heatmap,
-        ("sklearn", "neighbours"): neighbours,
-        ("sklearn", "components"): components,
-    }
+MAKERS = {
+    ("keras", "train"): keras_train,
+    ("torch", "train"): torch_train,
+    ("keras", "heatmap"): keras_heatmap,
+    ("torch", "heatmap"): torch_heatmap,
+    ("torch", "backbone"): torch_backbone,
+    ("sklearn", "neighbours"): neighbours,
+    ("sklearn", "components"): components,
+}
+
+
+def main(makers):
+    """Answer requests until the pipe closes; one for no times makes its job ready.
+
+    A maker takes the variant, and gives a function and how many samples or windows one call of it handles.
+    """
     jobs = {}
     for line in sys.stdin:
         framework, task, variant, times = line.split()
@@ -201,19 +225,28 @@ def main():
             if (framework, task, variant) not in jobs:
                 jobs[framework, task, variant] = run, count = makers[framework, task](variant)
                 for _ in range(3):
-                    run()
+                    last = run()
+                fetched(last)
             run, count = jobs[framework, task, variant]
+            began = time.perf_counter()
+            for _ in range(int(times)):
+                last = run()
+            fetched(last)
         except ImportError as error:
             print(json.dumps({"absent": str(error)}), flush=True)
             continue
-        began = time.perf_counter()
-        for _ in range(int(times)):
-            last = run()
-        np.asarray(last)  # waits for the last one
+        except Exception:
+            print(json.dumps({"failed": traceback.format_exc()[-2000:].strip()}), flush=True)
+            continue
         rate = int(times) * count / (time.perf_counter() - began)
         versions = {name: sys.modules[name].__version__ for name in PACKAGES if name in sys.modules}
         print(json.dumps({"rate": rate, "versions": versions}), flush=True)
 
 
+def fetched(result):
+    """The result on the host, which waits for the last call."""
+    return np.asarray(result.cpu() if getattr(result, "is_cuda", False) else result)
+
+
 if __name__ == "__main__":
-    main()
+    main(MAKERS)

@@ -44,6 +44,10 @@ def fit(
     out: Annotated[Path, typer.Option("--out", "-o", help="The pipeline to write, such as bottles.jaxad.")],
     labels: Labels = None,
     recipe: Annotated[str, typer.Option(help="One from `jaxad recipe list`, or your own: module:Class.")] = "auto",
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|hub:NAME", help="Weights of another frozen network."),
+    ] = None,
     resize: Annotated[int | None, typer.Option(min=1, help="Shorter side, or both for whole images.")] = None,
     scale: Annotated[float | None, typer.Option(help="Factor for both sides.")] = None,
     native: Annotated[bool, typer.Option("--native", help="Sizes as they are.")] = False,
@@ -72,12 +76,12 @@ def fit(
     start_jax()
 
     from jaxad import folders
-    from jaxad.methods import named
+    from jaxad.methods import named, with_backbone
     from jaxad.recipes import count_epochs, with_settings
     from jaxad.sharding import make_mesh
 
     given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
-    chosen = with_settings(named(recipe), given)
+    chosen = with_settings(with_backbone(named(recipe), backbone) if backbone else named(recipe), given)
 
     with fitting(count_epochs(chosen)) as (on_step, on_epoch):
         done = folders.fit_folder(
@@ -116,9 +120,12 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
     if done["comparison"]:
         _print_comparison(done["comparison"], done["plan"]["left_aside"], done["recipe"])
     low, high = done["threshold"]["interval"]
+    left_out = done["images"]["judged_left_out"]
     rows = {
         "trained on": f"{done['images']['train']} images",
+        **({"settled by them": _settings(done["settled"])} if done["settled"] else {}),
         "held out": f"{done['images']['holdout']} images",
+        **({"left out in turn": f"{left_out} images"} if left_out else {}),
         "threshold": f"{done['threshold']['value']:.6g}",
         "false-positive rate": f"between {low:.1%} and {high:.1%}",
         **({"whole photographs": done["plan"]["grid_reason"]} if done["plan"]["grid_reason"] else {}),
@@ -126,6 +133,10 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
     }
     print_rows(rows)
     print(f"wrote {out}; go on with: {command_line('jaxad', 'score', out, 'FOLDER', '-o', 'OUT')}")
+
+
+def _settings(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mapping[str, str], chosen: str) -> None:

@@ -25,6 +25,10 @@ class Scored(NamedTuple):
     map: Maps
 
 
+KEPT_COLLECTION = "tables"
+"""Variables that keep their precision, whatever a model computes in; see `NetworkRecipe.for_scoring`."""
+
+
 @dataclass(frozen=True)
 class InPrecision:
     """A model that computes in `dtype` whatever it is given, and gives float32."""
@@ -38,8 +42,11 @@ class InPrecision:
         def cast(leaf: Any) -> Any:
             return jnp.asarray(leaf, self.dtype) if getattr(leaf, "dtype", None) == jnp.float32 else leaf
 
-        variables, inputs = jax.tree.map(cast, (variables, inputs))
-        return jax.tree.map(_as_float32, self.model.apply(variables, *inputs, **options))
+        def cast_unless_kept(path: tuple[Any, ...], leaf: Any) -> Any:
+            return leaf if getattr(path[0], "key", None) == KEPT_COLLECTION else cast(leaf)
+
+        variables = jax.tree_util.tree_map_with_path(cast_unless_kept, variables)
+        return jax.tree.map(_as_float32, self.model.apply(variables, *jax.tree.map(cast, inputs), **options))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -112,7 +119,7 @@ def pool_maps(recipe: Recipe, maps: Maps, *, counted: Bool[AnyArray, "n h w"] | 
 
 
 def for_scoring(recipe: Recipe, shape: Shape, variables: PyTree) -> PyTree:
-    """The variables, with what makes scoring in float32 faster on this backend beside them; on the host."""
+    """The variables, with what makes scoring faster beside them; on the host."""
     if recipe.ingredients:
         return {
             part.name: {

@@ -181,7 +181,7 @@ class Detector:
 
     @cached_property
     def for_scoring(self) -> "Detector":
-        """The same detector, its variables on the device once, with what makes scoring faster on this backend."""
+        """The same detector, its variables on the device once, with what makes scoring faster beside them."""
         detector = dataclasses.replace(self, variables=for_scoring(self.recipe, self.shape, self.variables))
         return jax.device_put(detector, self.mesh and whole(self.mesh))
 
@@ -209,8 +209,7 @@ class Detector:
     ) -> dict[str, Scores]:
         kind = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
         need_one_of(kind, DTYPES, what="dtype")
-        detector = self.for_scoring if kind == "float32" else self
-        scored = self._gathered(source, names, partial(_score_batch, detector, kind), any_range)
+        scored = self._gathered(source, names, partial(_score_batch, self.for_scoring, kind), any_range)
         for name, scores in scored.items():
             bad, count = np.flatnonzero(~np.isfinite(scores.score)), len(scores.score)
             if bad.size:

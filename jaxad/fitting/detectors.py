@@ -155,6 +155,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")
     images, held = _hold_out(keys, images, recipe.holdout)
+    recipe = recipe.settle(np.asarray(images))
     if recipe.ingredients:
         return _fit_parts(keys, recipe, images, held, extras)
     if isinstance(recipe, NetworkRecipe):

@@ -64,14 +64,14 @@ def evaluate_folder(
 
     Returns:
         A dictionary, ready for JSON, in which what cannot be measured is None:
-          images: {defect: count};
-          auroc, average_precision: of the image scores;
-          best_f1: {"f1", "threshold", "uses_labels": True}, a bound that no threshold without labels reaches;
-          at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the pipeline's own;
-          defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
-          pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
-          errors: [{"file", "reason"}], files that cannot be read or scored;
-          not_used: [{"path", "reason"}], other files that do not count, masks too, each once; warnings: sentences.
+            images: {defect: count};
+            auroc, average_precision: of the image scores;
+            best_f1: {"f1", "threshold", "uses_labels": True}, a bound that no threshold without labels reaches;
+            at_threshold: {"threshold", "precision", "recall", "f1", "false_positive_rate"} of the pipeline's own;
+            defects: {defect: {"count", "auroc", "recall"}}, each against all good images;
+            pixels: {"auroc", "aupro", "images", "pixels", "notes"}; notes are sentences on what is missing and why;
+            errors: [{"file", "reason"}], files that cannot be read or scored;
+            not_used: [{"path", "reason"}], other files that do not count, masks too, each once; warnings: sentences.
 
     Raises:
         InputError: the folder cannot be surveyed, has no labelled image that can be scored, or the disk has no room for

@@ -24,13 +24,14 @@ from jaxad.detector import Candidate, Detector
 from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
+from jaxad.folders.left_out import judge_left_out
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
 from jaxad.images import Header, read_mask
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.methods import AUTO, named
 from jaxad.preparation import need_same_aspect
-from jaxad.recipes import ChoiceRecipe, Recipe, is_trained
+from jaxad.recipes import ChoiceRecipe, Recipe, is_trained, settled_fields
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
@@ -97,9 +98,10 @@ def fit_folder(
             `auto`, with "choosing", the recipes done and how many there are.
 
     Returns:
-        What was done, ready for JSON: part, recipe, plan (see `jaxad.folders.plan`), preparation, images (train,
-        holdout, left_out with the path and reason of every file that is not used, and failed, those of them that were
-        to be fitted on and cannot be read or are too small), training (shape and bytes),
+        What was done, ready for JSON: part, recipe, settled (fields of the recipe that the images decided), plan (see
+        `jaxad.folders.plan`), preparation, images (train, holdout, judged_left_out, left_out with the path and reason
+        of every file that is not used, and failed, those of them that were to be fitted on and cannot be read or are
+        too small), training (shape and bytes),
         comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
 
     Raises:
@@ -173,6 +175,7 @@ def fit_folder(
         inside,
         plan.held_out,
         known=training.sums,
+        left_out=judge_left_out(detector, preparation, inside, training, plan.train),
         max_pixels=max_pixels,
         on_step=step,
         on_photograph=looked_at.take,
@@ -207,12 +210,14 @@ def fit_folder(
     return {
         "part": str(out),
         "recipe": detector.recipe.name,
+        "settled": settled_fields(chosen, detector.recipe),
         "plan": describe(plan, root),
         "comparison": [candidate._asdict() for candidate in detector.comparison],
         "preparation": asdict(held.preparation),
         "images": {
             "train": len(training.sums),
             "holdout": len(held.paths),
+            "judged_left_out": len(held.scores) - len(held.paths),
             "left_out": name_reasons(found, left_out),
             "failed": name_reasons(found, [*found.unreadable_train, *failed]),
         },

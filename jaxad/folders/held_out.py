@@ -6,7 +6,7 @@ border or a busy region does not always glow; see `jaxad.calibration`. No image 
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from jaxad.calibration import (
 )
 from jaxad.datasets import Once, Sums
 from jaxad.detector import Detector
+from jaxad.folders.left_out import agree
 from jaxad.folders.training_images import Roi
 from jaxad.images import UnreadableError, batches, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
@@ -52,6 +53,7 @@ class HeldOut(NamedTuple):
     preparation: Preparation
     """As it was given; where positions count, photographs of any size are brought to the one that these have."""
     scores: np.ndarray
+    """Of the held-out images, and of those that were left out."""
     colour_limits: tuple[float, float]
     pixel_limit: float
     golden: tuple[np.ndarray, ...]
@@ -72,6 +74,7 @@ def judge_held_out(
     sizes: Mapping[Path, tuple[int, int]],
     *,
     known: Mapping[Path, Sums],
+    left_out: Iterable[pipeline.Seen] = (),
     max_pixels: int = MAX_PIXELS,
     on_step: Callable[[str, int, int], None],
     on_photograph: Callable[[Path, np.ndarray], None] = lambda *_: None,
@@ -81,6 +84,9 @@ def judge_held_out(
     Copies of one another and of the images that were learned from, `known` by what `jaxad.datasets.pixel_sum` gives of
     them, do not count. For `max_pixels` see `jaxad.images.read_photograph`. `on_photograph` is called with every path
     and its photograph, float32 `[h, w, c]`.
+
+    What was seen of trained images, each `left_out` of what it is judged by (see `jaxad.folders.left_out`), counts as
+    what is seen of held-out ones, unless their scores do not agree: then these count alone.
 
     The colour scale begins at the median pixel, each image counting the same, and ends twice as far up as the 0.999
     quantile. The pixel limit is the largest 0.999 quantile of any map.
@@ -126,13 +132,13 @@ def judge_held_out(
     usual: Usual | None = None
     found = seen()
     if detector.usual is None and len(inputs) == 1:
-        usual, found = _calibrated(detector, found)
+        usual, found = _calibrated(detector, found, left_out)
     for one in found:
         score, score_map = pipeline.brought_back(one)
         scores.append(score)
         levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
-    if len(scores) < FEWEST:
-        raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(scores)}; {unreadable[0]}")
+    if len(judged) < FEWEST:
+        raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(judged)}; {unreadable[0]}")
     if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
         # Positions count: photographs of another size are brought to this one.
         preparation = replace(preparation, mode="letterbox", box=inputs.pop())
@@ -151,23 +157,24 @@ def judge_held_out(
     )
 
 
-def _calibrated(detector: Detector, seen: Iterator[pipeline.Seen]) -> tuple[Usual | None, Iterator[pipeline.Seen]]:
+def _calibrated(
+    detector: Detector, seen: Iterator[pipeline.Seen], left_out: Iterable[pipeline.Seen]
+) -> tuple[Usual | None, Iterator[pipeline.Seen]]:
     """What is usual, at each position or everywhere, where that can be told, and what was seen in its unit.
 
     Maps that it is fitted on are judged by the others of them.
     """
-    kept: list[pipeline.Seen] = []
-    for one in seen:
-        kept.append(one)
-        if sum(each.map.size for each in kept) >= MAP_PIXELS:
-            break
+    kept = list(_bounded(seen, pixels=MAP_PIXELS))
+    others = list(_bounded(left_out, pixels=MAP_PIXELS - sum(one.map.size for one in kept)))
+    if agree(*(np.array([one.score for one in some]) for some in (kept, others))):
+        kept += others
     if len(kept) < FEWEST_MAPS:
         return None, itertools.chain(kept, seen)
     maps = np.stack([one.map for one in kept])
     masks = [one.counted for one in kept if one.counted is not None]
     counted = np.any(masks, axis=0) if masks else None
     trust = fit_trust(maps, inside=counted)
-    by_position = detector.recipe.reach is None or max(trust) >= TRUSTED
+    by_position = detector.recipe.aligned and (detector.recipe.reach is None or max(trust) >= TRUSTED)
     if not by_position:
         trust = Trust(0.0, 0.0)
     usual = fit_usual(maps, trust=trust, inside=counted)
@@ -182,6 +189,16 @@ def _calibrated(detector: Detector, seen: Iterator[pipeline.Seen]) -> tuple[Usua
             yield pipeline.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0])
 
     return usual, in_unit()
+
+
+def _bounded(seen: Iterable[pipeline.Seen], *, pixels: int) -> Iterator[pipeline.Seen]:
+    """The first, until their maps have so many pixels; what comes after is not asked for."""
+    if pixels > 0:
+        for one in seen:
+            yield one
+            pixels -= one.map.size
+            if pixels <= 0:
+                return
 
 
 def _golden(samples: np.ndarray, preparation: Preparation, detector: Detector) -> np.ndarray:

@@ -1,6 +1,6 @@
 """From windows to heatmaps: every window of a whole batch of images scored by one compiled computation."""
 
-from jaxad.heatmaps.chunks import ScoreWindows
+from jaxad.heatmaps.chunks import ScoreWindows, Sharing
 from jaxad.heatmaps.heatmap import fold_scores, heatmap, window_scores
 
-__all__ = ["ScoreWindows", "fold_scores", "heatmap", "window_scores"]
+__all__ = ["ScoreWindows", "Sharing", "fold_scores", "heatmap", "window_scores"]

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jaxad._options import Cover, Reduce
 from jaxad._types import AnyArray
 from jaxad.extents import Extent
-from jaxad.heatmaps.chunks import ScoreWindows, in_chunks, repeated, score_places
+from jaxad.heatmaps.chunks import Chunk, ScoreWindows, Sharing, in_chunks, repeated, score_places, share_at_strides
 from jaxad.patches import fold_axis
 
 
@@ -31,7 +31,7 @@ def heatmap_on_canvases(
     across = _windows_along(w, extent.left, extent.width, size[1], stride[1], cover)
     most = n * down.most * across.most
 
-    def maps(chunk: int, score_windows: ScoreWindows, images: Array, extent: Extent) -> PyTree[Array]:
+    def maps(chunk: Chunk, score_windows: ScoreWindows, images: Array, extent: Extent) -> PyTree[Array]:
         down = _windows_along(h, extent.top, extent.height, size[0], stride[0], cover)
         across = _windows_along(w, extent.left, extent.width, size[1], stride[1], cover)
         return _maps_in_chunks(score_windows, images, down, across, size, reduce, chunk)
@@ -46,27 +46,30 @@ def _maps_in_chunks(
     across: "_Windows",
     size: tuple[int, int],
     reduce: Reduce,
-    chunk: int,
+    chunk: Chunk,
 ) -> PyTree[Array]:
     n = images.shape[0]
     ends = jnp.cumsum(down.count * across.count)
     most = n * down.most * across.most
+    shared = _share(score_windows, images, down, across)
 
     def score_chunk(number: Array) -> PyTree[Array]:
         # Windows one after the other, those of the first photograph first; beyond the last one it is repeated.
-        order = jnp.clip(number * chunk + jnp.arange(chunk), 0, ends[-1] - 1)
+        order = jnp.clip(number * chunk.size + jnp.arange(chunk.size), 0, ends[-1] - 1)
         index = jnp.searchsorted(ends, order, side="right", method="compare_all")
         row, column = jnp.divmod(order - (ends - down.count * across.count)[index], across.count[index])
-        return score_places(score_windows, images, (index, down.begin(index, row), across.begin(index, column)), size)
+        places = (index, down.begin(index, row), across.begin(index, column))
+        some = jax.tree.map(lambda x: x[index, down.place(index, row), across.place(index, column)], shared)
+        return score_places(score_windows, images, places, some, size=size, block=chunk.block)
 
     def step(number: Array, scores: PyTree[Array]) -> PyTree[Array]:
-        begin = (number * chunk,)
+        begin = (number * chunk.size,)
         return jax.tree.map(lambda x, part: jax.lax.dynamic_update_slice(x, part, begin), scores, score_chunk(number))
 
-    chunks = -(-most // chunk)
+    chunks = -(-most // chunk.size)
     kinds = jax.eval_shape(score_chunk, jnp.int32(0))
-    empty = jax.tree.map(lambda x: jnp.zeros(chunks * chunk, x.dtype), kinds)
-    scores = jax.lax.fori_loop(0, (ends[-1] + chunk - 1) // chunk, step, empty)
+    empty = jax.tree.map(lambda x: jnp.zeros(chunks * chunk.size, x.dtype), kinds)
+    scores = jax.lax.fori_loop(0, (ends[-1] + chunk.size - 1) // chunk.size, step, empty)
     ones = [_fold_along(jnp.ones((n, axis.most)), axis, 1) for axis in (down, across)]
     count = jnp.maximum(ones[0][:, :, None] * ones[1][:, None, :], 1.0)
     # The last place of an axis is that of the window flush with the border.
@@ -75,13 +78,30 @@ def _maps_in_chunks(
         jnp.arange(across.most)[None] < across.most - 1, jnp.arange(across.most)[None], across.even[:, None]
     )
     places = (ends - down.count * across.count)[:, None, None] + row[:, :, None] * across.count[:, None, None]
-    places = jnp.clip(places + column[:, None, :], 0, chunks * chunk - 1)
+    places = jnp.clip(places + column[:, None, :], 0, chunks * chunk.size - 1)
 
     def fold(x: Array) -> Array:
         maps = _fold_along(_fold_along(x[places], down, 1), across, 2)
         return maps if reduce == "sum" else maps / count
 
     return jax.tree.map(fold, scores)
+
+
+def _share(score_windows: ScoreWindows, images: Array, down: "_Windows", across: "_Windows") -> PyTree[Array]:
+    """What windows share, `[n, most, most, ...]`, those flush with the border last; None where that is nothing."""
+    if not isinstance(score_windows, Sharing):
+        return None
+    size, stride = (down.size, across.size), (down.stride, across.stride)
+    at_strides = partial(share_at_strides, score_windows, size=size, stride=stride)
+
+    def along_columns(images: Array) -> PyTree[Array]:
+        return _joined(at_strides(images), at_strides(across.strips(images, 2)), 2)
+
+    return _joined(along_columns(images), along_columns(down.strips(images, 1)), 1)
+
+
+def _joined(some: PyTree[Array], others: PyTree[Array], axis: int) -> PyTree[Array]:
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis), some, others)
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,14 @@ class _Windows:
     def begin(self, index: Array, number: Array) -> Array:
         """First pixel of the window of that number on the canvas of that index."""
         return jnp.where(number < self.even[index], number * self.stride, self.last[index])
+
+    def place(self, index: Array, number: Array) -> Array:
+        """Where it is among the windows of a canvas: the one flush with the border comes last."""
+        return jnp.where(number < self.even[index], number, self.most - 1)
+
+    def strips(self, images: Array, axis: int) -> Array:
+        """The rows or columns of each image that its window flush with the border takes."""
+        return jax.vmap(lambda x, i: jax.lax.dynamic_slice_in_dim(x, i, self.size, axis - 1))(images, self.last)
 
 
 def _windows_along(canvas: int, first: AnyArray, length: AnyArray, size: int, stride: int, cover: Cover) -> _Windows:

@@ -1,44 +1,175 @@
 """Scores of windows, chunk by chunk, so that memory holds one chunk of them."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from jaxad._check import InputError
-from jaxad.patches import take_windows
+from jaxad._types import Images
+from jaxad.patches import map_tiles, take_windows
 
 ScoreWindows = Callable[[Float[Array, "k p q c"]], PyTree[Float[Array, " k"]]]
 """Scores of windows `[k, p, q, c]`: `[k]`, or a dictionary or tuple of such."""
 
-CPU_CHUNK = 1024
-ACCELERATOR_CHUNK = 2**16
+TILE = 2**18
+"""Windows whose shared numbers are computed at once."""
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """Scores of windows that begin with what neighbouring windows share, such as the first layers of an encoder.
+
+    That is computed once an image, not once a window. The score of windows alone must be the same, to rounding.
+    """
+
+    def share(self, images: Images, stride: tuple[int, int]) -> PyTree[Float[Array, "n rows columns ..."]]:
+        """Numbers for each window of images `[n, h, w, c]` at multiples of the stride, `[n, rows, columns, ...]`."""
+
+    def __call__(
+        self, windows: Float[Array, "k p q c"], shared: PyTree[Float[Array, "k ..."]] | None = None
+    ) -> PyTree[Float[Array, " k"]]:
+        """Scores `[k]` of windows `[k, p, q, c]`, given the numbers of each, `[k, ...]`."""
+
+
+class Chunk(NamedTuple):
+    """How many windows are cut out at once, and how many of these scored at once."""
+
+    size: int
+    block: int
+
+    def of(self, most: int) -> "Chunk":
+        """The same for no more windows than there are, in whole blocks."""
+        block = min(self.block, most)
+        return Chunk(min(self.size, most) // block * block, block)
+
+
+# XLA on CPU would cut windows out again in the loops that score them, which then are not vectorised: so it scores them
+# in loops of their own.
+CPU_CHUNK = Chunk(4096, 1024)
+GPU_CHUNK = Chunk(2**17, 2**17)
+# What its products make of as many windows stays in the memory beside the matrix units.
+TPU_CHUNK = Chunk(2**14, 2**14)
+
+
+def share_at_strides(
+    score_windows: Sharing, images: Float[Array, "n h w c"], *, size: tuple[int, int], stride: tuple[int, int]
+) -> PyTree[Float[Array, "n rows columns ..."]]:
+    """What windows at multiples of the stride share, `[n, rows, columns, ...]`; tile by tile where they are many.
+
+    Args:
+        score_windows: see `Sharing`.
+        images: `[n, h, w, c]`.
+        size: height and width of a window.
+        stride: pixels from one window to the next.
+    """
+    n, *lengths, c = images.shape
+    down, across = ((length - p) // s + 1 for length, p, s in zip(lengths, size, stride, strict=True))
+    most = max(1, math.isqrt(TILE // n))
+    if max(down, across) <= most:
+        return score_windows.share(images, stride)
+
+    def tile(row: Array, column: Array, rows: int, columns: int) -> PyTree[Array]:
+        begin = (jnp.zeros_like(row), row * stride[0], column * stride[1], jnp.zeros_like(row))
+        pixels = ((rows - 1) * stride[0] + size[0], (columns - 1) * stride[1] + size[1])
+        return score_windows.share(jax.lax.dynamic_slice(images, begin, (n, *pixels, c)), stride)
+
+    return map_tiles(tile, shape=(down, across), most=most)
 
 
 def score_places(
-    score_windows: ScoreWindows, images: Array, places: tuple[Array, Array, Array], size: tuple[int, int]
+    score_windows: ScoreWindows,
+    images: Array,
+    places: tuple[Array, Array, Array],
+    shared: PyTree[Array],
+    *,
+    size: tuple[int, int],
+    block: int,
 ) -> PyTree[Array]:
-    """Scores `[k]` of the windows at so many images, first rows and first columns."""
+    """Scores `[k]` of the windows at so many images, first rows and first columns, with what they share, `[k, ...]`."""
     windows = take_windows(images, *places, size=size)
-    scores = score_windows(windows)
+    parts = (windows,) if shared is None else (windows, shared)
+    if len(windows) > block:
+        parts = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), parts)
+        blocks = jax.lax.map(lambda part: score_windows(*part), parts)
+        scores = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), blocks)
+    else:
+        scores = score_windows(*parts)
+    need_one_a_window(scores, windows)
+    return scores
+
+
+def need_one_a_window(scores: PyTree[Array], windows: Float[Array, "k p q c"]) -> None:
+    """Refuse scores that are not one a window.
+
+    Raises:
+        InputError: they are not `[k]`.
+    """
     for score in jax.tree.leaves(scores):
         if score.shape != windows.shape[:1]:
             raise InputError(
                 f"score_windows must give one score a window, [k], for windows [k, p, q, c]; "
                 f"got {score.shape} for {windows.shape}"
             )
-    return scores
 
 
-def in_chunks(function: Callable[..., PyTree[Array]], chunk: int | None, most: int, *arrays: Any) -> PyTree[Array]:
-    """What `function` makes of arrays `[...]` in chunks of so many windows, by default as the backend likes it."""
-    usual, on_cpu = (min(size, most) for size in (chunk or ACCELERATOR_CHUNK, chunk or CPU_CHUNK))
-    if usual == on_cpu:
-        return function(usual, *arrays)
-    return jax.lax.platform_dependent(*arrays, cpu=partial(function, on_cpu), default=partial(function, usual))
+def on_grid(
+    at_strides: Callable[[Array], PyTree[Array]],
+    images: Float[Array, "n h w c"],
+    *,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    size: tuple[int, int],
+    stride: tuple[int, int],
+) -> PyTree[Array]:
+    """What `at_strides` gives for the windows of images at multiples of the stride, for those of a whole grid.
+
+    Windows flush with the border come after the others: they are those of strips as high or wide as one.
+
+    Args:
+        at_strides: images `[n, h, w, c]` to `[n, rows, columns, ...]`.
+        images: the images.
+        rows: first rows of the windows, as `jaxad.patches.grid` gives them.
+        columns: first columns.
+        size: height and width of a window.
+        stride: pixels from one window to the next.
+    """
+    # The published grid leaves out windows that the images have.
+    images = images[:, : rows[-1] + size[0], : columns[-1] + size[1]]
+
+    def along_columns(images: Array) -> PyTree[Array]:
+        found = at_strides(images)
+        if columns[-1] % stride[1] == 0:
+            return found
+        return jax.tree.map(lambda *x: jnp.concatenate(x, 2), found, at_strides(images[:, :, columns[-1] :]))
+
+    found = along_columns(images)
+    if rows[-1] % stride[0] == 0:
+        return found
+    return jax.tree.map(lambda *x: jnp.concatenate(x, 1), found, along_columns(images[:, rows[-1] :]))
+
+
+def in_chunks(
+    function: Callable[..., PyTree[Array]],
+    chunk: int | None,
+    most: int,
+    *arrays: Any,
+    on_tpu: Callable[..., PyTree[Array]] | None = None,
+) -> PyTree[Array]:
+    """What `function` makes of arrays `[...]` in chunks of windows, by default as the backend likes them."""
+    cpu, tpu, usual = (Chunk(chunk, chunk) if chunk else kind for kind in (CPU_CHUNK, TPU_CHUNK, GPU_CHUNK))
+    made = {kind: partial(function, kind.of(most)) for kind in (cpu, tpu, usual)}
+    if on_tpu is not None:
+        tpu_function = partial(on_tpu, tpu.of(most))
+    elif cpu.of(most) == tpu.of(most) == usual.of(most):
+        return made[usual](*arrays)
+    else:
+        tpu_function = made[tpu]
+    return jax.lax.platform_dependent(*arrays, cpu=made[cpu], tpu=tpu_function, default=made[usual])
 
 
 def repeated(x: Array, axis: int, times: int) -> Array:

@@ -5,6 +5,7 @@
 
 from jaxad.methods.auto import AutoRecipe
 from jaxad.methods.autoencoders import ConvAERecipe, DenseAERecipe
+from jaxad.methods.backbones import with_backbone
 from jaxad.methods.closed_form import ClosedFormRecipe
 from jaxad.methods.dense_vae import DenseVAERecipe
 from jaxad.methods.drawn_defects import DrawnDefectsRecipe
@@ -65,4 +66,5 @@ __all__ = [
     "import_kinds",
     "named",
     "offered",
+    "with_backbone",
 ]

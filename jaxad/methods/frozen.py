@@ -38,7 +38,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
 
     backbone: str = "efficientnet-lite0"
     """See `jaxad.backbones.open_backbone`: a network's name, a file of weights, or `hub:NAME`."""
-    stages: tuple[str, ...] = ("depthwise_4", "depthwise_10")
+    stages: tuple[str, ...] = ("depthwise_4", "depthwise_7", "depthwise_10")
     """Outputs of the network."""
     side: int = 320
     """Pixels of the side of a square as large as what the network sees of an image; the aspect ratio is kept."""
@@ -90,16 +90,13 @@ class FrozenRecipe(SolvedRecipe, kind=""):
     def solve(self, images: Float[Any, "n h w c"]) -> Variables:
         """See `SolvedRecipe`; of images `[n, h, w, c]` the network's weights, as far as used, and what is learned."""
         weights = backbones.used_weights(backbones.open_backbone(self.backbone), self.stages)
-        fitted = {"network": weights, "whitening": self._fit_whitening(weights, images)}
+        fitted = {"network": weights, "whitening": self.fit_whitening(weights, images)}
         return {**fitted, "learned": self.learn(partial(jax.jit(self.cells), fitted), images)}
 
     def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
         cells = self.cells(variables, images)
-        judged = [self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages]
-        grid = judged[0].shape
-        total = sum(jax.image.resize(one, grid, "linear") for one in judged)
-        return spread_smoothly(total, (images.shape[1], images.shape[2]), blur=self.blur)
+        return self._together([self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages], images)
 
     def cells(self, variables: Variables, images: Float[Any, "n h w c"]) -> Cells:
         """The rows of numbers that images `[n, h, w, c]` are compared by: `[n, rows, columns, d]` a stage."""
@@ -110,19 +107,27 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         return found
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """See `Recipe`.
+        """See `Recipe`; a size that came of this stays as it is, for another resize by one pixel would blur stripes.
 
         Raises:
             InputError: a side would be too short for the network.
         """
-        factor = min(self.side / math.sqrt(size[0] * size[1]), self.enlarged)
-        seen = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+        height, width = size
+        factor = min(self.side / math.sqrt(height * width), self.enlarged)
+        if (height - 0.5) * (width - 0.5) <= self.side**2 <= (height + 0.5) * (width + 0.5):
+            factor = 1.0
+        seen = (max(1, round(height * factor)), max(1, round(width * factor)))
         if min(seen) < LEAST:
             raise InputError(
                 f"recipe {self.name!r} takes images that are at least {LEAST} pixels high and wide where the network "
                 f"sees them, and {size[0]} x {size[1]} become {seen[0]} x {seen[1]}; use larger images, or set side"
             )
         return seen
+
+    def _together(self, judged: list[Any], images: Float[Any, "n h w c"]) -> ScoreMap:
+        """The sum of what stages say, each `[n, rows, columns]`, smoothed and brought to the images' size."""
+        total = sum(jax.image.resize(one, judged[0].shape, "linear") for one in judged)
+        return spread_smoothly(total, (images.shape[1], images.shape[2]), blur=self.blur)
 
     def _stage_maps(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
         """The network's outputs for images `[n, h, w, c]`, by stage."""
@@ -135,7 +140,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
             found = {stage: take_out_light(found[stage]) for stage in self.stages}
         return {stage: average_neighbours(found[stage]) for stage in self.stages}
 
-    def _fit_whitening(self, weights: Variables, images: Float[Any, "n h w c"]) -> Variables:
+    def fit_whitening(self, weights: Variables, images: Float[Any, "n h w c"]) -> Variables:
         """Mean `[channels]` and matrix `[channels, numbers]` of each stage."""
 
         @jax.jit

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Unit, in_unit
+from jaxad.pooling import SHARES
 from jaxad.recipes import ChoiceRecipe, Recipe, Shape, Variables
 
 FUSED = "fused"
@@ -63,6 +65,10 @@ class FusionRecipe(Recipe, kind="fusion"):
         heights, widths = zip(*((1, 1), *(part.least_size for part in self.parts)), strict=True)
         return max(heights), max(widths)
 
+    def settle(self, images: Float[Any, "n h w c"]) -> Recipe:
+        """See `Recipe`; images are `[n, h, w, c]`."""
+        return replace(self, parts=tuple(part.settle(images) for part in self.parts))
+
     def check(self, shape: Shape) -> None:
         """See `Recipe`; the parts must be different, score at once, and leave holding out to the sum."""
         names = [part.name for part in self.parts]
@@ -102,10 +108,10 @@ class FusionRecipe(Recipe, kind="fusion"):
         inside = {part.name: part for part in self.parts}
         if name in inside:
             return inside[name].whole(name, parts, counts, score_map, counted)
-        tops = [part.name for part in self.parts if part.pool == "top"]
+        tops = [part.name for part in self.parts if part.pool in SHARES]
         if tops:
             raise InputError(
                 f"photographs that are scored part by part need scores that are pooled by mean or max, and {tops[0]!r} "
-                'pools by "top"; scale them down, or leave it out'
+                "pools by a share of them; scale them down, or leave it out"
             )
         return sum(part.whole(part.name, parts, counts, score_map, counted) for part in self.parts)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax
 import jax
@@ -100,8 +100,8 @@ class PatchVAERecipe(NetworkRecipe, kind="patch_vae"):
         return negative_elbo(key, model, LOSSES[self.loss_name], variables, batch)
 
     def for_scoring(self, model: Any, variables: Variables) -> Variables:
-        """See `NetworkRecipe`; on CPU the decoder becomes a table."""
-        return with_decoder_table(model, variables) if jax.default_backend() == "cpu" else variables
+        """See `NetworkRecipe`; the decoder becomes a table."""
+        return with_decoder_table(model, variables)
 
     def score(self, model: Any, variables: Variables, images: Images, *, extent: Extent | None = None) -> Scores:
         """Maps `[n, h, w]` of images `[n, h, w, c]`, in four ways; see `WindowScorer`."""
@@ -143,6 +143,13 @@ class PatchVAERecipe(NetworkRecipe, kind="patch_vae"):
         )
 
 
+class Codes(NamedTuple):
+    """What the encoder makes of windows, `[..., z]`; a pytree."""
+
+    z_mean: Float[Array, "*windows z"]
+    z_log_variance: Float[Array, "*windows z"]
+
+
 @flax.struct.dataclass
 class WindowScorer:
     """The scores of a patch VAE on windows, from one forward pass with z at its posterior mean."""
@@ -150,12 +157,19 @@ class WindowScorer:
     model: Any = flax.struct.field(pytree_node=False)
     variables: Variables
 
-    def __call__(self, windows: Windows) -> dict[str, Float[Array, " k"]]:
-        """The terms of the negative ELBO D + A + M in four ways, in nats a window, `[k]`.
+    def share(self, images: Images, stride: tuple[int, int]) -> Codes:
+        """The codes of every window of images `[n, h, w, c]`; see `jaxad.heatmaps.Sharing`."""
+        return Codes(*self.model.apply(self.variables, images, stride=stride, method="encode_grid"))
+
+    def __call__(self, windows: Windows, codes: Codes | None = None) -> dict[str, Float[Array, " k"]]:
+        """The terms of the negative ELBO D + A + M in four ways, in nats a window, `[k]`, of windows `[k, p, q, c]`.
 
         `unregularised` is M, `regularised` all three, `likelihood` A + M; `squared_error` is a mean over pixels.
         """
-        output = PatchVAEOutput(*self.model.apply(self.variables, windows))
+        if codes is None:
+            codes = Codes(*self.model.apply(self.variables, windows, method="encode"))
+        mean, variance = self.model.apply(self.variables, codes.z_mean, method="decode")
+        output = PatchVAEOutput(mean, variance, *codes)
         unregularised = losses.residual(windows, output.mean, output.variance)
         likelihood = unregularised + losses.log_variance(output.variance)
         return {

@@ -2,18 +2,25 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+import numpy as np
+from jaxtyping import Float, Int
 
-from jaxad import linear, memory_bank
+from jaxad import backbones, linear, memory_bank
 from jaxad._check import need_at_least
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
-from jaxad.recipes import Variables
+from jaxad.recipes import Shape, Variables
 
+KNOWN, JUDGED = 32, 8
+"""Images that are known, and others that are judged, to find out whether parts lie anyhow."""
+NEARNESS = 0.96
+"""How near turned copies must bring them; see `PatchCoreRecipe.settle`."""
+TURNS, TURNED_BANK = 2, 8192
 UNIT_ROWS = 4096
 """Cells that tell how far normal ones usually are from the memory, at most."""
 
@@ -27,21 +34,77 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     """Cells that these are chosen from; random ones, as many of each image."""
     neighbours: int = 1
     """Cells of the memory around the nearest one that its distance is weighed by; 1 for none."""
-    turns: int = 0
-    """Copies of each image, turned by random angles, whose cells may be remembered too: for parts that lie anyhow."""
+    turns: int = -1
+    """Copies of each image, turned by random angles, whose cells may be remembered too: for parts that lie anyhow.
+
+    -1 leaves it to the images, see `settle`. With any, positions do not count, as they say nothing of such parts.
+    """
+
+    def check(self, shape: Shape) -> None:
+        """See `Recipe`."""
+        super().check(shape)
+        for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1)):
+            need_at_least(getattr(self, name), least, what=name)
+
+    @property
+    def aligned(self) -> bool:
+        """See `Recipe`."""
+        return self.turns < 1
+
+    def settle(self, images: Float[Any, "n h w c"]) -> "PatchCoreRecipe":
+        """See `Recipe`: parts lie anyhow in images `[n, h, w, c]` whose turned copies bring others much nearer.
+
+        Then `TURNS` copies of each are shown, the memory is as large as `TURNED_BANK` at least, for it holds all
+        angles, and the pool of the highest tenth becomes that of the highest hundredth: such parts fill little of an
+        image.
+        """
+        if self.turns >= 0:
+            return self
+        if len(images) < KNOWN + JUDGED or self._nearness_when_turned(images) > NEARNESS:
+            return replace(self, turns=0)
+        bank, pool = max(self.bank, TURNED_BANK), "peak" if self.pool == "top" else self.pool
+        return replace(self, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
+
+    def _nearness_when_turned(self, images: Float[Any, "n h w c"]) -> float:
+        """How far the furthest tenth of cells of some images are from cells of others and of their turned copies.
+
+        In units of how far they are from half as many cells, those of the others alone. All are of the last stage.
+        """
+        order = np.asarray(jax.random.permutation(jax.random.key(3), len(images)))
+        known, judged = images[order[:KNOWN]], images[order[KNOWN : KNOWN + JUDGED]]
+        deepest = replace(self, stages=self.stages[-1:])
+        weights = backbones.used_weights(backbones.open_backbone(self.backbone), deepest.stages)
+        fitted = {"network": weights, "whitening": deepest.fit_whitening(weights, known)}
+        make_cells = jax.jit(deepest.cells)
+
+        def rows(some: Any) -> Any:
+            (one,) = make_cells(fitted, some).values()
+            return one.reshape(-1, one.shape[-1])
+
+        angles = jax.random.uniform(jax.random.key(4), (KNOWN,), maxval=2 * math.pi)
+        batches = range(0, KNOWN, JUDGED)
+        straight = jnp.concatenate([rows(known[i : i + JUDGED]) for i in batches])
+        turned = jnp.concatenate([rows(turn(known[i : i + JUDGED], angles[i : i + JUDGED])) for i in batches])
+        half = jax.random.permutation(jax.random.key(5), len(straight))[: len(straight) // 2]
+        alone, both = straight[half], jnp.concatenate([straight[half], turned[half]])
+        asked = rows(judged)
+        furthest = [
+            jax.lax.top_k(linear.nearest(bank, asked, count=1)[0][:, 0], -(-len(asked) // 10))[0]
+            for bank in (alone, both)
+        ]
+        least = float(jnp.mean(furthest[0]))
+        return float(jnp.mean(furthest[1])) / least if least > 0 else 1.0
 
     def learn(self, cells: Callable[[Any], Cells], images: Float[Any, "n h w c"]) -> Variables:
         """See `FrozenRecipe`; images are `[n, h, w, c]`."""
-        for name in ("bank", "choices", "neighbours"):
-            need_at_least(getattr(self, name), 1, what=name)
-        need_at_least(self.turns, 0, what="turns")
         drawn: dict[str, list[Any]] = {stage: [] for stage in self.stages}
-        copies, wanted = len(images) * (1 + self.turns), max(self.choices, self.bank)
+        shown: dict[str, list[Any]] = {stage: [] for stage in self.stages}
+        copies, wanted = len(images) * (1 + max(0, self.turns)), max(self.choices, self.bank)
         for one in jax.eval_shape(cells, images[:1]).values():
             count = min(wanted, copies * one.shape[1] * one.shape[2])
             size = 4 * (2 * count + min(self.bank, count)) * one.shape[3]
             self.need_room(f"{count} cells of {one.shape[3]} numbers", size, "set bank and choices lower")
-        for i, some in enumerate(self._shown(images)):
+        for i, (first, some) in enumerate(self._shown(images)):
             for stage, found in cells(some).items():
                 rows = found.reshape(len(some), -1, found.shape[-1])
                 each = min(rows.shape[1], -(-wanted // copies))
@@ -49,7 +112,10 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
                 # As many as are wanted of every image, each from anywhere in it.
                 places = jax.vmap(lambda key, n=rows.shape[1]: jax.random.permutation(key, n))(keys)[:, :each]
                 drawn[stage].append(jnp.take_along_axis(rows, places[..., None], axis=1).reshape(-1, rows.shape[2]))
-        return {stage: self._remember(jnp.concatenate(rows)) for stage, rows in drawn.items()}
+                shown[stage].append(jnp.repeat(jnp.arange(first, first + len(some)), each))
+        return {
+            stage: self._remember(jnp.concatenate(rows), jnp.concatenate(shown[stage])) for stage, rows in drawn.items()
+        }
 
     def judge(self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]) -> ScoreMap:
         """See `FrozenRecipe`; cells are `[n, rows, columns, d]`."""
@@ -63,22 +129,49 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             found = memory_bank.reweigh(found, around, dimensions=rows.shape[1])
         return found.reshape(cells.shape[:3]) / learned[stage]["unit"]
 
-    def _shown(self, images: Float[Any, "n h w c"]) -> Iterator[Any]:
-        """The images in batches, each followed by its turned copies."""
+    @property
+    def leaves_out(self) -> bool:
+        """See `SolvedRecipe`."""
+        return True
+
+    def score_left_out(
+        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
+    ) -> Float[Any, "n h w"]:
+        """See `SolvedRecipe`; no cell of an image of `[n, h, w, c]` is compared with its own, or its turned copies'.
+
+        Which cells of the others are remembered, and how cells are whitened, stays as it is: of hundreds of images
+        one hardly changes that.
+        """
+        cells, judged = self.cells(variables, images), []
+        for stage in self.stages:
+            learned = variables["learned"][stage]
+
+            def one(given: tuple[Any, Any], stage: str = stage, learned: Variables = learned) -> Any:
+                theirs = learned["image"] == given[1]
+                # In the place of what is left out stands a cell of another image, which is there already.
+                others = jnp.where(theirs[:, None], learned["memory"][jnp.argmin(theirs)][None], learned["memory"])
+                return self.judge({stage: {**learned, "memory": others}}, stage, given[0][None])[0]
+
+            judged.append(jax.lax.map(one, (cells[stage], places)))
+        return self._together(judged, images)
+
+    def _shown(self, images: Float[Any, "n h w c"]) -> Iterator[tuple[int, Any]]:
+        """The images in batches, each followed by its turned copies, and the place of the first of each."""
         turned = jax.jit(turn)
-        angles = jax.random.uniform(jax.random.key(2), (self.turns, len(images)), maxval=2 * math.pi)
+        angles = jax.random.uniform(jax.random.key(2), (max(0, self.turns), len(images)), maxval=2 * math.pi)
         for begin in range(0, len(images), BATCH):
             some = images[begin : begin + BATCH]
-            yield some
+            yield begin, some
             for those in angles:
-                yield turned(some, those[begin : begin + BATCH])
+                yield begin, turned(some, those[begin : begin + BATCH])
 
-    def _remember(self, known: Float[Any, "m d"]) -> Variables:
-        memory = known[memory_bank.choose_spread(known, count=min(self.bank, len(known)))]
+    def _remember(self, known: Float[Any, "m d"], images: Int[Any, " m"]) -> Variables:
+        chosen = memory_bank.choose_spread(known, count=min(self.bank, len(known)))
+        memory = known[chosen]
         distances = linear.nearest(memory, known[:: -(-len(known) // UNIT_ROWS)], count=1)[0]
         # Rows that are remembered are no distance at all.
         unit = jnp.sum(distances) / jnp.maximum(jnp.sum(distances > 0), 1)
-        learned = {"memory": memory, "unit": jnp.where(unit > 0, unit, 1.0)}
+        learned = {"memory": memory, "image": images[chosen], "unit": jnp.where(unit > 0, unit, 1.0)}
         if self.neighbours > 1:
             learned["around"] = linear.nearest(memory, memory, count=min(self.neighbours, len(memory)))[1]
         return learned

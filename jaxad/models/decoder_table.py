@@ -1,4 +1,4 @@
-"""The decoder of the patch VAE as a table, for fast scoring on CPU.
+"""The decoder of the patch VAE as a table, for fast scoring on CPU and GPU.
 
 Its first image has one channel, and up to the heads every layer keeps the pixels of that image apart: the kernels are
 their strides. So all that such a pixel adds to the inputs of the last sigmoid is a function of one number; and since
@@ -10,6 +10,7 @@ same result to rounding: 0.3 kFLOP a pixel of that image in place of 34, for the
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -32,10 +33,16 @@ class DecoderTable(NamedTuple):
     slopes: tuple[Float[Array | np.ndarray, "s k o"], ...]
     """From each knot to the next."""
 
-    def look_up(self, first: Float[Array, "n s"]) -> list[Float[Array, "n o"]]:
-        """The inputs of the heads' sigmoids, `[n, o]` a head, for first images `[n, s]`, which are not negative."""
-        # Found in a loop of its own: XLA would search again for every number that it looks up.
-        pieces = jnp.searchsorted(self.knots, first, side="right", method="scan") - 1
+    def look_up(self, first: Float[Array, "n s"], *, method: str = "scan") -> list[Float[Array, "n o"]]:
+        """The inputs of the heads' sigmoids, `[n, o]` a head, for first images `[n, s]`, which are not negative.
+
+        How pieces are found is a `method` of `jax.numpy.searchsorted`: a loop, or on a GPU all its steps in one launch.
+        """
+        first = first.astype(self.knots.dtype)
+        # Found by themselves: XLA would search again for every number that it looks up.
+        pieces = jnp.searchsorted(self.knots, first, side="right", method=method) - 1
+        if method != "scan":
+            pieces = jax.lax.optimization_barrier(pieces)
         beyond = first - _rows(self.knots, pieces)
 
         def head(values: Rows, slopes: Rows) -> Array:

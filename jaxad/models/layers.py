@@ -32,12 +32,22 @@ class Conv(nn.Module):
     kernel_init: Callable[..., Array] = nn.initializers.glorot_uniform()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 f"]:
-        """Convolve `[n, h, w, c]` to `[n, h2, w2, features]`."""
+    def __call__(
+        self, x: Float[Array, "n h w c"], *, strides: Pair | None = None, spacing: Pair = (1, 1)
+    ) -> Float[Array, "n h2 w2 f"]:
+        """Convolve `[n, h, w, c]` to `[n, h2, w2, features]`.
+
+        Args:
+            x: the images.
+            strides: in place of the layer's own.
+            spacing: pixels from one tap of the kernel to the next.
+        """
         kernel = self.param("kernel", self.kernel_init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        down, across = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, self.strides, self.padding)
-        return convolve(x, kernel, bias, strides=self.strides, pads=(down, across))
+        strides = self.strides if strides is None else strides
+        reach = [(size - 1) * apart + 1 for size, apart in zip(self.kernel_size, spacing, strict=True)]
+        down, across = jax.lax.padtype_to_pads(x.shape[1:3], reach, strides, self.padding)
+        return convolve(x, kernel, bias, strides=strides, spacing=spacing, pads=(down, across))
 
 
 class ConvTranspose(nn.Module):

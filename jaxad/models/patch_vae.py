@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -9,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._types import PRNGKey, Windows
+from jaxad._types import Images, PRNGKey, Windows
+from jaxad.models.convolution import convolve
+from jaxad.models.decoder_products import decode_by_products, products_fit
 from jaxad.models.decoder_table import DecoderTable, make_decoder_table
 from jaxad.models.layers import BatchNorm, Conv, ConvTranspose
 
@@ -79,7 +82,7 @@ class PatchVAE(nn.Module):
         z_mean, z_log_variance = self.encode(x, train=train)
         z = z_mean
         if key is not None:
-            z = z_mean + jnp.exp(0.5 * z_log_variance) * jax.random.normal(key, z_mean.shape)
+            z = z_mean + jnp.exp(0.5 * z_log_variance) * jax.random.normal(key, z_mean.shape, z_mean.dtype)
         return PatchVAEOutput(*self.decode(z, train=train), z_mean, z_log_variance)
 
     def encode(self, x: Windows, *, train: bool = False) -> tuple[Float[Array, "k z"], Float[Array, "k z"]]:
@@ -88,22 +91,66 @@ class PatchVAE(nn.Module):
         for convolution, norm in zip(self.encoder, self.encoder_norm, strict=True):
             x = norm(convolution(x), train=train)
         x = x.reshape(x.shape[0], -1)
-        z_log_variance = self.z_log_variance(x)
-        if self.z_log_variance_range is not None:
-            z_log_variance = jnp.clip(z_log_variance, *self.z_log_variance_range)
-        return self.z_mean(x), z_log_variance
+        return self.z_mean(x), self._clipped(self.z_log_variance(x))
+
+    def encode_grid(
+        self, images: Images, *, stride: tuple[int, int]
+    ) -> tuple[Float[Array, "n rows columns z"], Float[Array, "n rows columns z"]]:
+        """What `encode` gives for every window of images `[n, h, w, c]` at multiples of the stride, to rounding.
+
+        Neighbouring windows share most of their layers' outputs, and these are computed once an image: a layer is
+        applied at every place that lies in some window, with its taps as far apart as they lie in one (Bailer et al.,
+        "Fast feature extraction with CNNs with pooling layers", BMVC 2017; Long et al., arXiv:1411.4038). Exact,
+        because the layers pad nothing and BatchNorm uses its running statistics.
+
+        Args:
+            images: at least as large as a window.
+            stride: pixels from one window to the next, down and across.
+
+        Returns:
+            Mean and log-variance of the codes, each `[n, rows, columns, z]`.
+        """
+        x = jnp.asarray(images)
+        step = (1, 1)
+        for i, (convolution, norm) in enumerate(zip(self.encoder, self.encoder_norm, strict=True)):
+            wanted = (math.gcd(stride[0], 2 << i), math.gcd(stride[1], 2 << i))
+            spacing = (2**i // step[0], 2**i // step[1])
+            x = convolution(x, strides=(wanted[0] // step[0], wanted[1] // step[1]), spacing=spacing)
+            x = norm(x, train=False)
+            step = wanted
+        halvings = len(self.filters)
+        dense = [layer.variables["params"] for layer in (self.z_mean, self.z_log_variance)]
+        kernel = jnp.concatenate([layer["kernel"] for layer in dense], -1)
+        z_mean, z_log_variance = jnp.split(
+            convolve(
+                x,
+                kernel.reshape(*(n >> halvings for n in self.window), x.shape[-1], -1),
+                jnp.concatenate([layer["bias"] for layer in dense]),
+                pads=((0, 0), (0, 0)),
+                strides=(stride[0] // step[0], stride[1] // step[1]),
+                spacing=(2**halvings // step[0], 2**halvings // step[1]),
+            ),
+            2,
+            -1,
+        )
+        return z_mean, self._clipped(z_log_variance)
 
     def decode(
         self, z: Float[Array, "k z"], *, train: bool = False
     ) -> tuple[Float[Array, "k p q c"], Float[Array, "k p q c"]]:
         """Mean and variance of every pixel for codes `[k, z]`, each `[k, p, q, c]`.
 
-        Where the variables hold a `DecoderTable`, all but the first layer is looked up there.
+        Where the variables hold a `DecoderTable`, all but the first layer is looked up there on CPU and GPU, and is a
+        few matrix products on other devices.
         """
+        looked_up = self.has_variable(*TABLE)
+        if looked_up:
+            # XLA would join the product with the slice that its rows come from, and finds no tiles for both on an A100.
+            z = jax.lax.platform_dependent(z, cpu=lambda z: z, default=jax.lax.optimization_barrier)
         x = self.decoder_dense_norm(self.decoder_dense(z), train=train)
-        if self.has_variable(*TABLE):
-            table: DecoderTable = self.get_variable(*TABLE)
-            mean, variance = (nn.sigmoid(head).reshape(-1, *self.window, self.channels) for head in table.look_up(x))
+        if looked_up:
+            heads = self._from_first_image(self.get_variable(*TABLE), x)
+            mean, variance = (nn.sigmoid(head).reshape(-1, *self.window, self.channels) for head in heads)
         else:
             x = x.reshape(-1, *(n >> len(self.filters) for n in self.window), 1)
             for convolution, norm in zip(self.decoder, self.decoder_norm, strict=True):
@@ -114,11 +161,30 @@ class PatchVAE(nn.Module):
             variance = low * jnp.exp(math.log(high / low) * variance)
         return mean, variance
 
+    def _from_first_image(self, table: DecoderTable, x: Float[Array, "k s"]) -> list[Float[Array, "k o"]]:
+        """The inputs of the two heads' sigmoids, as the device likes it best."""
+
+        def by_products(table: DecoderTable, x: Array) -> list[Array]:
+            heads = decode_by_products(x, self.variables, window=self.window, depth=len(self.filters))
+            return [head.astype(table.knots.dtype) for head in heads]
+
+        on_cpu = DecoderTable.look_up
+        on_gpu = partial(DecoderTable.look_up, method="scan_unrolled")
+        features = self.filters[0] if self.filters else 1
+        fits = products_fit(self.window, features=features, outputs=2 * self.channels)
+        elsewhere = by_products if fits else on_gpu
+        return jax.lax.platform_dependent(table, x, cpu=on_cpu, cuda=on_gpu, rocm=on_gpu, default=elsewhere)
+
+    def _clipped(self, z_log_variance: Array) -> Array:
+        if self.z_log_variance_range is None:
+            return z_log_variance
+        return jnp.clip(z_log_variance, *self.z_log_variance_range)
+
 
 def with_decoder_table(model: PatchVAE, variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
     """The variables with a `DecoderTable` beside them, where there is one small enough; on the host.
 
-    The model then looks up what its decoder would compute: the same to rounding, and several times faster on CPU.
+    The model then looks up what its decoder would compute: the same to rounding, and several times faster.
     """
     table = make_decoder_table(variables, window=model.window, depth=len(model.filters))
     collection, name = TABLE

@@ -1,7 +1,16 @@
 """A deployable pipeline: preparation of photographs, detector, calibration and decision threshold."""
 
 from jaxad.pipeline.pipeline import Pipeline, golden_scores, load, load_pipeline
-from jaxad.pipeline.scoring import PipelineScores, Seen, brought_back, judge, judged_anew, look, region_at
+from jaxad.pipeline.scoring import (
+    PipelineScores,
+    Seen,
+    brought_back,
+    judge,
+    judged_anew,
+    look,
+    prepare_region,
+    region_at,
+)
 
 __all__ = [
     "Pipeline",
@@ -14,5 +23,6 @@ __all__ = [
     "load",
     "load_pipeline",
     "look",
+    "prepare_region",
     "region_at",
 ]

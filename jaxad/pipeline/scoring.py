@@ -151,12 +151,7 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
     image, _ = preparation.prepare(unit_pixels(pixels[None])[0])
     counted = None
     if inside is not None:
-        resized, _ = preparation.prepare(inside[..., None].astype(np.float32))
-        counted = resized[..., 0] > 0.5
-        if not counted.any():
-            raise InputError(
-                f"nothing of the region of interest is left at {geometry.size[0]} x {geometry.size[1]} pixels"
-            )
+        counted = prepare_region(preparation, inside)
     if geometry.inside != geometry.size and detector.recipe.reach is not None:
         # What pads the photograph is no part of it.
         (top, left), (height, width) = geometry.corner, geometry.inside
@@ -169,6 +164,19 @@ def _prepared(detector: Detector, preparation: Preparation, inside: Region, pixe
         on_it[photograph] = True
         counted = on_it if counted is None else counted & on_it
     return Shot(image, counted), geometry
+
+
+def prepare_region(preparation: Preparation, inside: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "height width"]:
+    """Which pixels of the model's input count, of a photograph with this region of interest `[h, w]`.
+
+    Raises:
+        InputError: none is left.
+    """
+    resized, geometry = preparation.prepare(inside[..., None].astype(np.float32))
+    counted = np.asarray(resized[..., 0] > 0.5)
+    if not counted.any():
+        raise InputError(f"nothing of the region of interest is left at {geometry.size[0]} x {geometry.size[1]} pixels")
+    return counted
 
 
 def _need_scale(geometry: Geometry, canvas: tuple[int, int]) -> None:

@@ -2,7 +2,15 @@
 
 from jaxad.recipes.methods import ChoiceRecipe, ConvertedLayers, NetworkRecipe, Scores, SolvedRecipe
 from jaxad.recipes.recipe import KINDS, Recipe, Shape, Variables
-from jaxad.recipes.settings import count_epochs, from_document, is_trained, parse, to_document, with_settings
+from jaxad.recipes.settings import (
+    count_epochs,
+    from_document,
+    is_trained,
+    parse,
+    settled_fields,
+    to_document,
+    with_settings,
+)
 
 __all__ = [
     "KINDS",
@@ -18,6 +26,7 @@ __all__ = [
     "from_document",
     "is_trained",
     "parse",
+    "settled_fields",
     "to_document",
     "with_settings",
 ]

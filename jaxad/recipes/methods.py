@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import optax
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxad._check import InputError
 from jaxad.recipes.recipe import Recipe, Shape, Variables
@@ -94,7 +94,10 @@ class NetworkRecipe(Recipe, kind=""):
         return variables
 
     def for_scoring(self, model: Any, variables: Variables) -> Variables:
-        """The variables, with what makes scoring in float32 faster on this backend beside them; never saved."""
+        """The variables, with what makes scoring faster beside them; never saved.
+
+        What is in the collection `tables` keeps its precision, whatever the model computes in.
+        """
         return variables
 
     def score(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Scores:
@@ -169,6 +172,23 @@ class SolvedRecipe(Recipe, kind=""):
     def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> Scores:
         """The anomaly map `[n, h, w]`, or more; see `NetworkRecipe.score`."""
         raise self._lacks("score(self, variables, images)")
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether it has a `score_left_out`, so that the images that it was solved on can calibrate it too."""
+        return False
+
+    def score_left_out(
+        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
+    ) -> Float[Any, "n h w"]:
+        """The anomaly maps `[n, h, w]` of images that were solved on, each as if it had not been among them.
+
+        Args:
+            variables: what `solve` gave.
+            images: some of those that were solved on, `[n, h, w, c]`.
+            places: where each of them stood there, `[n]`.
+        """
+        raise self._lacks("score_left_out(self, variables, images, places)")
 
     def template(self, shape: Shape, arrays: Mapping[str, Any]) -> Variables:
         """What a file must hold, as shapes, for images of `shape`; `arrays` are those of the file."""

@@ -39,7 +39,8 @@ class Recipe:
     source: str = ""
     """Where it was published."""
     pool: str = "mean"
-    """How a map becomes one score: `"mean"` or `"max"` over its pixels, or `"top"`, the mean of the highest tenth."""
+    """How a map becomes one score: `"mean"` or `"max"` over its pixels, or the mean of the highest tenth,
+    `"top"`, or of the highest hundredth, `"peak"`."""
     holdout: float = 0.0
     """Share of the normal images kept from training, by which scores are put in units of what is usual at each
     position; see `jaxad.calibration`. With 0 scores keep the unit of the model."""
@@ -125,6 +126,18 @@ class Recipe:
     def least_size(self) -> tuple[int, int]:
         """The least height and width that the model can read."""
         return 1, 1
+
+    @property
+    def aligned(self) -> bool:
+        """Whether maps of images of one size may be put in units of what is usual at each position."""
+        return True
+
+    def settle(self, images: Float[Any, "n h w c"]) -> "Recipe":
+        """The recipe with what its fields leave open decided by the normal images `[n, h, w, c]` to fit on.
+
+        Detectors keep the recipe that comes of it. By default nothing is open.
+        """
+        return self
 
     def check(self, shape: Shape) -> None:
         """Refuse fields that do not go together, or with images of height, width and channels `shape`.

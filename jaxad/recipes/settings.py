@@ -100,6 +100,12 @@ def to_document(recipe: Recipe) -> dict[str, Any]:
     return {"kind": recipe.kind, **document, **inside}
 
 
+def settled_fields(asked: Recipe, fitted: Recipe) -> dict[str, Any]:
+    """The fields that `Recipe.settle` decided, of a recipe that was asked for and of what it became."""
+    before, after = to_document(asked), to_document(fitted)
+    return {name: value for name, value in after.items() if value != before[name]}
+
+
 def from_document(document: Mapping[str, Any]) -> Recipe:
     """The recipe that `to_document` wrote.
 
