@@ -223,6 +223,7 @@ DOORS = [
 INNER = {
     "heatmaps.repeated",
     "heatmaps.Sharing.share",
+    "heatmaps.joined",
     "heatmaps.need_one_a_window",
     "heatmaps.on_grid",
     "heatmaps.score_places",

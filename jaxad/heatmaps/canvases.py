@@ -10,7 +10,16 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jaxad._options import Cover, Reduce
 from jaxad._types import AnyArray
 from jaxad.extents import Extent
-from jaxad.heatmaps.chunks import Chunk, ScoreWindows, Sharing, in_chunks, repeated, score_places, share_at_strides
+from jaxad.heatmaps.chunks import (
+    Chunk,
+    ScoreWindows,
+    Sharing,
+    in_chunks,
+    joined,
+    repeated,
+    score_places,
+    share_at_strides,
+)
 from jaxad.patches import fold_axis
 
 
@@ -95,13 +104,9 @@ def _share(score_windows: ScoreWindows, images: Array, down: "_Windows", across:
     at_strides = partial(share_at_strides, score_windows, size=size, stride=stride)
 
     def along_columns(images: Array) -> PyTree[Array]:
-        return _joined(at_strides(images), at_strides(across.strips(images, 2)), 2)
+        return joined(at_strides(images), at_strides(across.strips(images, 2)), 2)
 
-    return _joined(along_columns(images), along_columns(down.strips(images, 1)), 1)
-
-
-def _joined(some: PyTree[Array], others: PyTree[Array], axis: int) -> PyTree[Array]:
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis), some, others)
+    return joined(along_columns(images), along_columns(down.strips(images, 1)), 1)
 
 
 @dataclass(frozen=True)

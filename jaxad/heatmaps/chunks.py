@@ -143,14 +143,15 @@ def on_grid(
 
     def along_columns(images: Array) -> PyTree[Array]:
         found = at_strides(images)
-        if columns[-1] % stride[1] == 0:
-            return found
-        return jax.tree.map(lambda *x: jnp.concatenate(x, 2), found, at_strides(images[:, :, columns[-1] :]))
+        return found if columns[-1] % stride[1] == 0 else joined(found, at_strides(images[:, :, columns[-1] :]), 2)
 
     found = along_columns(images)
-    if rows[-1] % stride[0] == 0:
-        return found
-    return jax.tree.map(lambda *x: jnp.concatenate(x, 1), found, along_columns(images[:, rows[-1] :]))
+    return found if rows[-1] % stride[0] == 0 else joined(found, along_columns(images[:, rows[-1] :]), 1)
+
+
+def joined(some: PyTree[Array], others: PyTree[Array], axis: int) -> PyTree[Array]:
+    """Arrays `[...]` one behind the other along an axis."""
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis), some, others)
 
 
 def in_chunks(
@@ -161,15 +162,13 @@ def in_chunks(
     on_tpu: Callable[..., PyTree[Array]] | None = None,
 ) -> PyTree[Array]:
     """What `function` makes of arrays `[...]` in chunks of windows, by default as the backend likes them."""
-    cpu, tpu, usual = (Chunk(chunk, chunk) if chunk else kind for kind in (CPU_CHUNK, TPU_CHUNK, GPU_CHUNK))
-    made = {kind: partial(function, kind.of(most)) for kind in (cpu, tpu, usual)}
-    if on_tpu is not None:
-        tpu_function = partial(on_tpu, tpu.of(most))
-    elif cpu.of(most) == tpu.of(most) == usual.of(most):
-        return made[usual](*arrays)
-    else:
-        tpu_function = made[tpu]
-    return jax.lax.platform_dependent(*arrays, cpu=made[cpu], tpu=tpu_function, default=made[usual])
+    kinds = (CPU_CHUNK, TPU_CHUNK, GPU_CHUNK)
+    cpu, tpu, usual = ((Chunk(chunk, chunk) if chunk else kind).of(most) for kind in kinds)
+    if on_tpu is None and cpu == tpu == usual:
+        return function(usual, *arrays)
+    return jax.lax.platform_dependent(
+        *arrays, cpu=partial(function, cpu), tpu=partial(on_tpu or function, tpu), default=partial(function, usual)
+    )
 
 
 def repeated(x: Array, axis: int, times: int) -> Array:

@@ -201,7 +201,11 @@ def _scores_in_chunks(
 ) -> PyTree[Array]:
     shape = (images.shape[0], len(rows), len(columns))
     total = shape[0] * shape[1] * shape[2]
-    shared = _share_on_grid(score_windows, images, rows, columns, size, stride)
+    shared = None
+    if isinstance(score_windows, Sharing):
+        at_strides = partial(share_at_strides, score_windows, size=size, stride=stride)
+        on_places = on_grid(at_strides, images, rows=rows, columns=columns, size=size, stride=stride)
+        shared = jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), on_places)
     # The last chunk starts early enough to be whole; windows scored twice get the same score twice.
     begins = jnp.minimum(jnp.arange(0, total, chunk.size), total - chunk.size)
 
@@ -218,22 +222,6 @@ def _scores_in_chunks(
         return jnp.concatenate([whole, last[whole.size + chunk.size - total :]]).reshape(shape)
 
     return jax.tree.map(join, chunks)
-
-
-def _share_on_grid(
-    score_windows: ScoreWindows,
-    images: Array,
-    rows: Sequence[int],
-    columns: Sequence[int],
-    size: tuple[int, int],
-    stride: tuple[int, int],
-) -> PyTree[Array]:
-    """What the windows of the grid share, `[k, ...]` for windows one after the other; None where that is nothing."""
-    if not isinstance(score_windows, Sharing):
-        return None
-    at_strides = partial(share_at_strides, score_windows, size=size, stride=stride)
-    shared = on_grid(at_strides, images, rows=rows, columns=columns, size=size, stride=stride)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), shared)
 
 
 def _as_pytree(score_windows: ScoreWindows) -> ScoreWindows:

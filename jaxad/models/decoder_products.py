@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad.models.layers import BatchNorm, ConvTranspose
+from jaxad.models.decoder_table import without_norm
+from jaxad.models.layers import ConvTranspose
 
 LARGEST = 2**22
 """Numbers in a matrix of the heads that is worth having."""
@@ -39,7 +40,7 @@ def decode_by_products(
     n = first.shape[0]
     x = first[..., None]
     for i in range(depth):
-        kernel, bias = _without_norm(variables, f"decoder_{i}", f"decoder_norm_{i}")
+        kernel, bias = without_norm(variables, f"decoder_{i}", f"decoder_norm_{i}")
         channels = kernel.shape[2]
         # A transposed convolution turns its kernel.
         matrix = kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(channels, -1)
@@ -60,7 +61,7 @@ def _heads(
     count = window[0] * window[1] * features
     # What one number before the heads becomes after them. Positions stand in the order in which layers double them.
     halvings = (2,) * (2 * depth)
-    kernel, bias = _without_norm(variables, "heads", "heads_norm")
+    kernel, bias = without_norm(variables, "heads", "heads_norm")
     images = jnp.eye(count, dtype=kernel.dtype).reshape(count, *places, *halvings, features)
     rows, columns = (range(i + 1, 2 * depth + 3, 2) for i in (0, 1))
     images = images.transpose(0, *rows, *columns, 2 * depth + 3).reshape(count, *window, features)
@@ -69,12 +70,3 @@ def _heads(
     by_head = jnp.stack(jnp.split(jnp.asarray(reached), 2, -1), 1)
     pixels = window[0] * window[1]
     return by_head.reshape(count, -1), jnp.concatenate([jnp.tile(half, pixels) for half in jnp.split(bias, 2)])
-
-
-def _without_norm(variables: Mapping[str, Any], layer: str, norm: str) -> tuple[Array, Array]:
-    """Kernel and bias that give what layer and normalisation give together."""
-    params, stats = variables["params"], variables["batch_stats"][norm]
-    gain = params[norm]["scale"] * jax.lax.rsqrt(stats["var"] + BatchNorm.epsilon)
-    shift = params[norm]["bias"] - stats["mean"] * gain
-    kernel = params[layer]["kernel"]
-    return kernel * gain.reshape(1, 1, 1, -1), params[layer]["bias"] * gain + shift

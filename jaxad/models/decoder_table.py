@@ -64,12 +64,13 @@ def make_decoder_table(variables: Mapping[str, Any], *, window: tuple[int, int],
         window: height and width of a window.
         depth: how many layers double the first image.
     """
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), dict(variables))
     knots = np.zeros(1)
     values, slopes = np.zeros((1, 1, 1, 1)), np.ones((1, 1, 1, 1))
-    heads_kernel, heads_bias = _without_norm(variables, "heads", "heads_norm")
+    heads_kernel, heads_bias = without_norm(variables, "heads", "heads_norm")
     places, outputs = (window[0] >> depth) * (window[1] >> depth), window[0] * window[1] * len(heads_bias)
     for i in range(depth):
-        kernel, bias = _without_norm(variables, f"decoder_{i}", f"decoder_norm_{i}")
+        kernel, bias = without_norm(variables, f"decoder_{i}", f"decoder_norm_{i}")
         values, slopes = _double(values, kernel) + bias, _double(slopes, kernel)
         finer = _with_crossings(knots, values, slopes)
         rows = _usual_length(len(finer))
@@ -92,13 +93,12 @@ def _rows(table: Rows, places: Array) -> Array:
     return jnp.asarray(table).at[places].get(mode="promise_in_bounds")
 
 
-def _without_norm(variables: Mapping[str, Any], layer: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias, in float64, that give what layer and normalisation give together."""
+def without_norm(variables: Mapping[str, Any], layer: str, norm: str) -> tuple[Any, Any]:
+    """Kernel and bias that give what layer and normalisation give together, in the type of the variables."""
     params, stats = variables["params"], variables["batch_stats"][norm]
-    kernel, bias = (np.asarray(params[layer][name], np.float64) for name in ("kernel", "bias"))
-    scale, shift = (np.asarray(params[norm][name], np.float64) for name in ("scale", "bias"))
-    gain = scale / np.sqrt(np.asarray(stats["var"], np.float64) + BatchNorm.epsilon)
-    return kernel * gain, (bias - np.asarray(stats["mean"], np.float64)) * gain + shift
+    gain = params[norm]["scale"] / (stats["var"] + BatchNorm.epsilon) ** 0.5
+    kernel, bias = params[layer]["kernel"], params[layer]["bias"]
+    return kernel * gain.reshape(1, 1, 1, -1), (bias - stats["mean"]) * gain + params[norm]["bias"]
 
 
 def _double(block: np.ndarray, kernel: np.ndarray) -> np.ndarray:
