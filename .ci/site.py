@@ -4,6 +4,7 @@ A linked Markdown file becomes a page, any other text file a page that shows it,
 A link to a folder of `jaxad` leads to the reference of that room.
 """
 
+import json
 import os
 import re
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parent.parent
 LINK = re.compile(r"(\]\()([^()#\s]+)")
 COPIED = {".png", ".json"}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Leave the menu of versions to what mike builds: alone, a site would ask for a list that is not there."""
+    if "MIKE_DOCS_VERSION" not in os.environ:
+        config.extra.pop("version", None)
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -71,8 +79,16 @@ def _generated(path: Path, uri: str, config: MkDocsConfig) -> File:
     if path.suffix in COPIED:
         return File.generated(config, uri, abs_src_path=str(path))
     text = path.read_text()
-    if path.suffix != ".md":
+    if path.suffix == ".ipynb":
+        text = _notebook(text)
+    elif path.suffix != ".md":
         text = f"# {path.relative_to(ROOT)}\n\n````{path.suffix[1:]}\n{text}````\n"
     made = File.generated(config, uri, content=text)
     made.repository_path = path if path.suffix == ".md" else None
     return made
+
+
+def _notebook(text: str) -> str:
+    """The cells of a notebook, which is kept without outputs."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return "\n\n".join(source if kind == "markdown" else f"```python\n{source}\n```" for kind, source in cells) + "\n"

@@ -3,7 +3,7 @@
     python serve_http.py exported 8000
     curl --data-binary @photograph.png http://127.0.0.1:8000/
 
-For many users put `Pipeline.score` behind FastAPI or any other server in the same way.
+For many users see `serve_fastapi.py`.
 """
 
 import io

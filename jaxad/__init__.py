@@ -3,6 +3,6 @@
 The public names are listed in the stub beside this file; each room loads when it is first touched.
 """
 
-import lazy_loader
+from jaxad import _lazy
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -29,6 +29,15 @@ def raise_problems(problems: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
+def needing(extra: str, *, what: str) -> Iterator[None]:
+    """Say of a package whose import fails inside which extra of jaxad brings it, and what it is for."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"{what} takes {error.name}, which is not installed: pip install 'jaxad[{extra}]'") from None
+
+
+@contextlib.contextmanager
 def naming(place: int) -> Iterator[None]:
     """Say of what is refused inside which image of many it is."""
     try:

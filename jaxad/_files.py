@@ -2,16 +2,24 @@
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The folder for what can be made again: the environment variable JAXAD_CACHE_DIR, or the user's cache folder."""
-    import platformdirs
+    """The folder for what can be made again: the environment variable JAXAD_CACHE_DIR, or the user's cache folder.
 
-    return Path(os.environ.get("JAXAD_CACHE_DIR") or platformdirs.user_cache_dir("jaxad"))
+    That is where the system wants it: `~/.cache` or XDG_CACHE_HOME, macOS's `~/Library/Caches`, Windows' LOCALAPPDATA.
+    """
+    if said := os.environ.get("JAXAD_CACHE_DIR"):
+        return Path(said)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "jaxad" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "jaxad"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxad"
 
 
 @contextlib.contextmanager

@@ -21,11 +21,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxad._addresses import at, shown
 from jaxad._check import InputError, raise_problems
 from jaxad._files import replacing
 
@@ -84,12 +85,18 @@ def read(
     or of a newer format version. Sizes are compared before anything is allocated, so a file cannot ask for more
     memory than about twice its own size.
     """
-    with _named(f"bundle {str(path)!r}"), open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with _named(f"bundle {shown(path)!r}"), _opened(path) as file:
+        size = file.seek(0, os.SEEK_END)
         if size > max_bytes:
             raise InputError(f"holds {size} bytes, more than max_bytes={max_bytes}; raise the limit if you trust it")
         with zipfile.ZipFile(file) as archive:
             return _read_archive(archive, size)
+
+
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    there = at(path)
+    # From afar all of it by one request: an archive is read in many places.
+    return there.open("rb") if isinstance(there, Path) else io.BytesIO(there.read_bytes())
 
 
 def begins_as_bundle(path: str | os.PathLike[str]) -> bool:
@@ -113,7 +120,7 @@ def _named(where: str) -> Iterator[None]:
     except InputError as error:
         raise InputError(f"{where} {error}") from None
     except OSError as error:
-        raise InputError(f"{where} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{where} cannot be read: {error.strerror or error}; check the path") from None
     except UNREADABLE as error:
         raise InputError(f"{where} is not a jaxad bundle, or it is damaged ({error}); write it again") from None
 

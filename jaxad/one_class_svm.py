@@ -4,13 +4,16 @@ Codes are `[n, z]`, finite and within 1e9 of zero, for they are squared; a score
 what the SVM takes for normal.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_finite, need_floats
+
+LARGEST = 1e100
+"""Their squares, added up, are numbers yet."""
 
 
 class OneClassSVM(NamedTuple):
@@ -48,27 +51,34 @@ def reference_scores(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """The same SVM, fitted to rows `[n, z]` and scored on rows `[m, z]` by scikit-learn in float64: `[m]`.
 
     Raises:
-        InputError: no float rows, or NaN or infinity among them.
+        InputError: no float rows, NaN or infinity among them, or numbers too large to be squared.
     """
-    import sklearn.svm
-
-    _need_codes(train)
     _need_codes(test)
-    return -sklearn.svm.OneClassSVM().fit(train).decision_function(test)
+    return -_fit(train).decision_function(test)
 
 
 def fit(codes: np.ndarray) -> OneClassSVM:
     """Fit scikit-learn's `OneClassSVM` with its defaults (RBF, gamma "scale", nu 0.5) to codes `[n, z]`.
 
     Raises:
-        InputError: no float codes, or NaN or infinity among them.
+        InputError: no float codes, NaN or infinity among them, or numbers too large to be squared.
     """
-    import sklearn.svm
-
-    _need_codes(codes)
-    # A dead code has no spread at all, for which "scale" is defined as 1.
-    fitted = sklearn.svm.OneClassSVM().fit(np.asarray(codes, np.float64))
+    fitted = _fit(codes)
     # One that nearly has none asks for more than float32 holds.
     gamma = min(fitted._gamma, np.finfo(np.float32).max)
     fields = fitted.support_vectors_, fitted.dual_coef_[0], fitted.intercept_[0], gamma
     return OneClassSVM(*(np.asarray(field, np.float32) for field in fields))
+
+
+def _fit(codes: np.ndarray) -> Any:
+    import sklearn.svm
+
+    _need_codes(codes)
+    codes = np.asarray(codes, np.float64)
+    largest = np.abs(codes).max(initial=0.0)
+    if largest > LARGEST:
+        raise InputError(
+            f"codes of a one-class SVM must be within {LARGEST:g} of zero, got {largest:.3g}; scale them down"
+        )
+    # A dead code has no spread at all, for which "scale" is defined as 1.
+    return sklearn.svm.OneClassSVM().fit(codes)

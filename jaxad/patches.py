@@ -4,6 +4,7 @@ Lengths are in pixels. A pair `(height, width)` comes before a single number eve
 and a grid has one window start per entry of `starts`.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of, need_window
 from jaxad._options import Cover
-from jaxad._types import Images, PRNGKey
+from jaxad._types import AnyArray, Images, PRNGKey
 
 COVERS = ("full", "seed")
 
@@ -125,6 +126,64 @@ def fold(
         )
     strips = fold_axis(jnp.moveaxis(jnp.asarray(windows), 3, 2), 3, columns, shape[1])
     return fold_axis(strips, 1, rows, shape[0])
+
+
+def window_products(
+    images: Images, matrix: Float[AnyArray, "d k"], *, size: tuple[int, int], stride: tuple[int, int]
+) -> Float[Array, "n rows columns k"]:
+    """Products with a matrix of the windows at multiples of the stride, each as one row of its numbers.
+
+    One convolution of the images: no window is cut out.
+
+    Args:
+        images: `[n, h, w, c]`.
+        matrix: `[d, k]`, where d is all numbers of a window.
+        size: height and width of a window, `(p, q)`.
+        stride: steps down and across.
+
+    Returns:
+        `[n, rows, columns, k]`.
+
+    Raises:
+        InputError: `images` are not `[n, h, w, c]` floats, the window or stride does not fit them, or the matrix has
+            other rows than a window has numbers.
+    """
+    need_images(images)
+    need_floats(matrix, "d k", what="matrix")
+    images, matrix = jnp.asarray(images), jnp.asarray(matrix)
+    n, h, w, c = images.shape
+    need_window((h, w), size, stride)
+    d, k = matrix.shape
+    if d != math.prod(size) * c:
+        raise InputError(
+            f"the matrix must have {math.prod(size) * c} rows, as many as a window of {size} has numbers, got {d}"
+        )
+    down, across = ((length - p) // s + 1 for length, p, s in zip((h, w), size, stride, strict=True))
+    # XLA's convolutions on CPU are fast with many channels out: so few channels are those of several windows at once.
+    beside = max(1, math.isqrt(CHANNELS // k))
+    spans = tuple(p + (beside - 1) * s for p, s in zip(size, stride, strict=True))
+    filters = matrix.reshape(*size, c, k)
+    shifted = []
+    for place in np.ndindex(beside, beside):
+        befores = [i * s for i, s in zip(place, stride, strict=True)]
+        edges = [(before, span - p - before) for before, span, p in zip(befores, spans, size, strict=True)]
+        shifted.append(jnp.pad(filters, [*edges, (0, 0), (0, 0)]))
+    kernel = jnp.stack(shifted, axis=3)
+    steps = tuple(beside * s for s in stride)
+    pads = [
+        (0, max(0, -(-count // beside) * step - step + span - length))
+        for count, step, span, length in zip((down, across), steps, spans, (h, w), strict=True)
+    ]
+    products = jax.lax.conv_general_dilated(
+        images, kernel.reshape(*spans, c, -1), steps, pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    rows, columns = products.shape[1:3]
+    products = products.reshape(n, rows, columns, beside, beside, k).transpose(0, 1, 3, 2, 4, 5)
+    return products.reshape(n, rows * beside, columns * beside, k)[:, :down, :across]
+
+
+CHANNELS = 64
+"""Channels that `window_products` fills."""
 
 
 def cover_count(

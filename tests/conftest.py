@@ -2,15 +2,22 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import hypothesis
 import jax
 import jaxtyping
 import matplotlib
 import pytest
 
+from tests import drawn  # noqa: F401  (its profile)
+
 ROOT = Path(__file__).resolve().parent.parent
+
+# What fails in these is shown with its values, as in tests.
+pytest.register_assert_rewrite("tests.command")
 
 # Scripts that made the fixtures: run by hand, with packages that the suite does without.
 collect_ignore_glob = ["data/make_*.py"]
@@ -18,6 +25,55 @@ collect_ignore_glob = ["data/make_*.py"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 matplotlib.use("Agg")
+
+LEFT = pytest.StashKey[int]()
+"""How many slow tests were chosen not to run."""
+DAYS_KEPT = 14
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have jax keep whatever it compiles in pytest's cache, for the other worker, other files and the next run.
+
+    Where slow tests are left out, hypothesis draws few examples.
+    """
+    if "not slow" in config.option.markexpr:
+        hypothesis.settings.load_profile("quick")
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or not hasattr(config, "cache"):
+        return
+    folder = config.cache.mkdir("compiled")
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    if not hasattr(config, "workerinput"):
+        oldest = time.time() - DAYS_KEPT * 24 * 3600
+        for file in folder.iterdir():
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    stash = items[0].config.stash
+    stash[LEFT] = stash.get(LEFT, 0) + sum(item.get_closest_marker("slow") is not None for item in items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = session.config.stash.get(LEFT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    """Every worker of pytest-xdist chooses among all tests, so that any of them tells how many are left."""
+    node.config.stash[LEFT] = getattr(node, "workeroutput", {}).get("left", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left = config.stash.get(LEFT, 0)
+    if left and "not slow" in config.option.markexpr:
+        terminalreporter.write_line(
+            f"{left} slow tests, and most examples that hypothesis draws, left to CI: "
+            'python -m pytest -n 2 --dist loadfile -m "slow or hypothesis"'
+        )
 
 
 def data_folder(folder: Path, *, how: str) -> str:

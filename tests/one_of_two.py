@@ -1,9 +1,9 @@
-"""Run by test_sharding.py twice at the same time: the processes train one part and score one folder, each its share.
+"""Run by test_sharding.py twice at the same time: the processes train one pipeline.
 
     python -m tests.one_of_two INDEX PORT ROOT OUT WHEN
 
-The losses that it saw go to OUT/INDEX.json. The second process kills itself WHEN two epochs are trained or two images
-scored ("epoch" or "image"; anything else is never).
+The losses that it saw go to OUT/INDEX.json. The second process kills itself WHEN two epochs are trained ("epoch";
+anything else is never).
 """
 
 import json
@@ -15,8 +15,7 @@ from pathlib import Path
 
 import jax
 
-from jaxad import load_pipeline
-from jaxad.folders import fit_folder, score_folder
+from jaxad.folders import fit_folder
 from jaxad.sharding import make_mesh
 from tests.photograph_folder import QUICK
 
@@ -28,27 +27,16 @@ def main():
     jax.config.update("jax_disable_most_optimizations", True)
     losses = []
 
-    def die(here, done):
-        if here == dies_in and done >= 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-
     def on_epoch(done, terms):
         losses.append(terms["loss"])
-        die("epoch", done)
+        if dies_in == "epoch" and done >= 2:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     part = out / "part.jaxad"
     kept = {"checkpoints": out / "kept", "resume": True}
     fit_folder(root, part, recipe=replace(QUICK, epochs=4), mesh=make_mesh(), on_epoch=on_epoch, **kept)
-    # From here on nobody waits for the other.
     jax.distributed.shutdown()
     (out / f"{index}.json").write_text(json.dumps(losses))
-    score_folder(
-        load_pipeline(part),
-        root,
-        out / f"share-{index}",
-        share=(index + 1, 2),
-        on_image=lambda done, *_: die("image", done),
-    )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,8 @@ estimator's methods, for scikit-learn calls `fit(X, y)`.
 """
 
 import ast
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jaxtyping
 import numpy as np
@@ -18,52 +16,10 @@ import pytest
 
 import jaxad
 from jaxad import _check, patches
+from tests.public_names import ARRAY, public_names
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED_ROOMS = {"cli", "datasets", "folders", "protocols"}
-ARRAY = re.compile(r"\b(Array|ArrayLike|ndarray|Images|Windows|Maps|Float|Float32|Int|UInt8|Bool|Num|Real|Shaped)\b")
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class Public(NamedTuple):
-    """One public name: where it stands, its room, the module's docstring, the node; `owner` is a method's class."""
-
-    place: str
-    room: str
-    module: str
-    node: Function | ast.ClassDef
-    owner: ast.ClassDef | None = None
-
-    @property
-    def parameters(self) -> list[ast.arg]:
-        """Positional parameters, without self or cls."""
-        if isinstance(self.node, ast.ClassDef):
-            return []
-        static = any(ast.unparse(name) == "staticmethod" for name in self.node.decorator_list)
-        return [*self.node.args.posonlyargs, *self.node.args.args][1 if self.owner and not static else 0 :]
-
-    @property
-    def options(self) -> list[ast.arg]:
-        return [] if isinstance(self.node, ast.ClassDef) else self.node.args.kwonlyargs
-
-
-def public_names(tree: Path) -> Iterator[Public]:
-    """Walk the public functions, classes and methods of a tree."""
-    for file in sorted((tree / "jaxad").rglob("*.py")):
-        room = file.relative_to(tree / "jaxad").parts[0].removesuffix(".py")
-        if room.startswith("_"):
-            continue
-        source = ast.parse(file.read_text())
-        module = ast.get_docstring(source) or ""
-        for node in source.body:
-            if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_"):
-                continue
-            yield Public(f"{file.relative_to(tree)}:{node.lineno}: {node.name}", room, module, node)
-            for part in node.body if isinstance(node, ast.ClassDef) else []:
-                if isinstance(part, Function) and not part.name.startswith("_"):
-                    place = f"{file.relative_to(tree)}:{part.lineno}: {node.name}.{part.name}"
-                    yield Public(place, room, module, part, node)
 
 
 def positional_defaults(tree: Path) -> list[str]:

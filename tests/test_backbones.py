@@ -63,6 +63,7 @@ PHOTOGRAPHS = {"chelsea": {281, 282, 285}, "coffee": {967}, "rocket": {657}}
 """Photographs of scikit-image, and the classes of ImageNet for what they show: three cats, espresso, missile."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_lite0_names_what_a_photograph_shows(name, lite0):
     photograph = getattr(skimage.data, name)()
@@ -102,6 +103,7 @@ def zero_state(name, **options):
     return {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "last"), [({"classes": 7}, ("logits", 7)), ({"classes": 0}, ("pooled", 512))])
 def test_the_classifier_may_be_another_or_none(options, last):
     backbone = make_backbone(zero_state("resnet18", **options) | {"bn1.num_batches_tracked": np.array(3)}, sha256="")
@@ -109,6 +111,7 @@ def test_the_classifier_may_be_another_or_none(options, last):
     assert (name, stage.channels) == last
 
 
+@pytest.mark.slow
 def test_the_mask_of_metas_training_is_not_needed():
     state = zero_state("dinov2-vit-s14") | {"mask_token": np.zeros((1, 384), np.float32)}
     assert make_backbone(state, sha256="").name == "dinov2-vit-s14"
@@ -174,6 +177,7 @@ def test_safetensors_are_read_in_every_precision(dtype, tmp_path):
     assert len(sha256) == 64
 
 
+@pytest.mark.slow
 def test_a_file_and_a_repository_give_the_same_backbone(tmp_path, monkeypatch):
     huggingface_hub = pytest.importorskip("huggingface_hub")
     path = tmp_path / "model.safetensors"

@@ -72,6 +72,7 @@ def mixed(roi: np.ndarray | None) -> list[np.ndarray]:
     return pictures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roi", [None, REGION], ids=["whole", "region"])
 def test_mixed_photographs_come_back_in_order_each_as_alone(make: Make, roi: np.ndarray | None) -> None:
     found = make("top", roi=roi).score_batch(mixed(roi))
@@ -87,6 +88,7 @@ def programs() -> int:
     return scoring._judge_batch._cache_size()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
 def test_two_hundred_sizes_are_few_programs(make: Make, together: bool) -> None:
     drawn = np.random.default_rng(0).integers(4, 70, (200, 2))
@@ -100,6 +102,7 @@ def test_two_hundred_sizes_are_few_programs(make: Make, together: bool) -> None:
     assert programs() - before <= len(made.exact) + len(made.shapes) <= (1 if together else 4 + 10 + 7)
 
 
+@pytest.mark.slow
 def test_sizes_known_before_are_one_program_however_they_come(make: Make) -> None:
     sizes = [(20 + index % 9, 60 - index % 13) for index in range(40)]
     part, before = make("mean", usual=EVERYWHERE), programs()
@@ -109,6 +112,7 @@ def test_sizes_known_before_are_one_program_however_they_come(make: Make) -> Non
     assert programs() - before <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["top", "max", "mean"])
 def test_what_cannot_be_scored_is_told_alone(make: Make, name: str) -> None:
     """One that is smaller than the window, and one whose score is no number; neighbours lie on the same canvas."""
@@ -125,6 +129,7 @@ def test_what_cannot_be_scored_is_told_alone(make: Make, name: str) -> None:
         assert_same(one, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("usual", [None, EVERYWHERE], ids=["raw", "calibrated"])
 @pytest.mark.parametrize("roi", [None, REGION], ids=["whole", "region"])
 @pytest.mark.parametrize("name", RECIPES)
@@ -144,6 +149,7 @@ def test_a_large_photograph_in_parts_is_the_whole(
         assert_same(one, whole)
 
 
+@pytest.mark.slow
 def test_a_detector_scores_large_and_mixed_images_by_every_score(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     images = [photograph(index, size)[..., None] for index, size in enumerate([(40, 70), (20, 20), (31, 33)])]
     wholes = [make("fusion").detector.score_all(one[None]) for one in images]
@@ -156,6 +162,7 @@ def test_a_detector_scores_large_and_mixed_images_by_every_score(make: Make, mon
             np.testing.assert_allclose(score_map, one[name].map[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sum_with_a_share_of_the_highest_is_refused_in_parts(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be told from the parts; the others in the batch are scored."""
     monkeypatch.setattr(canvases, "SIDE", 32)
@@ -167,6 +174,7 @@ def test_a_sum_with_a_share_of_the_highest_is_refused_in_parts(make: Make, monke
     assert isinstance(found[1], Found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[(32, 40)] * 2, [(32, 40), (20, 50)]], ids=["exact", "canvas"])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 def test_whole_numbers_and_their_shares_of_white_give_the_same_bits(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jaxad import bundle
 from jaxad._check import InputError
+from tests.drawn import examples
 
 DTYPES = ["?", "<i1", "<u2", "<i4", "<i8", "<f2", "<f4", "<f8", "<c8", ">f4"]
 arrays = st.dictionaries(
@@ -32,7 +33,9 @@ documents = st.dictionaries(
     ),
     max_size=3,
 )
-shared_folder = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+shared_folder = settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def need_equal(found, wanted):
@@ -260,7 +263,7 @@ def test_every_changed_byte_is_refused_or_harmless(tmp_path, good):
     assert refused > 0.8 * len(good)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_mutated_files_raise_nothing_but_input_error(tmp_path, good, data):
     altered = bytearray(good)

@@ -15,6 +15,7 @@ from jaxad.calibration import (
     unusualness_by_others,
 )
 from jaxad.pooling import pool
+from tests.drawn import examples
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -46,7 +47,8 @@ def test_constant_maps_keep_their_unit():
     np.testing.assert_array_equal(unusualness(np.full((1, 2, 2), 5, np.float32), usual), 4)
 
 
-@settings(deadline=None, max_examples=8)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(3, 9), st.integers(1, 5), st.integers(2, 5), st.floats(0, 1), st.floats(0, 1), st.booleans())
 def test_by_others_is_a_fit_without_each(n, h, w, mean, variance, everywhere):
     rng = np.random.default_rng(n + 10 * h + 100 * w)
@@ -106,7 +108,8 @@ def test_only_what_is_inside_is_averaged():
         np.testing.assert_allclose(found[0], np.mean(expected), rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=20)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(20))
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0.01, 1.0))
 def test_pool_against_sorting(h, w, share):
     maps = np.random.default_rng(1).random((3, h, w), np.float32)

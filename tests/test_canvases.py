@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxad.canvases import MOST_CANVASES, MOST_EXACT, SIDE, Canvases
+from tests.drawn import examples
 
 SQUARES = 7
 """Powers of two from 32 pixels, which hold what no canvas of 16 holds, to `SIDE`."""
@@ -50,7 +51,7 @@ def need_few(canvases: Canvases) -> None:
     assert len(canvases.shapes) == len(set(canvases.shapes)) <= MOST_CANVASES + SQUARES == 17
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.lists(sizes, max_size=6), max_size=12), st.sampled_from(READS))
 def test_whatever_comes_is_shown_whole_on_few_canvases(batches, reads):
     canvases = Canvases(**reads)
@@ -63,6 +64,7 @@ def test_whatever_comes_is_shown_whole_on_few_canvases(batches, reads):
         need_few(canvases)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
 @pytest.mark.parametrize("longest", [40, 1200, 6000])
 def test_thousands_of_sizes_are_few_canvases(longest, together):

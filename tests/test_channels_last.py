@@ -56,6 +56,7 @@ def test_convolution_is_that_of_plain_loops(size, stride, padding, shape, lowere
         np.testing.assert_array_equal(result, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "stride", "padding", "shape"), CASES)
 def test_depthwise_convolution_is_that_of_plain_loops(size, stride, padding, shape, lowered_for):
     x, kernel, bias = whole_numbers((2, *shape, 3), 0), whole_numbers((size, size, 3), 1), whole_numbers(3, 2)

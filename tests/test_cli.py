@@ -9,27 +9,9 @@ from pathlib import Path
 import pytest
 
 from jaxad.cli import process
+from tests.command import jaxad, need_refusal, run_all
 
 SMALL = ["--set", "crops=256", "--set", "epochs=1", "--set", "stride=8,8"]
-
-
-def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "jaxad", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **environment},
-        check=False,
-    )
-
-
-def need_refusal(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert done.returncode == 2, done
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
-    for word in words:
-        assert word in done.stderr
 
 
 def test_help_and_version(tmp_path: Path) -> None:
@@ -178,43 +160,63 @@ def test_inspect_starts_no_device(tmp_path: Path, photographs: Path) -> None:
     assert ran.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["inspect", "nowhere"], ["folder of images", "nowhere"]),
-        (["inspect", "."], ["must hold images"]),
-        (["inspect"], ["DIR"]),
-        (["recipe", "run", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
-        (["recipe", "run", "patch-vae", "--dataset", "mnsit"], ["mnsit", "did you mean 'mnist'"]),
-        (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
-        (["recipe", "run", "patch-vae", "--set", "epochs=many"], ["epochs", "10"]),
-        (["recipe", "run", "patch-vae", "--set", "window=8"], ["window", "8,8"]),
-        (["fit", ".", "-o", "a.jaxad", "--epochs", "3"], ["epochs=3", "auto has no epochs"]),
-        (["fit", ".", "-o", "a.jaxad", "--seed", "99999999999999999999"], ["seed", "4294967295"]),
-        (["recipe", "run", "patch-vae", "--set", "epochs=0"], ["epochs", "at least 1"]),
-        (["recipe", "run", "patch-vae", "--normal", "9"], ["normal and anomaly"]),
-        (["recipe", "run", "patch-vae", "--normal", "11"], ["11"]),
-        (["recipe", "run", "patch-vae", "--data-dir", "nowhere"], ["nowhere"]),
-        (["recipe", "run", "patch-vae-texture"], ["no published protocol"]),
-        (["demo", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
-        (["demo", "--out", "/proc/here"], ["/proc/here", "--out"]),
-        (["demo", "--seed", "-1"], ["seed"]),
-        (["demo", "--write", "/proc/here"], ["/proc/here", "cannot be"]),
-        (["demo", "--write", ".", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
-        (["demo", "--write", "bricks", "--count", "0"], ["count"]),
-        (["fit", "nowhere", "-o", "a.jaxad"], ["nowhere", "no such folder"]),
-        (["fit", ".", "-o", "a.jaxad"], ["must hold images"]),
-        (["fit", ".", "-o", "a.jaxad", "--recipe", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
-        (["fit", ".", "-o", "a.jaxad", "--holdout", "1", "--fpr", "0"], ["holdout", "rate", "between 0 and 1"]),
-        (["fit", "."], ["--out"]),
-        (["score", "a.jaxad", ".", "-o", "out"], ["a.jaxad", "No such file"]),
-        (["score", "a.jaxad", ".", "-o", "out", "--maps", "npz"], ["npz", "did you mean 'npy'"]),
-        (["evaluate", "a.jaxad", "."], ["a.jaxad", "No such file"]),
-        (["verify", "a.jaxad"], ["a.jaxad", "No such file"]),
-        (["nonsense"], ["nonsense"]),
-    ],
-)
-def test_bad_input_is_one_sentence_and_exit_2(
+REFUSED = [
+    (["inspect", "nowhere"], ["folder of images", "nowhere"]),
+    (["inspect", "."], ["must hold images"]),
+    (["inspect"], ["DIR"]),
+    (["recipe", "run", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
+    (["recipe", "run", "patch-vae", "--dataset", "mnsit"], ["mnsit", "did you mean 'mnist'"]),
+    (["recipe", "run", "patch-vae", "--set", "epoch=1"], ["epoch=1", "latent_dim=2"]),
+    (["recipe", "run", "patch-vae", "--set", "epochs=many"], ["epochs", "10"]),
+    (["recipe", "run", "patch-vae", "--set", "window=8"], ["window", "8,8"]),
+    (["fit", ".", "-o", "a.jaxad", "--epochs", "3"], ["epochs=3", "auto has no epochs"]),
+    (["fit", ".", "-o", "a.jaxad", "--seed", "99999999999999999999"], ["seed", "4294967295"]),
+    (["recipe", "run", "patch-vae", "--normal", "9"], ["normal and anomaly"]),
+    (["recipe", "run", "patch-vae", "--data-dir", "nowhere"], ["nowhere"]),
+    (["recipe", "run", "patch-vae-texture"], ["no published protocol"]),
+    (["demo", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
+    (["demo", "--out", "/proc/here"], ["/proc/here", "--out"]),
+    (["demo", "--seed", "-1"], ["seed"]),
+    (["demo", "--write", "/proc/here"], ["/proc/here", "cannot be"]),
+    (["demo", "--write", ".", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
+    (["demo", "--write", "bricks", "--count", "0"], ["count"]),
+    (["fit", "nowhere", "-o", "a.jaxad"], ["nowhere", "no such folder"]),
+    (["fit", ".", "-o", "a.jaxad"], ["must hold images"]),
+    (["fit", ".", "-o", "a.jaxad", "--recipe", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),
+    (["fit", ".", "-o", "a.jaxad", "--holdout", "1", "--fpr", "0"], ["holdout", "rate", "between 0 and 1"]),
+    (["fit", "."], ["--out"]),
+    (["score", "a.jaxad", ".", "-o", "out"], ["a.jaxad", "No such file"]),
+    (["score", "a.jaxad", ".", "-o", "out", "--maps", "npz"], ["npz", "did you mean 'npy'"]),
+    (["evaluate", "a.jaxad", "."], ["a.jaxad", "No such file"]),
+    (["verify", "a.jaxad"], ["a.jaxad", "No such file"]),
+    (["nonsense"], ["nonsense"]),
+]
+"""Arguments, and what the one sentence about them says."""
+REFUSED_LATE = [
+    (["recipe", "run", "patch-vae", "--set", "epochs=0"], ["epochs", "at least 1"]),
+    (["recipe", "run", "patch-vae", "--normal", "11"], ["11"]),
+]
+"""The same, of what is found wrong once the data set is read."""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory, tfds_dir: str) -> tuple[Path, dict]:
+    """The folder in which each of these commands ran, in a folder of its place, and how it ended."""
+    root = tmp_path_factory.mktemp("refused")
+    return root, run_all({str(i): words for i, (words, _) in enumerate(REFUSED)}, root, TFDS_DATA_DIR=tfds_dir)
+
+
+@pytest.mark.parametrize("place", range(len(REFUSED)), ids=[" ".join(words) for words, _ in REFUSED])
+def test_bad_input_is_one_sentence_and_exit_2(place: int, refused: tuple[Path, dict]) -> None:
+    root, done = refused
+    need_refusal(done[str(place)], *REFUSED[place][1])
+    assert not any(path.is_file() for path in (root / str(place)).rglob("*"))
+
+
+@pytest.mark.slow
+@pytest.mark.mnist
+@pytest.mark.parametrize(("arguments", "words"), REFUSED_LATE)
+def test_what_data_show_to_be_wrong_is_one_sentence(
     arguments: list[str], words: list[str], tmp_path: Path, tfds_dir: str
 ) -> None:
     need_refusal(jaxad(*arguments, cwd=tmp_path, TFDS_DATA_DIR=tfds_dir), *words)

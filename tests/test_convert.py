@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 import zipfile
 
 import flax.linen as nn
@@ -227,3 +228,16 @@ def test_configuration_of_a_keras_archive_must_be_json(tmp_path):
         archive.writestr("model.weights.h5", b"")
     with pytest.raises(InputError, match=r"m\.keras"):
         read_layers(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [("m.h5", "h5py", "keras"), ("m.keras", "h5py", "keras"), ("m.safetensors", "safetensors", "torch")],
+)
+def test_a_missing_package_is_one_sentence_that_names_its_extra(name, package, extra, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", "")
+    with pytest.raises(InputError, match=rf"takes {package}, .*: pip install 'jaxad\[{extra}\]'$"):
+        read_layers(tmp_path / name)

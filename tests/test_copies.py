@@ -70,6 +70,7 @@ def covered(headers: Mapping[Path, Header]) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_the_promised_interval_holds_the_true_rate_with_copies(tmp_path: Path) -> None:
     found = survey(write_copies(tmp_path))
     least = 0.95 * DRAWS - 2 * math.sqrt(0.95 * 0.05 * DRAWS)
@@ -119,6 +120,7 @@ def test_every_kind_of_copy_is_told(tmp_path: Path) -> None:
     assert found["plan"]["train"] + found["plan"]["holdout"] == 11
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("compile_fast")
 def test_copies_lie_on_one_side_from_fit_to_evaluation(tmp_path: Path) -> None:
     root = write_set(tmp_path / "set", train=20)

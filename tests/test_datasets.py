@@ -236,6 +236,7 @@ def test_tfds_refuses_labels(decodings, labels, words):
         datasets.tfds("mnist", "test", labels=labels)
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 @pytest.mark.usefixtures("no_counts")  # whatever lies under a name is to be read as it is
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -374,6 +375,7 @@ def test_tfds_warns_of_a_set_with_other_counts(decodings, monkeypatch):
         datasets.tfds("mnist", "test")
 
 
+@pytest.mark.slow
 @pytest.mark.mnist
 def test_tfds_knows_the_counts_of_mnist(tfds_dir, tmp_path):
     """Warnings are errors in this suite."""

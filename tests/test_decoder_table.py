@@ -15,23 +15,14 @@ import jaxad
 from jaxad.detector import Detector
 from jaxad.models import PatchVAE, decoder_table, with_decoder_table
 from jaxad.models.decoder_products import decode_by_products
+from tests.drawn import examples
+from tests.drawn_variables import drawn_variables
 
 # Most of the time goes into compiling.
 COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-def drawn_variables(model, seed):
-    """Weights, biases and statistics as training might leave them."""
-    draw = np.random.default_rng(seed)
-    limits = {"scale": (-1, 2), "var": (0.1, 2)}
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.window, model.channels)))
-
-    def drawn(path, leaf):
-        return draw.uniform(*limits.get(path[-1].key, (-1, 1)), leaf.shape).astype(np.float32)
-
-    return jax.tree_util.tree_map_with_path(drawn, shapes)
-
-
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**16),
     places=st.tuples(st.integers(1, 2), st.integers(1, 3)),
@@ -39,7 +30,7 @@ def drawn_variables(model, seed):
     channels=st.sampled_from([1, 3]),
     ranges=st.sampled_from([None, (1e-3, 0.25)]),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 def test_the_table_says_what_the_decoder_says(seed, places, filters, channels, ranges):
     size = tuple(n << len(filters) for n in places)
     model = PatchVAE(size, tuple(filters), 2, channels, ranges)
@@ -84,6 +75,7 @@ def detector():
     return Detector(recipe, (12, 13, 1), drawn_variables(recipe.model((12, 13, 1)), 1))
 
 
+@pytest.mark.slow
 def test_a_detector_scores_by_the_table_and_keeps_it_to_itself(detector, tmp_path):
     images = np.random.default_rng(0).uniform(size=(3, 12, 13, 1)).astype(np.float32)
     assert "tables" in detector.for_scoring.variables
@@ -94,6 +86,7 @@ def test_a_detector_scores_by_the_table_and_keeps_it_to_itself(detector, tmp_pat
     assert set(jaxad.load(tmp_path / "detector.jaxad").variables) == {"params", "batch_stats"}
 
 
+@pytest.mark.slow
 def test_a_part_of_a_sum_has_its_table_too(detector):
     """The sum with the table is the sum without it."""
     images = np.random.default_rng(0).uniform(size=(3, 12, 13, 1)).astype(np.float32)
@@ -107,6 +100,7 @@ def test_a_part_of_a_sum_has_its_table_too(detector):
     np.testing.assert_allclose(fused.score(images).map, (detector.score(images).map - 2) / 3, rtol=2e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_table_is_not_rounded_to_sixteen_bits(detector, monkeypatch):
     kinds = []
     look_up = decoder_table.DecoderTable.look_up
@@ -121,13 +115,14 @@ def test_a_table_is_not_rounded_to_sixteen_bits(detector, monkeypatch):
     assert all(kind == {"float32"} for kind in kinds)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**16),
     places=st.tuples(st.integers(1, 2), st.integers(1, 3)),
     filters=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     channels=st.sampled_from([1, 3]),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 def test_products_say_what_the_table_says(seed, places, filters, channels):
     """What other devices than CPU and GPU compute, computed here."""
     size = tuple(n << len(filters) for n in places)

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from jaxad import datasets, defects
 from jaxad._check import InputError
 from jaxad.defects import KINDS, draw_defects, draw_on_each, mix, turn_by_half, turn_upside_down
+from tests.drawn import examples
+
+pytestmark = pytest.mark.usefixtures("compile_fast")
 
 PHOTOGRAPHS = datasets.textures("gravel", "train", count=60, size=64).images
 
@@ -21,6 +24,7 @@ def drawn():
     return np.asarray(images), np.asarray(masks), np.array(KINDS)[np.asarray(kinds)]
 
 
+@pytest.mark.slow
 def test_every_kind_is_drawn(drawn):
     assert set(drawn[2]) == set(KINDS)
 
@@ -59,7 +63,8 @@ def test_same_key_same_defects(drawn):
     assert (np.asarray(other) != drawn[0]).any()
 
 
-@settings(deadline=None, max_examples=8)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3))
 def test_any_size_stays_in_range(n, h, w, c):
     images = np.random.default_rng(0).random((n, h, w, c), np.float32)
@@ -83,12 +88,14 @@ def test_images_that_are_wrong_as_a_whole():
     np.testing.assert_allclose(mixed[0], (PHOTOGRAPHS[0] + PHOTOGRAPHS[-1]) / 2)
 
 
+@pytest.mark.slow
 def test_one_after_the_other_they_are_the_same():
     found = draw_on_each(jax.random.key(0), PHOTOGRAPHS)
     np.testing.assert_allclose(found, jax.jit(draw_defects)(jax.random.key(0), PHOTOGRAPHS)[0], atol=1e-5)
 
 
-@settings(deadline=None, max_examples=30)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(30))
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1))
 def test_the_median_of_brightness(height: int, width: int, seed: int):
     values = np.random.default_rng(seed).random((height, width), np.float32) ** 3

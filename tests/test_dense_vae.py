@@ -14,6 +14,7 @@ from jaxad.methods import RECIPES
 from jaxad.methods.dense_vae import shifted
 from jaxad.models import DenseVAE
 from jaxad.pipeline import load
+from tests.drawn import examples
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 RECIPE = RECIPES["image-vae"]
@@ -40,6 +41,7 @@ def slow_pass(params, image, noise):
     return 1 / (1 + np.exp(-dense(hidden, "output"))).reshape(image.shape), z_mean, z_log_variance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [False, True])
 def test_model_is_the_slow_one(drawn):
     model = DenseVAE((5, 6, 1), (7,), 3, 0.04)
@@ -55,6 +57,7 @@ def test_model_is_the_slow_one(drawn):
     np.testing.assert_array_equal(output.variance, np.float32(0.04))
 
 
+@pytest.mark.slow
 def test_log_variance_of_the_code_is_clipped():
     model = DenseVAE((5, 6, 1), (), 2)
     variables = jax.eval_shape(model.init, jax.random.key(0), IMAGES)
@@ -63,7 +66,8 @@ def test_log_variance_of_the_code_is_clipped():
         np.testing.assert_array_equal(model.apply(far, IMAGES).z_log_variance, clipped)
 
 
-@settings(deadline=None, max_examples=8)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6), st.integers(0, 3))
 def test_a_shift_moves_every_pixel_alike(n, h, w, most):
     """Images of their own coordinates: what comes out tells by how much it was moved, up to the border."""
@@ -113,6 +117,7 @@ def test_relative_error_is_the_slow_one_at_any_brightness(call):
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_scores_are_made_of_reconstructions_and_codes(detector):
     new = np.random.default_rng(2).random((4, 5, 6, 1), np.float32)
     scored, made = detector.score_all(new), detector.reconstruct(new)
@@ -125,6 +130,7 @@ def test_scores_are_made_of_reconstructions_and_codes(detector):
     assert not any("dead code" in fault for fault in find_faults(detector, IMAGES))
 
 
+@pytest.mark.slow
 def test_training_lowers_the_negative_elbo_it_watches():
     detector, history = fit(
         jax.random.key(0), replace(ERROR, epochs=20, learning_rate=1e-2), IMAGES, watched={"held": IMAGES[:5]}
@@ -135,11 +141,13 @@ def test_training_lowers_the_negative_elbo_it_watches():
     np.testing.assert_allclose(history.terms["held"][-1], losses.negative_elbo(IMAGES[:5], *output).mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_sees_shifted_images():
     lone, moved = (fit(jax.random.key(0), replace(ERROR, shift=shift), IMAGES)[1].terms["loss"] for shift in (0, 1))
     assert (lone != moved).all()
 
 
+@pytest.mark.slow
 def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
     recipe = replace(RECIPE, parts=(CODE, WIDER_CODE, ERROR), holdout=0.25)
     detector, _ = fit(jax.random.key(0), recipe, IMAGES)
@@ -153,6 +161,7 @@ def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, load(tmp_path / "vae.jaxad"), detector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -120,6 +120,7 @@ def test_score_does_not_depend_on_the_batch(detector, pixels, monkeypatch):
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=ROUNDING), scores, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 4, 4, 1), (1, 21, 6, 1)])
 def test_images_of_any_size(detector, shape):
     scores = detector.score(images_of(*shape))
@@ -133,6 +134,7 @@ def test_float64_and_device_arrays_score_alike(detector):
     np.testing.assert_array_equal(detector.score(jnp.asarray(IMAGES)).map, expected)
 
 
+@pytest.mark.slow
 def test_colour(colour_detector):
     scores = colour_detector.score(images_of(2, 9, 8, 3))
     assert scores.map.shape == (2, 9, 8)
@@ -164,6 +166,7 @@ def test_bad_images(images, message, detector, unchecked):
 BYTES = np.rint(IMAGES * 255).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_shares_of_their_white():
     shares = BYTES.astype(np.float32) / 255
     trained, expected = (fit(jax.random.key(0), RECIPE, images)[0] for images in (BYTES, shares))
@@ -172,6 +175,7 @@ def test_whole_numbers_are_shares_of_their_white():
         np.testing.assert_allclose(expected.score(images).map, expected.score(shares).map, rtol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_every_source_scores_as_the_array(detector, tmp_path):
     expected = detector.score(BYTES).map
     paths = [tmp_path / f"{i}.png" for i in range(len(BYTES))]
@@ -208,6 +212,7 @@ def test_an_iterator_streams(detector, monkeypatch):
     assert all(count <= 64 * (i + 1) + 1 for i, count in enumerate(scored))
 
 
+@pytest.mark.slow
 def test_images_of_several_sizes_are_a_list_of_maps(detector):
     found = detector.score([IMAGES[0], IMAGES[1, :7], IMAGES[2]])
     assert [score_map.shape for score_map in found.map] == [(8, 11), (7, 11), (8, 11)]
@@ -255,6 +260,7 @@ def test_bad_recipe(change, message, unchecked):
 # Every kind of recipe
 
 
+@pytest.mark.slow
 def test_few_programs_for_any_number_of_images(detector):
     """Sizes 1, 2, 3, 4, 6, 8, 12 and 16 serve every count to 16, and only the images asked for come back."""
     many = images_of(16, 9, 10, 1)
@@ -295,12 +301,20 @@ VAE_SCORES = {"unregularised", "regularised", "likelihood", "squared_error"}
 CODES = {"conv_ae": (3,), "ssim_ae": (3, 4, 4), "dense_ae": (3,), "latent_ocsvm": (2,)}
 
 
+class Fitted(dict):
+    """Detectors by kind, each fitted when it is first asked for."""
+
+    def __missing__(self, name):
+        self[name] = fit(jax.random.key(0), KINDS[name], SMALL)[0]
+        return self[name]
+
+
 @pytest.fixture(scope="module")
 def each():
-    """A detector of every kind."""
-    return {name: fit(jax.random.key(0), recipe, SMALL)[0] for name, recipe in KINDS.items()}
+    return Fitted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_scores_of_every_kind(name, each):
     scored = each[name].score_all(SMALL)
@@ -319,6 +333,7 @@ def test_scores_of_every_kind(name, each):
     jax.tree.map(near, each[name].score(SMALL), scored[judged])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODES)
 def test_scores_are_made_of_reconstructions_and_codes(name, each):
     detector = each[name]
@@ -337,6 +352,7 @@ def test_scores_are_made_of_reconstructions_and_codes(name, each):
         np.testing.assert_allclose(scored["one_class_svm"].score, svm.score(codes), atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_bounded_variance_and_code(each):
     """Both ends of the head, and the clip of the code, from weights that drive them there."""
     recipe = replace(RECIPE, variance_range=(0.01, 0.25), z_log_variance_range=(-1.0, 2.0), epochs=1, one_cycle=True)
@@ -476,6 +492,7 @@ def test_missing_file_is_refused(tmp_path):
 # Watching, extra batches, members
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["mean", "max"])
 def test_history_tells_the_loss_of_watched_images(pool):
     watched = np.random.default_rng(1).normal(size=(3, *SMALL.shape[1:])).astype(np.float32)
@@ -497,12 +514,14 @@ def test_history_tells_the_loss_of_watched_images(pool):
         fit(jax.random.key(0), RECIPE, IMAGES, watched={"noise": IMAGES})
 
 
+@pytest.mark.slow
 def test_extra_batch_changes_the_detector(each):
     extra = images_of(2, 12, 13, 1, seed=9)
     other, _ = fit(jax.random.key(0), KINDS["dense_ae"], SMALL, extra_batch=extra)
     assert (other.score(SMALL).score != each["dense_ae"].score(SMALL).score).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["patch_vae", "latent_ocsvm"])
 def test_members_differ_and_repeat(name):
     recipe = replace(KINDS[name], epochs=2)
@@ -515,6 +534,7 @@ def test_members_differ_and_repeat(name):
     assert len(set(history.terms["loss"][0].tolist())) == 3
 
 
+@pytest.mark.slow
 def test_member_is_the_single_fit_of_its_key():
     # Not the dense AE: the gradient of the bias before its last BatchNorm is rounding alone, which Adam makes a step.
     members, history = fit_members(jax.random.key(3), KINDS["conv_ae"], SMALL, count=2)
@@ -558,6 +578,7 @@ def test_dead_code_is_a_fault(each):
     assert "constant score" not in kinds(find_faults(dead, SMALL))
 
 
+@pytest.mark.slow
 def test_collapsed_posterior_is_a_fault(detector):
     silent = {"kernel": 0.0, "bias": 0.0}
     collapsed = with_params(with_params(detector, "z_mean", **silent), "z_log_variance", **silent)
@@ -587,6 +608,7 @@ def test_blind_windows_are_a_fault(detector):
 # Closed forms and calibration
 
 
+@pytest.mark.slow
 def test_neighbours_score_the_mean_distance_in_gradients(each):
     rows = np.asarray(oriented_gradients(SMALL)).reshape(len(SMALL), -1)
     new = images_of(3, 12, 13, 1, seed=5)
@@ -616,6 +638,7 @@ def test_too_few_images_for_a_closed_form_say_what_would_do():
         fit(jax.random.key(0), KINDS["components"], SMALL[:2])
 
 
+@pytest.mark.slow
 def test_calibrated_score_is_in_units_of_the_held_out(each):
     detector = each["calibrated"]
     every = detector.score_all(SMALL)
@@ -652,6 +675,7 @@ def test_auto_tells_its_own_holdout_from_that_of_fitting():
         fit(jax.random.key(0), "auto", SMALL[:1])
 
 
+@pytest.mark.slow
 def test_recipes_are_taken_by_name():
     """As on the command line; by another name than one there is, the closest is told."""
     images = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)

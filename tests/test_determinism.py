@@ -75,16 +75,19 @@ def test_another_process_gives_the_same_bits():
     assert json.loads(run.stdout) == {name: fingerprint(first_fit(name)) for name in SYSTEMS}
 
 
+@pytest.mark.slow
 def test_the_order_of_images_changes_no_bit(detector):
     order = np.random.default_rng(1).permutation(len(TEST))
     scores = detector.score(TEST)
     need_equal(detector.score(TEST[order]), jax.tree.map(lambda part: part[order], scores))
 
 
+@pytest.mark.slow
 def test_images_that_fill_a_batch_up_change_no_bit(detector):
     need_equal(detector.score(TEST[:7]), jax.tree.map(lambda part: part[:7], detector.score(TEST[:8])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7])
 def test_the_size_of_batches_changes_rounding_alone(size, detector):
     expected = detector.score(TEST[:16])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxad.methods import RECIPES, drawn_defects
+from tests.drawn import examples
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -21,7 +22,7 @@ def score(image):
     return RECIPE.score(MODEL, VARIABLES, image)["log_odds"]
 
 
-@settings(deadline=None, max_examples=3)
+@settings(deadline=None, max_examples=examples(3))
 @given(st.integers(100, 130), st.integers(100, 130))
 def test_the_map_is_the_same_tile_by_tile(h, w):
     """Up to the border, for every remainder of the size by the strides."""

@@ -24,6 +24,7 @@ IMAGES = DRAWS.random((24, 5, 6), np.float32)
 CALIBRATED = replace(RECIPES["pixel-components"], count=2, holdout=0.3)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([AnomalyDetector()])
 def test_scikit_learn_accepts_it(estimator, check, unchecked):
     check(estimator)
@@ -34,18 +35,21 @@ def fitted():
     return AnomalyDetector(recipe=CALIBRATED, contamination=0.25, random_state=3).fit(IMAGES)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_detector_of_that_key(fitted):
     detector, _ = fit(jax.random.key(3), CALIBRATED, IMAGES[..., None])
     jax.tree.map(np.testing.assert_array_equal, fitted.detector_, detector)
     np.testing.assert_allclose(fitted.score_samples(IMAGES), -detector.score(IMAGES[..., None]).score, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", [4, np.random.RandomState(3), None])
 def test_another_random_state_is_another_detector(state, fitted):
     other = clone(fitted).set_params(random_state=state).fit(IMAGES)
     assert (other.score_samples(IMAGES) != fitted.score_samples(IMAGES)).any()
 
 
+@pytest.mark.slow
 def test_the_share_of_outliers_is_the_contamination(fitted):
     decisions = fitted.decision_function(IMAGES)
     assert np.sum(decisions < 0) == 6
@@ -53,6 +57,7 @@ def test_the_share_of_outliers_is_the_contamination(fitted):
     np.testing.assert_array_equal(decisions, fitted.score_samples(IMAGES) - fitted.offset_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "samples"),
     [((5, 6), IMAGES.reshape(24, 30)), (None, IMAGES[..., None]), ([5, 6, 1], IMAGES), (None, IMAGES.tolist())],
@@ -64,6 +69,7 @@ def test_flat_rows_and_images_are_the_same(shape, samples, fitted):
     assert same.n_features_in_ == 30
 
 
+@pytest.mark.slow
 def test_units_of_features_do_not_matter():
     units, zeros = np.array([1e-3, 1.0, 1e4, -5.0]), np.array([0.0, 7.0, -2e4, 1.0])
     expected = AnomalyDetector().fit(ROWS).score_samples(2 * ROWS)
@@ -71,6 +77,7 @@ def test_units_of_features_do_not_matter():
     np.testing.assert_allclose(changed, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_rows_far_outside_and_constant_features_are_scored():
     rows = np.column_stack([ROWS, np.full(len(ROWS), 5.0)])
     detector = AnomalyDetector().fit(rows)
@@ -81,12 +88,14 @@ def test_rows_far_outside_and_constant_features_are_scored():
     assert scores[0] > scores[3] > -np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "count"), [(ROWS, 3), (ROWS[:3], 2), (DRAWS.normal(size=(40, 30)), 16)])
 def test_default_for_rows_keeps_what_they_allow(samples, count):
     recipe = AnomalyDetector().fit(samples).detector_.recipe
     assert (recipe.score_name, recipe.count) == ("mahalanobis", count)
 
 
+@pytest.mark.slow
 def test_default_for_images_is_auto(monkeypatch):
     asked = []
     monkeypatch.setattr(
@@ -96,6 +105,7 @@ def test_default_for_images_is_auto(monkeypatch):
     assert asked == [RECIPES["auto"]]
 
 
+@pytest.mark.slow
 def test_pickled_as_a_bundle_it_scores_the_same_bits(fitted):
     data = pickle.dumps(fitted)
     assert b"jaxad-bundle" in data
@@ -107,6 +117,7 @@ def test_pickled_as_a_bundle_it_scores_the_same_bits(fitted):
         pickle.loads(pickle.dumps(AnomalyDetector())).predict(IMAGES)
 
 
+@pytest.mark.slow
 def test_search_over_recipes_in_a_pipeline():
     samples = np.concatenate([ROWS, ROWS[:20] * 4 + 3])
     labels = np.repeat([1, -1], [60, 20])
@@ -120,6 +131,7 @@ def test_search_over_recipes_in_a_pipeline():
     assert np.mean(search.predict(samples) == labels) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "samples", "words"),
     [
@@ -142,6 +154,7 @@ def test_bad_input_is_refused(settings, samples, words, unchecked):
         AnomalyDetector(**settings).fit(samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
@@ -156,6 +169,7 @@ def test_other_images_are_refused(samples, words, fitted):
         fitted.score_samples(samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("as_rows", [False, True])
 def test_whole_numbers_of_images_are_scaled_by_their_range(kind, as_rows):
@@ -175,6 +189,7 @@ def test_whole_numbers_of_images_are_scaled_by_their_range(kind, as_rows):
     )
 
 
+@pytest.mark.slow
 def test_channels_in_front_are_refused(unchecked):
     with pytest.raises(ValueError, match=r"X must have their channels last.*x.transpose\(0, 2, 3, 1\)"):
         AnomalyDetector().fit(np.zeros((5, 3, 12, 10), np.float32))

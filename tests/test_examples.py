@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,8 +19,16 @@ from jaxad.protocols.demo import write_textures
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 METHODS = {"denoising", "flow", "template", "vqvae"}  # tests/test_methods.py fits each
-SERVED = {"serve_onnx", "serve_http"}
+SERVED = {"serve_onnx", "serve_http", "serve_fastapi"}
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem not in METHODS | SERVED)
+
+RUN_NOTEBOOK = """
+import nbclient, nbformat, sys
+book = nbclient.execute(nbformat.read(sys.argv[1], as_version=4), timeout=600)
+print(*(kind for cell in book.cells for output in cell.get("outputs", ()) for kind in output.get("data", ())))
+"""
+"""Runs a notebook where it is called, and prints the kinds of what its cells show."""
 
 
 def python(name: str, *arguments: str) -> list[str]:
@@ -35,6 +45,31 @@ def test_script_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(python(name), cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_NOTEBOOK, str(path)],
+        cwd=tmp_path,
+        env={**environment(), "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "image/png" in done.stdout.split()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    cells = json.loads(path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert [cell for cell in code if cell["outputs"] or cell["execution_count"] is not None] == []
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +124,46 @@ def test_http_answers_and_refuses(exported: Path) -> None:
         server.communicate()
 
 
+@pytest.mark.slow
+def test_fastapi_answers_and_refuses(exported: Path) -> None:
+    uvicorn, httpx = (pytest.importorskip(name) for name in ("uvicorn", "httpx"))
+    pytest.importorskip("fastapi")
+    photograph = min((exported / "bricks" / "test").rglob("*.png"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", uvicorn.__name__, "serve_fastapi:app", "--port", str(port), "--log-level", "error"],
+        cwd=EXAMPLES,
+        env={**environment(), "JAXAD_EXPORTED": str(exported / "exported")},
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", transport=httpx.HTTPTransport(retries=0)) as client:
+            begun = time.monotonic()
+            while True:
+                try:
+                    assert client.get("/health").json()["pipeline"]
+                    break
+                except httpx.ConnectError:
+                    assert server.poll() is None
+                    assert time.monotonic() - begun < 120
+                    time.sleep(0.1)
+            found = client.post("/score", content=photograph.read_bytes()).json()
+            pipeline = jaxad.load_pipeline(exported / "parts.jaxad")
+            expected = pipeline.score(photograph)
+            assert found["score"] == pytest.approx(float(expected.score[0]), rel=1e-5)
+            assert found["bad"] == (found["score"] > pipeline.threshold.value)
+            assert expected.map[0][tuple(found["at"])] == pytest.approx(float(expected.map[0].max()), rel=1e-5)
+            refused = client.post("/score", content=b"no photograph")
+            assert (refused.status_code, "identify" in refused.json()["detail"]) == (400, True)
+            assert client.post("/score", content=bytes(50_000_001)).status_code == 413
+            assert "/score" in client.get("/openapi.json").json()["paths"]
+    finally:
+        server.terminate()
+        server.communicate()
+
+
 def test_the_page_names_every_example() -> None:
     page = (EXAMPLES.parent / "docs" / "examples.md").read_text()
-    assert [path.name for path in sorted(EXAMPLES.glob("*.py")) if f"[{path.name}]" not in page] == []
+    files = [path.name for path in sorted(EXAMPLES.iterdir()) if path.suffix in (".py", ".ipynb")]
+    assert [name for name in files if f"[{name}]" not in page] == []

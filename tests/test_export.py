@@ -21,11 +21,11 @@ from jaxad.export.to_onnx import in_plain_operations
 from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
 from jaxad.methods import RECIPES
 from jaxad.preparation import Preparation
+from tests.command import jaxad as command
+from tests.command import need_refusal
 from tests.photograph_folder import QUICK, photograph, save, untrained
 from tests.run_page import blocks
-from tests.test_cli import jaxad as command
-from tests.test_cli import need_refusal
-from tests.test_pipeline import make_part, with_usual
+from tests.small_pipelines import make_part, with_usual
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +64,7 @@ def coloured(whole: pipeline.Pipeline) -> pipeline.Pipeline:
     return dataclasses.replace(windows, golden=tuple(np.repeat(one[..., None], 3, axis=-1) for one in windows.golden))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_lowers_for_every_platform(kind: str) -> None:
     computation = make_computation(untrained(KINDS[kind], (12, 16, 1)), None)
@@ -72,6 +73,7 @@ def test_every_kind_lowers_for_every_platform(kind: str) -> None:
     assert [str(out.shape) for out in lowered.out_avals] == ["(n,)", "(n, 12, 16)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["conv_ae", "patch_vae"])
 def test_plain_operations_score_alike(kind: str) -> None:
     computation = make_computation(untrained(KINDS[kind], (12, 16, 1)), None)
@@ -122,6 +124,7 @@ def test_region_of_interest_and_grey_are_inside(coloured: pipeline.Pipeline, tmp
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"model.{to}", f"model.{to}.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("within_region", [False, True])
 def test_scores_are_those_of_the_part(coloured: pipeline.Pipeline, calibrated: bool, within_region: bool) -> None:
@@ -137,6 +140,7 @@ def test_scores_are_those_of_the_part(coloured: pipeline.Pipeline, calibrated: b
     np.testing.assert_allclose(on_device[1], wanted.map[0], rtol=1e-5, atol=1e-5 * np.abs(wanted.map[0]).max())
 
 
+@pytest.mark.slow
 def test_safetensors_hold_the_arrays_and_the_recipe(whole: pipeline.Pipeline, tmp_path: Path) -> None:
     export_model(whole.detector, tmp_path, to="safetensors")
     arrays, _ = whole.detector.contents()
@@ -147,6 +151,7 @@ def test_safetensors_hold_the_arrays_and_the_recipe(whole: pipeline.Pipeline, tm
             np.testing.assert_array_equal(file.get_tensor(name), array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("to", "words"),
     [
@@ -167,6 +172,7 @@ def test_what_scores_otherwise_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_does_not_run_is_not_kept(
     whole: pipeline.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +182,10 @@ def test_what_does_not_run_is_not_kept(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx")])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("to", "module"), [("stablehlo", "flatbuffers"), ("onnx", "jax2onnx"), ("safetensors", "safetensors.numpy")]
+)
 def test_a_missing_package_is_one_sentence(
     whole: pipeline.Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, module: str
 ) -> None:
@@ -186,12 +195,14 @@ def test_a_missing_package_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_region_of_interest_tells_the_size(coloured: pipeline.Pipeline) -> None:
     larger = dataclasses.replace(coloured, roi=np.ones((48, 60), bool))
     assert make_computation(larger, None).size == (48, 60)
     assert make_computation(larger, (32, 40)).size == (32, 40)
 
 
+@pytest.mark.slow
 def test_sizes_that_cannot_be_are_refused(
     whole: pipeline.Pipeline, coloured: pipeline.Pipeline, tmp_path: Path
 ) -> None:
@@ -202,6 +213,7 @@ def test_sizes_that_cannot_be_are_refused(
         export_model(scaled, tmp_path, to="safetensors")
 
 
+@pytest.mark.slow
 def test_command_refuses_in_a_sentence(whole: pipeline.Pipeline, tmp_path: Path) -> None:
     whole.save(tmp_path / "part.jaxad")
     need_refusal(command("export", "part.jaxad", "--to", "onx", "-o", "out", cwd=tmp_path), "did you mean 'onnx'?")

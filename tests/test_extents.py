@@ -19,9 +19,10 @@ from jaxad.heatmaps import heatmap
 from jaxad.methods import RECIPES
 from jaxad.models import Segmenter
 from jaxad.pooling import pool
+from tests.drawn import examples
+from tests.drawn_grids import whole_numbers
 from tests.photograph_folder import untrained
 from tests.references.heatmap import heatmap as slow_heatmap
-from tests.test_patches import whole_numbers
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -75,7 +76,8 @@ def slow_ends(window):
     return window[0, 0, 0] + 2 * window[-1, -1, -1]
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(30), deadline=None)
 @given(st.sampled_from(WINDOWS), st.data())
 def test_heatmaps(options, data):
     """Of a photograph in the corner, of a part of a larger one, and beside a canvas that shows none."""
@@ -111,6 +113,7 @@ def energies_and_map(images, extent, step):
     return spread_cells(cells.mean(-1), images.shape[1:3], step=step, extent=extent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [4, 7])
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (43, 47), (112, 120)])
 def test_gradient_energies_of_whole_photographs(size, step):
@@ -120,7 +123,8 @@ def test_gradient_energies_of_whole_photographs(size, step):
     assert_close(found[:, : size[0], : size[1]], energies_and_map(pixels[None], None, step))
 
 
-@settings(max_examples=6, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(6), deadline=None)
 @given(st.integers(0, 60), st.integers(0, 40), st.sampled_from([4, 7]))
 def test_gradient_energies_of_parts(top, left, step):
     """Canvases may begin at any pixel."""
@@ -146,6 +150,7 @@ def network(compile_fast):
     return jax.jit(partial(model.apply, variables))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(24, 28), (23, 27), (22, 25), (13, 18), (1, 6), (3, 1)])
 def test_the_network(network, size):
     """Of every remainder that halving an axis leaves."""
@@ -182,6 +187,7 @@ ANY_SIZE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ANY_SIZE)
 def test_recipes(name):
     """Score and map of one photograph, the map of a part of another, and a canvas that shows none beside them."""
@@ -217,7 +223,8 @@ POOLED = {share: jax.jit(partial(pool, share=share)) for share in (1e-9, 0.1, 0.
 values = st.one_of(st.sampled_from([-2.0, -0.0, 0.0, 1.0, 1e9]), st.floats(-1e9, 1e9, width=32))
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.sampled_from(list(POOLED)),
     st.lists(values, min_size=15, max_size=15),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jaxad import features
 from jaxad._check import InputError
 from jaxad.features import gradient_energies, oriented_gradients
+from tests.drawn import examples
 from tests.references.features import gradient_energies as slow_gradient_energies
 from tests.references.features import oriented_gradients as slow_oriented_gradients
 
@@ -36,8 +37,9 @@ def test_gradient_energies_against_loops():
     np.testing.assert_allclose(gradient_energies(images, **options)[0], expected, atol=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [oriented_gradients, gradient_energies])
-@settings(deadline=None, max_examples=3)
+@settings(deadline=None, max_examples=examples(3))
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 3))
 def test_tiles_are_the_whole(transform, h, w, most):
     images = np.random.default_rng(h).random((2, h, w, 2), np.float32)
@@ -47,6 +49,7 @@ def test_tiles_are_the_whole(transform, h, w, most):
         np.testing.assert_allclose(transform(images, step=9), whole, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_image():
     """What the device works in, apart from the image and the result."""
     needed = {}
@@ -88,7 +91,8 @@ def test_an_edge_has_the_direction_in_which_it_rises():
         assert float(strengths[direction] / strengths.sum()) > 0.99
 
 
-@settings(deadline=None, max_examples=6)
+@pytest.mark.slow
+@settings(deadline=None, max_examples=examples(6))
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 6), st.integers(2, 9))
 def test_any_size_gives_unit_length_and_ignores_contrast(h, w, step, orientations):
     images = np.random.default_rng(0).random((2, h, w, 1), np.float32)
@@ -101,6 +105,7 @@ def test_any_size_gives_unit_length_and_ignores_contrast(h, w, step, orientation
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "image", [jnp.zeros((1, 9, 9, 1)), jnp.ones((1, 9, 9, 1)), PHOTOGRAPH], ids=["0", "1", "photo"]
 )

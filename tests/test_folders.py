@@ -29,8 +29,9 @@ from jaxad.pipeline import Pipeline, load_pipeline
 from jaxad.preparation import Preparation
 from jaxad.report import write_report
 from jaxad.results import find_regions, read_results
+from tests.bad_photographs import BAD
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, unlike_each_other, write_set
-from tests.test_photograph import BAD
+from tests.results_folder import rows_of, tree_of
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -50,17 +51,6 @@ def fitted(root: Path, compile_fast: None) -> tuple[Pipeline, dict]:
 @pytest.fixture(scope="module")
 def made(fitted: tuple[Pipeline, dict]) -> Pipeline:
     return fitted[0]
-
-
-def rows_of(folder: Path, name: str = "results.csv") -> list[dict[str, str]]:
-    with (folder / name).open(encoding="utf-8", errors="surrogateescape", newline="") as table:
-        return list(csv.DictReader(table))
-
-
-def tree_of(folder: Path) -> dict[str, bytes]:
-    """Every file but those that hold times."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("run.json", "x")]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 # Fitting
@@ -83,6 +73,7 @@ def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Pipeline, di
     json.dumps(done, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None:
     for seed, same in ((0, True), (1, False)):
         fit_folder(root, tmp_path / "again.jaxad", recipe=QUICK, rate=0.4, seed=seed)
@@ -149,6 +140,7 @@ def test_empty_region_of_interest_is_refused(root: Path, tmp_path: Path) -> None
         fit_folder(root, tmp_path / "a", recipe=QUICK, roi=save(tmp_path / "roi.png", np.zeros((4, 4), np.uint8)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [QUICK, WHOLE])
 def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: object) -> None:
     root = tmp_path / "set"
@@ -235,6 +227,7 @@ def test_region_of_interest_bounds_what_is_learned(tmp_path: Path) -> None:
     assert tiles[0].area == (20, 42, 8, 38)
 
 
+@pytest.mark.slow
 def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path) -> None:
     mask = np.full((32, 40), 255, np.uint8)
     mask[:, SPOT[1].start - 2 :] = 0
@@ -264,6 +257,7 @@ def test_a_stretched_region_of_interest_is_refused_early(root: Path, tmp_path: P
         fit_folder(root, tmp_path / "a.jaxad", recipe=QUICK, roi=roi)
 
 
+@pytest.mark.slow
 def test_a_photograph_of_another_aspect_than_the_region_fails(made: Pipeline, root: Path, tmp_path: Path) -> None:
     turned = save(tmp_path / "turned.png", np.zeros((40, 32), np.uint8))
     twice = save(tmp_path / "twice.png", np.zeros((64, 80), np.uint8))
@@ -289,6 +283,7 @@ def aligned(count: int, *, seed: int = 0) -> list[np.ndarray]:
     return list(images)
 
 
+@pytest.mark.slow
 def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) -> None:
     for index, pixels in enumerate(aligned(30)):
         save(tmp_path / "set" / f"{index}.png", pixels)
@@ -302,6 +297,7 @@ def test_auto_compares_whole_photographs_where_they_are_aligned(tmp_path: Path) 
     assert made.score(np.zeros((50, 60), np.uint8)).map[0].shape == (50, 60)
 
 
+@pytest.mark.slow
 def test_auto_compares_no_whole_photographs_where_sizes_differ(tmp_path: Path) -> None:
     for index, pixels in enumerate(aligned(12)):
         save(tmp_path / "set" / f"{index}.png", pixels[: 24 - 6 * (index % 2)])
@@ -316,6 +312,7 @@ POSITIONS, ANY_SIZE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("auto", [POSITIONS, ANY_SIZE])
 def test_photographs_of_almost_one_size_are_compared_on_one_grid(
     tmp_path: Path, auto: object, monkeypatch: pytest.MonkeyPatch
@@ -392,6 +389,7 @@ def test_photographs_of_many_shapes_on_one_grid_are_said(sizes: list, options: d
     assert plan_fit(found, recipe=QUICK, **options).doubts == plan_fit(found, recipe=AUTO, **options).doubts == []
 
 
+@pytest.mark.slow
 def test_photographs_of_another_shape_than_those_fitted_on_are_not_compared(tmp_path: Path) -> None:
     for index in range(10):
         save(tmp_path / "set" / f"{index}.png", photograph(index))
@@ -417,6 +415,7 @@ def test_photographs_of_another_shape_than_those_fitted_on_are_not_compared(tmp_
     assert run["counts"]["failed"] == 0
 
 
+@pytest.mark.slow
 def test_whole_images_are_scaled_down_until_they_fit_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxad.folders.plan.VALUES", 10 * 12 * 15)
     for index, pixels in enumerate(aligned(12)):
@@ -439,6 +438,7 @@ def test_memory_is_bounded_for_many_large_photographs() -> None:
         assert 0.98 * most < 3 * len(plan.train) * height * width <= most
 
 
+@pytest.mark.slow
 def test_every_file_is_decoded_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {file_sum(path): path for path in (root / "train/good").iterdir()}
     decoded: list[Path] = []
@@ -456,6 +456,7 @@ def test_every_file_is_decoded_once(root: Path, tmp_path: Path, monkeypatch: pyt
     assert sorted(path for path in decoded if path in used) == sorted(used)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["even", "almost", "sizes", "colours", "grey to train on"])
 def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = tuple(recipe for recipe in AUTO.candidates if recipe.name in ("pixel-neighbours", "surface-gradients"))
@@ -477,6 +478,7 @@ def test_inspection_says_what_fit_then_does(tmp_path: Path, kind: str, monkeypat
     assert rate == 1 / len(load_pipeline(tmp_path / "a.jaxad").normal_scores)
 
 
+@pytest.mark.slow
 def test_inspection_finds_damage_that_shows_among_the_pixels(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "set")
     for name in ("train/good/004.png", "test/good/000.png"):
@@ -502,6 +504,7 @@ def test_large_sets_and_regions_are_not_compared_whole(monkeypatch: pytest.Monke
     assert "these hold 5760 numbers, more than the 5759" in asked.left_aside["pixel-neighbours"]
 
 
+@pytest.mark.slow
 def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
     """Noise in which nothing can be seen: no recipe tells what is drawn on it."""
     for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 32, 32), np.uint8)):
@@ -511,6 +514,7 @@ def test_a_part_that_sees_no_defects_says_so(tmp_path: Path) -> None:
     assert any("are hardly told from them (AUROC" in sentence for sentence in done["warnings"])
 
 
+@pytest.mark.slow
 def test_auto_says_that_no_recipe_sees_defects(tmp_path: Path) -> None:
     for index, pixels in enumerate(unlike_each_other(24)):
         save(tmp_path / "set" / f"{index}.png", np.rint(255 * pixels[..., 0]).astype(np.uint8))
@@ -529,6 +533,7 @@ def held_out(part: Pipeline, root: Path) -> list[Path]:
     return [path for path in sorted(root.iterdir()) if file_sum(path) in part.provenance["sha256"]["holdout"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kept", "roi"), [(None, True), (11, False)])
 def test_held_out_images_are_judged_by_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int | None, roi: bool
@@ -561,6 +566,7 @@ def test_held_out_images_are_judged_by_the_others(
     assert made.verify() == []
 
 
+@pytest.mark.slow
 def test_a_busy_place_does_not_always_glow(tmp_path: Path) -> None:
     """Where normal images differ much raw maps are high in all of them; in calibrated ones that is nothing unusual."""
     for index, pixels in enumerate(aligned(60)):
@@ -577,6 +583,7 @@ def test_a_busy_place_does_not_always_glow(tmp_path: Path) -> None:
     assert calibrated[:, :8, :8].mean(axis=(1, 2)).max() < np.quantile(calibrated[:, 8:], 0.99)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", ["few", "sizes", "calibrated already"])
 def test_positions_are_not_calibrated_where_they_cannot_be(tmp_path: Path, why: str) -> None:
     for index, pixels in enumerate(aligned(20)):
@@ -598,6 +605,7 @@ def scored(made: Pipeline, root: Path) -> tuple[Path, dict]:
     return out, score_folder(made, root, out, maps="png", name="part.jaxad")
 
 
+@pytest.mark.slow
 def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Pipeline, root: Path) -> None:
     out, run = scored
     results = read_results(out)
@@ -622,6 +630,7 @@ def test_results_are_what_the_report_reads(scored: tuple[Path, dict], made: Pipe
     assert write_report(out).exists()
 
 
+@pytest.mark.slow
 def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict], made: Pipeline) -> None:
     bad = [image for image in read_results(scored[0]).images if image["defect"] == "spot"]
     assert all(image["decision"] == "anomalous" for image in bad)
@@ -632,6 +641,7 @@ def test_bad_photographs_are_found_where_they_are_bad(scored: tuple[Path, dict],
         assert image["regions"][0]["peak"] > made.pixel_limit
 
 
+@pytest.mark.slow
 def test_threshold_can_be_asked_again(made: Pipeline, root: Path, tmp_path: Path) -> None:
     loose = score_folder(made, root, tmp_path / "a", rate=0.6)
     wanted = thresholds.for_false_positive_rate(made.normal_scores, rate=0.6)
@@ -665,6 +675,7 @@ def troubled(tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_bad_files_are_named_and_the_rest_is_scored(made: Pipeline, troubled: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int, int]] = []
     run = score_folder(made, troubled, tmp_path / "out", on_image=lambda *counts: seen.append(counts))
@@ -682,6 +693,7 @@ def test_bad_files_are_named_and_the_rest_is_scored(made: Pipeline, troubled: Pa
     write_report(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_files_can_be_given_one_by_one(made: Pipeline, root: Path, tmp_path: Path) -> None:
     paths = sorted((root / "test" / "good").iterdir())
     run = score_folder(made, [*paths, paths[0], "nowhere.png"], tmp_path / "out")
@@ -694,6 +706,7 @@ def test_files_can_be_given_one_by_one(made: Pipeline, root: Path, tmp_path: Pat
         score_folder(made, tmp_path / "set", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten(made: Pipeline, scored: tuple[Path, dict], root: Path) -> None:
     before = tree_of(scored[0])
     with pytest.raises(InputError, match="holds a run already"):
@@ -709,6 +722,7 @@ def test_a_run_is_not_overwritten(made: Pipeline, scored: tuple[Path, dict], roo
 CUTS = ["", "file,defect", "HEAD", "2", "2 half", "2 no end", "2 quoted", "all"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_killed_run_goes_on(
     made: Pipeline, troubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
@@ -754,6 +768,7 @@ def test_a_killed_run_goes_on(
     write_report(out)
 
 
+@pytest.mark.slow
 def test_rows_without_their_picture_are_scored_again(made: Pipeline, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
     (tmp_path / "out" / "pictures" / "000005.jpg").unlink()
@@ -762,6 +777,7 @@ def test_rows_without_their_picture_are_scored_again(made: Pipeline, root: Path,
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 8
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_cannot_go_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("mine")
     for resume, words in ((False, "holds a run already"), (True, "no run that can go on")):
@@ -770,6 +786,7 @@ def test_what_is_not_ours_cannot_go_on(made: Pipeline, root: Path, tmp_path: Pat
     assert (tmp_path / "results.csv").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_two_runs_never_write_one_folder(made: Pipeline, root: Path, tmp_path: Path) -> None:
     def also(done: int, total: int, failed: int) -> None:
         before = tree_of(tmp_path / "out")
@@ -785,6 +802,7 @@ def test_two_runs_never_write_one_folder(made: Pipeline, root: Path, tmp_path: P
     assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
+@pytest.mark.slow
 def test_a_stopped_run_leaves_what_was_done(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -801,6 +819,7 @@ def test_a_stopped_run_leaves_what_was_done(
     assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_run_goes_on(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -837,6 +856,7 @@ def test_one_colour_scale_and_constant_maps() -> None:
 # Evaluation
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_metrics(made: Pipeline, root: Path) -> None:
     found = evaluate_folder(made, root)
     paths = [*sorted((root / "test" / "good").iterdir()), *sorted((root / "test" / "spot").iterdir())]
@@ -857,6 +877,7 @@ def test_figures_are_those_of_metrics(made: Pipeline, root: Path) -> None:
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_none_and_said(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -900,6 +921,7 @@ def test_what_cannot_be_measured_is_none_and_said(
         evaluate_folder(made, copy)
 
 
+@pytest.mark.slow
 def test_a_disk_that_cannot_hold_the_scores_is_said_before_any_is_made(
     made: Pipeline, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -910,6 +932,7 @@ def test_a_disk_that_cannot_hold_the_scores_is_said_before_any_is_made(
         evaluate_folder(made, root)
 
 
+@pytest.mark.slow
 def test_images_that_were_trained_on_do_not_count(made: Pipeline, root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "train" / "good", tmp_path / "good")
     shutil.copytree(root / "test" / "spot", tmp_path / "bad")
@@ -920,6 +943,7 @@ def test_images_that_were_trained_on_do_not_count(made: Pipeline, root: Path, tm
     assert any("2 were held out when the threshold was set" in sentence for sentence in found["warnings"])
 
 
+@pytest.mark.slow
 def test_what_failed_is_tried_again_when_a_run_goes_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """A mended file is scored, one still damaged stays with what is wrong with it now, and none stands twice."""
     folder, out = tmp_path / "photographs", tmp_path / "out"
@@ -942,6 +966,7 @@ def test_what_failed_is_tried_again_when_a_run_goes_on(made: Pipeline, root: Pat
     assert score_folder(made, folder / "fine.png", out, resume=True)["counts"]["failed"] == 1
 
 
+@pytest.mark.slow
 def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
     made: Pipeline, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -982,6 +1007,7 @@ def test_replaced_photographs_are_scored_anew_and_removed_ones_left_out(
         scored.clear()
 
 
+@pytest.mark.slow
 def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """It is in no folder that is scored, and keeps its row while it is there."""
     single = save(tmp_path / "single.png", photograph(7))
@@ -995,6 +1021,7 @@ def test_a_file_scored_beside_a_folder_is_judged_by_where_it_lies(made: Pipeline
     assert "no longer there" in run["warnings"][0]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_has_the_labels_of_now(made: Pipeline, root: Path, tmp_path: Path) -> None:
     folder, out, table = tmp_path / "photographs", tmp_path / "out", tmp_path / "labels.csv"
     shutil.copytree(root / "test" / "good", folder)
@@ -1012,6 +1039,7 @@ def test_a_run_that_goes_on_has_the_labels_of_now(made: Pipeline, root: Path, tm
     assert rows_of(out)[0]["defect"] == "dent"
 
 
+@pytest.mark.slow
 def test_a_part_replaces_no_file_of_another_kind(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(root, folder)
@@ -1024,6 +1052,7 @@ def test_a_part_replaces_no_file_of_another_kind(root: Path, tmp_path: Path) -> 
         fit_folder(folder, tmp_path / "part.jaxad", recipe=QUICK)
 
 
+@pytest.mark.slow
 def test_a_run_of_before_the_stamps_goes_on(made: Pipeline, root: Path, tmp_path: Path) -> None:
     score_folder(made, root, tmp_path / "out")
     for text in ("", "[1]", '{"a": 1}'):
@@ -1031,6 +1060,7 @@ def test_a_run_of_before_the_stamps_goes_on(made: Pipeline, root: Path, tmp_path
         assert score_folder(made, root, tmp_path / "out", resume=True)["counts"]["scored"] == 8
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_folder_alone(made: Pipeline, root: Path, tmp_path: Path) -> None:
     """Below another one the same names are other photographs."""
     score_folder(made, root / "test" / "good", tmp_path / "out")
@@ -1042,7 +1072,7 @@ def test_a_run_goes_on_with_its_own_folder_alone(made: Pipeline, root: Path, tmp
     assert not (tmp_path / "new").exists()
 
 
-def test_names_are_written_as_utf8_whatever_they_are_read_as(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_writtenas_utf8_whatever_they_are_read_as(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources.os, "fsencode", lambda name: name.encode("ascii", "surrogateescape"))
     read = "划痕.png".encode().decode("ascii", "surrogateescape")
-    assert sources._as_utf8(read) == "划痕.png"
+    assert sources.as_utf8(read) == "划痕.png"

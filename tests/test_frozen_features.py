@@ -39,6 +39,7 @@ def waves(count: int, size: tuple[int, int] = (32, 40), channels: int = 1) -> np
 IMAGES = waves(12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -51,6 +52,7 @@ def test_they_keep_the_laws(recipe: jaxad.Recipe) -> None:
     check_recipe(recipe, images=IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_saved_detector_needs_no_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector, _ = jaxad.fit(KEY, SMALL[name], IMAGES)
@@ -64,6 +66,7 @@ def test_a_saved_detector_needs_no_weights(name: str, tmp_path: Path, monkeypatc
     np.testing.assert_array_equal(loaded.score(IMAGES[:2]).map, detector.score(IMAGES[:2]).map)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_exported_they_score_alike(name: str) -> None:
     computation = make_computation(jaxad.fit(KEY, SMALL[name], IMAGES)[0], None)
@@ -73,6 +76,7 @@ def test_exported_they_score_alike(name: str) -> None:
         np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_a_spot_is_found_where_it_is(name: str) -> None:
     detector, _ = jaxad.fit(KEY, SMALL[name], waves(16, (64, 80), 3))
@@ -87,6 +91,7 @@ def test_a_spot_is_found_where_it_is(name: str) -> None:
         assert 28 <= column < 60
 
 
+@pytest.mark.slow
 def test_turned_copies_make_turned_images_normal() -> None:
     images = waves(12, (64, 64))
     quarter = np.rot90(images, axes=(1, 2)).copy()
@@ -97,6 +102,7 @@ def test_turned_copies_make_turned_images_normal() -> None:
     assert beyond[1] < beyond[0]
 
 
+@pytest.mark.slow
 def test_light_over_the_whole_image_does_not_count() -> None:
     images = waves(12, (64, 64))
     darker = (0.8 * images).astype(np.float32)
@@ -107,6 +113,7 @@ def test_light_over_the_whole_image_does_not_count() -> None:
     assert beyond[0] < beyond[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("turns", "positions"), [(-1, (32, 40)), (1, (1, 1))], ids=["aligned", "turned"])
 def test_a_folder_is_fitted_and_evaluated(turns: int, positions: tuple[int, int], tmp_path: Path) -> None:
     root = write_set(tmp_path / "set", train=24)
@@ -122,6 +129,7 @@ def test_a_folder_is_fitted_and_evaluated(turns: int, positions: tuple[int, int]
     assert (tmp_path / "part.jaxad").stat().st_size < 40e6
 
 
+@pytest.mark.slow
 def test_the_network_is_told_by_its_weights() -> None:
     opened = backbones.open_default()
     stages = ("depthwise_4", "depthwise_10")
@@ -140,6 +148,7 @@ def test_settings_are_texts_too() -> None:
     assert (recipe.stages, recipe.light, recipe.side) == (("depthwise_4", "depthwise_10"), False, 256)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "images", "words"),
     [
@@ -160,6 +169,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(changes: dict, images: np.ndarr
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"), [("patchcore", "cells of 16 numbers"), ("padim", "Gaussians of 8 numbers of 12 images")]
 )
@@ -169,11 +179,13 @@ def test_what_would_not_fit_is_estimated_first(name: str, words: str, monkeypatc
         jaxad.fit(KEY, SMALL[name], IMAGES)
 
 
+@pytest.mark.slow
 def test_gaussians_need_two_images() -> None:
     with pytest.raises(InputError, match="at least 2 images, got 1"):
         jaxad.fit(KEY, SMALL["padim"], IMAGES[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"turns": 1, "neighbours": 3}], ids=["plain", "turned"])
 def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -> None:
     recipe = dataclasses.replace(SMALL["patchcore"], **changes)
@@ -192,6 +204,7 @@ def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -
         assert np.mean(score_map) > np.mean(known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alike", "count"), [(True, 24), (False, 12)])
 def test_left_out_images_stand_behind_the_threshold_too(
     alike: bool, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -227,6 +240,7 @@ def turned_wedges(count: int, *, angles: bool) -> np.ndarray:
     return np.clip(np.stack(images)[..., None], 0, 1).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("angles", "turns", "pool"), [(True, 2, "peak"), (False, 0, "top")])
 def test_parts_at_any_angle_are_turned(angles: bool, turns: int, pool: str) -> None:
     images = turned_wedges(44, angles=angles)

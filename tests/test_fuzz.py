@@ -14,7 +14,7 @@ from jaxad.images import UnreadableError, read_header, read_photograph
 from jaxad.pipeline import load_pipeline
 from jaxad.preparation import Preparation
 from tests.photograph_folder import WHOLE
-from tests.test_pipeline import make_part
+from tests.small_pipelines import make_part
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compile_fast")]
 IMAGES, BUNDLES, FORGERIES = 6000, 3500, 500

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from jaxad._check import InputError
 from jaxad.heatmaps import fold_scores, heatmap, window_scores
-from jaxad.heatmaps.heatmap import _fold_products
+from jaxad.heatmaps.folds import _fold_products
 from jaxad.models import PatchVAE
 from jaxad.patches import grid
+from tests.drawn import examples
+from tests.drawn_grids import grids, whole_numbers
 from tests.references.heatmap import heatmap as slow_heatmap
 from tests.references.heatmap import positions
-from tests.test_patches import grids, whole_numbers
 
 # Pixels and scores are whole numbers, so that a sum is exact in float32; a mean is rounded once, or twice where
 # the compiler multiplies by a reciprocal.
@@ -51,7 +52,8 @@ def assert_same(maps, expected, reduce):
     np.testing.assert_allclose(maps, expected, rtol=0 if reduce == "sum" else ONE_DIVISION, atol=0)
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(15), deadline=None)
 @given(grids(), st.sampled_from(["mean", "sum"]), st.integers(1, 40))
 def test_heatmap_is_the_slow_one(case, reduce, chunk):
     shape, options = case
@@ -118,6 +120,7 @@ def test_whole_numbers_do_not_depend_on_the_chunk(chunk):
     )
 
 
+@pytest.mark.slow
 def test_model_scores_depend_on_the_chunk_by_rounding_alone():
     model, images = PatchVAE((4, 4), (8,)), np.random.default_rng(0).random((2, 12, 14, 1), np.float32)
     variables = jax.jit(model.init)(jax.random.key(0), images[:, :4, :4])
@@ -137,6 +140,7 @@ def test_score_does_not_depend_on_the_batch():
     np.testing.assert_array_equal(heatmap(SCORES["weighted"], IMAGES[1:2], **OPTIONS), maps[1:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cover", ["full", "seed"])
 def test_window_scores_and_their_fold(cover):
     options = OPTIONS | {"cover": cover}
@@ -150,6 +154,7 @@ def test_window_scores_and_their_fold(cover):
     np.testing.assert_array_equal(maps, slow_heatmap(SLOW_SCORES["corner"], IMAGES, **options, reduce="sum"))
 
 
+@pytest.mark.slow
 def test_scores_may_be_any_pytree():
     maps = heatmap(lambda windows: (windows[:, 0, 0, 0], {"b": windows[:, 0, 0, 1]}), IMAGES, **OPTIONS)
     assert jax.tree.map(jnp.shape, maps) == ((4, 9, 11), {"b": (4, 9, 11)})
@@ -209,6 +214,7 @@ def temporary_bytes(side):
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_memory_holds_no_windows():
     """Beside one chunk, memory grows with the map; at stride 1 all windows of 8 x 8 would be 64 times the map."""
     small, large = 256, 1024
@@ -265,7 +271,8 @@ def test_fold_scores_on_another_grid(unchecked):
         fold_scores(jnp.ones((1, 3, 4)), shape=(9, 11), **OPTIONS)
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(10), deadline=None)
 @given(grids())
 def test_a_fold_by_products_is_the_fold_by_sums(case):
     """What a TPU computes, computed here."""

@@ -72,12 +72,14 @@ def anywhere(compile_fast: None, tmp_path_factory: pytest.TempPathFactory) -> Pi
     return made_part(surface, tmp_path_factory.mktemp("surface"))[0]
 
 
+@pytest.mark.slow
 def test_positions_that_count_bring_every_photograph_to_their_size(placed: Pipeline) -> None:
     assert placed.usual is not None
     assert placed.usual.mean.shape == SIZE
     assert placed.preparation == Preparation(1, "letterbox", box=SIZE)
 
 
+@pytest.mark.slow
 def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Pipeline) -> None:
     assert anywhere.usual is not None
     assert anywhere.usual.mean.shape == (1, 1)
@@ -86,6 +88,7 @@ def test_a_surface_is_judged_alike_everywhere_and_at_any_size(anywhere: Pipeline
     assert score_map.shape == (24, 21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seen",
     [np.s_[:], np.s_[:, :-1], np.s_[1:]],
@@ -96,6 +99,7 @@ def test_good_photographs_of_nearly_the_same_view_are_good(placed: Pipeline, see
     assert np.count_nonzero(found.score > placed.threshold.value) <= 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [2, 3])
 def test_photographs_of_another_scale_are_refused_by_name(placed: Pipeline, times: int) -> None:
     good, large = placed.score_batch([aligned(50)[..., None], aligned(51, times)[..., None]])
@@ -105,6 +109,7 @@ def test_photographs_of_another_scale_are_refused_by_name(placed: Pipeline, time
     assert "about 24 x 40" in str(large)
 
 
+@pytest.mark.slow
 def test_good_surfaces_of_any_size_are_in_one_unit(anywhere: Pipeline) -> None:
     """Maps are as far from what is usual on crops as on whole photographs."""
     whole = np.concatenate([one.ravel() for one in anywhere.score([surface(index) for index in range(20, 60)]).map])
@@ -114,6 +119,7 @@ def test_good_surfaces_of_any_size_are_in_one_unit(anywhere: Pipeline) -> None:
     assert 0.9 < whole.std() / some.std() < 1.1
 
 
+@pytest.mark.slow
 def test_parts_verify_after_they_were_saved(placed: Pipeline, anywhere: Pipeline, tmp_path: Path) -> None:
     for made in (placed, anywhere):
         assert made.golden
@@ -122,6 +128,7 @@ def test_parts_verify_after_they_were_saved(placed: Pipeline, anywhere: Pipeline
         assert load_pipeline(tmp_path / "one.jaxad").verify() == []
 
 
+@pytest.mark.slow
 def test_positions_of_photographs_larger_than_any_canvas_are_judged_as_they_are(
     placed: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,8 +35,10 @@ from jaxad import (
     ssim,
     thresholds,
 )
+from tests.conftest import ROOT
+from tests.drawn import examples
 from tests.hostile_arrays import LABELS, NUMBERS, POSITIVE, UNIT, WIDE, WITHIN, answer, cases, need_same
-from tests.test_api import ARRAY, ROOT, public_names
+from tests.public_names import ARRAY, public_names
 
 pytestmark = pytest.mark.usefixtures("all_unchecked", "compile_fast")
 
@@ -49,6 +51,7 @@ MAPS = DRAWS.random((4, 5, 6), np.float32)
 MASK = DRAWS.random((4, 5, 6)) > 0.5
 WINDOWS = {"size": (3, 4), "stride": (2, 3)}
 GRIDS = DRAWS.random((2, 3, 4, 5), np.float32)
+MATRIX = DRAWS.random((12, 5), np.float32)
 GAUSSIANS = gaussians.fit_gaussians(GRIDS[0])
 COMPONENTS = linear.fit_components(ROWS, count=2)
 SVM = one_class_svm.fit(ROWS)
@@ -134,6 +137,8 @@ DOORS = [
     Door("bundle.pack", lambda x: bundle.unpack(bundle.pack({"x": x}, {}))[0], (3, 4), WIDE),
     Door("bundle.fingerprint", lambda x: len(bundle.fingerprint({"x": x}, {})), (3, 4), WIDE),
     Door("patches.extract", lambda x: patches.extract(x, **WINDOWS), IMAGES.shape, UNIT),
+    Door("patches.window_products", lambda x: patches.window_products(x, MATRIX, **WINDOWS), IMAGES.shape, UNIT),
+    Door("patches.window_products", lambda x: patches.window_products(IMAGES, x, **WINDOWS), MATRIX.shape, NUMBERS),
     Door(
         "patches.random_crops",
         lambda x: patches.random_crops(jax.random.key(0), x, count=3, size=(3, 4)),
@@ -180,6 +185,7 @@ DOORS = [
     Door("linear.project", lambda x: linear.project(COMPONENTS, x), ROWS.shape, NUMBERS),
     Door("linear.residual", lambda x: linear.residual(COMPONENTS, x), ROWS.shape, NUMBERS),
     Door("linear.mahalanobis", lambda x: linear.mahalanobis(COMPONENTS, x), ROWS.shape, NUMBERS),
+    Door("linear.parts", lambda x: linear.parts(COMPONENTS, x), ROWS.shape, NUMBERS),
     Door("linear.mahalanobis", lambda x: linear.mahalanobis(fit_two(x), ROWS), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(x, ROWS, count=2), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(ROWS, x, count=2), ROWS.shape, NUMBERS),
@@ -221,7 +227,7 @@ DOORS = [
 ]
 
 INNER = {
-    "heatmaps.repeated",
+    "heatmaps.fold_at_strides",
     "heatmaps.Sharing.share",
     "heatmaps.joined",
     "heatmaps.need_one_a_window",
@@ -237,6 +243,8 @@ INNER = {
     "datasets.pixel_sum",
     "patches.take_windows",
     "patches.fold_axis",
+    "linear.residual_of",
+    "linear.mahalanobis_of",
     "preparation.fill",
     "preparation.mirror",
     "metrics.label_regions",
@@ -248,9 +256,10 @@ INNER = {
 ROOMS = {name.partition(".")[0] for name in (door.name for door in DOORS)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS, ids=[f"{i}-{door.name}" for i, door in enumerate(DOORS)])
 def test_any_array_is_taken_or_refused_and_strides_change_no_bit(door):
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @settings(max_examples=examples(EXAMPLES), deadline=None)
     @given(cases(door.shape, door.values))
     def check(case):
         # Values that a function does not document may overflow, but not crash.

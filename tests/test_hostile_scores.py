@@ -12,6 +12,7 @@ from jaxad import InputError, fit, metrics, ssim, thresholds
 from jaxad.datasets import ImageSet, contaminate, noise
 from jaxad.estimator import AnomalyDetector
 from jaxad.methods import RECIPES
+from tests.drawn import examples
 from tests.hostile_arrays import WIDE, WITHIN, answer, cases, need_same
 from tests.references.threshold_slow import best_f1_slow, smallest_score_within_rate
 
@@ -50,25 +51,27 @@ def system(request):
     return request.param
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(20), deadline=None)
 @given(cases(IMAGES.shape, WITHIN))
 def test_fit_takes_or_refuses_any_array(system, case):
     need_finite_answer(lambda x: fit_one(system, x).score(IMAGES), case)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cases(IMAGES.shape, WITHIN))
 def test_score_takes_or_refuses_any_array(system, case):
     need_finite_answer(FITTED[system].score_all, case)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cases(IMAGES.shape, {}))
 def test_score_of_any_range_is_finite_or_refused(system, case):
     need_finite_answer(lambda x: FITTED[system].score(x, any_range=True), case)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(60), deadline=None)
 @given(cases(IMAGES.shape[1:], WITHIN))
 def test_score_of_single_photographs(system, case):
     need_finite_answer(lambda x: FITTED[system].score([x, x]), case)
@@ -112,7 +115,8 @@ def drawn(numbers, dtype):
     return np.clip(numbers, -float(most), float(most)).astype(dtype)
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(300), deadline=None)
 @given(scores_of_any_size, dtypes, st.integers(1, 2**12))
 def test_ranks_and_thresholds_of_the_widest_floats(numbers, dtype, bits):
     scores = drawn(numbers, dtype)
@@ -134,7 +138,7 @@ def test_ranks_and_thresholds_of_the_widest_floats(numbers, dtype, bits):
         assert counts.f1 == pytest.approx(best.f1, abs=1e-12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(scores_of_any_size, dtypes, st.floats(0, 1, exclude_min=True, exclude_max=True))
 def test_limits_of_the_widest_floats(numbers, dtype, share):
     scores = drawn(numbers, dtype)
@@ -151,7 +155,8 @@ def test_limits_of_the_widest_floats(numbers, dtype, share):
         assert between.value == pytest.approx(float(np.quantile(scores.astype(np.float64), share)), abs=rounding)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(-96, 96), st.sampled_from(sorted(WITHIN)), st.integers(0, 2**16))
 def test_ssim_does_not_change_with_the_unit(power, kind, seed):
     generator = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ SIZE = (30, 460)
 REACH = features.ENERGIES_REACH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [200, 240, 296])
 def test_a_canvas_that_reaches_beyond_the_photograph_shows_what_the_whole_has(left):
     """As far from the canvas's border as pixels count, where that is not the photograph's own."""

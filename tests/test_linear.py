@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import sklearn.decomposition
 import sklearn.neighbors
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jaxad import linear
 from jaxad._check import InputError
 from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
+from tests.drawn import examples
 
 MIXED = np.random.default_rng(0).normal(size=(12, 12)) * np.geomspace(3, 0.1, 12)
 
@@ -52,13 +55,17 @@ def test_constant_rows_give_finite_scores():
     assert scores[1] > scores[0]
 
 
-@pytest.mark.parametrize("chunk", [2**24, 40 * 7], ids=["one block", "blocks of 7"])
-def test_neighbours_are_those_of_scikit_learn(chunk, monkeypatch):
-    monkeypatch.setattr(linear, "CHUNK", chunk)
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [3, 64, 130], ids="bank of {}".format)
+@pytest.mark.parametrize("rows", [10**6, 7], ids=["one block", "blocks of 7"])
+def test_neighbours_are_those_of_scikit_learn(count, size, rows, monkeypatch):
+    monkeypatch.setattr(linear, "CPU_BLOCK", rows * size)
     jax.clear_caches()
-    bank = TRAIN[:40]
-    distances, places = nearest(bank, TEST, count=3)
-    expected, where = sklearn.neighbors.NearestNeighbors(n_neighbors=3, algorithm="brute").fit(bank).kneighbors(TEST)
+    bank = TRAIN[:size]
+    distances, places = nearest(bank, TEST, count=count)
+    searched = sklearn.neighbors.NearestNeighbors(n_neighbors=count, algorithm="brute").fit(bank)
+    expected, where = searched.kneighbors(TEST)
     np.testing.assert_array_equal(places, where)
     np.testing.assert_allclose(distances, expected, rtol=1e-6)
     jax.clear_caches()
@@ -89,3 +96,13 @@ def test_gradient_of_a_score_is_that_of_the_formula():
     components = fit_components(TRAIN, count=4)
     gradient = jax.grad(lambda rows: jnp.sum(residual(components, rows)))(jnp.asarray(TEST))
     np.testing.assert_allclose(gradient, 2 * (TEST - project(components, TEST)), atol=1e-3)
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 300), st.integers(1, 5), st.integers(1, 30))
+def test_of_equally_near_rows_the_first_ones_are_found(seed, size, count, kinds):
+    rng = np.random.default_rng(seed)
+    bank, rows = (rng.integers(0, kinds, (n, 1)).astype(np.float32) for n in (max(size, count), 7))
+    _, places = nearest(bank, rows, count=count)
+    expected = np.argsort(np.abs(rows - bank.T), axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(places, expected)

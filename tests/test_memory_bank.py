@@ -37,6 +37,7 @@ def test_maps_are_blurred_over_the_cells_there_are(blur):
     np.testing.assert_allclose(found, [slow.bell_means(one, blur) for one in cells], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_are_spread_evenly_over_the_pixels():
     cells = MAPS[..., 0]
     wanted = jax.image.resize(cells, (2, 20, 21), "linear")

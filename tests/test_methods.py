@@ -49,6 +49,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_set(tmp_path_factory.mktemp("photographs") / "set")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_keep_the_laws(name: str) -> None:
     check_recipe(EXAMPLES[name], images=IMAGES)
@@ -64,6 +65,7 @@ def small(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "auto"])
 def test_recipes_keep_the_laws(name: str) -> None:
     """The choice among them is none of these recipes afterwards; tests/test_surfaces.py has its laws."""
@@ -76,6 +78,7 @@ def test_examples_are_short(name: str) -> None:
     assert len(lines) < 60
 
 
+@pytest.mark.slow
 def test_collections_that_training_changes_are_kept(tmp_path: Path) -> None:
     recipe, key = EXAMPLES["vqvae"], jax.random.key(1)
     before = recipe.init(key, recipe.model((32, 40, 1)), jnp.zeros((1, 32, 40, 1)))["codebook"]
@@ -89,6 +92,7 @@ def test_collections_that_training_changes_are_kept(tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, back.variables, jax.device_get(detector.variables))
 
 
+@pytest.mark.slow
 def test_members_and_calibration() -> None:
     recipe = dataclasses.replace(EXAMPLES["denoising"], holdout=0.25)
     members, history = jaxad.fit_members(jax.random.key(0), recipe, IMAGES, count=2)
@@ -98,6 +102,7 @@ def test_members_and_calibration() -> None:
     assert (scores[0] != scores[1]).all()
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     recipe, key = EXAMPLES["vqvae"], jax.random.key(2)
     whole, _ = jaxad.fit(key, recipe, IMAGES)
@@ -112,6 +117,7 @@ def test_training_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, *(jax.device_get(one.variables) for one in (resumed, whole)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: str) -> None:
     fit_folder(root, tmp_path / "a.jaxad", recipe=EXAMPLES[name], rate=0.4)
@@ -129,6 +135,7 @@ def jaxad_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
     settings = ["--set", "crops=64", "--set", "layers=2", "--set", "epochs=1"]
     fitted = jaxad_command("fit", str(root), "-o", "a.jaxad", "--recipe", "flow:Flow", *settings, cwd=tmp_path)
@@ -242,6 +249,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", WRONG)
 def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     changes, words = WRONG[fault]
@@ -257,6 +265,7 @@ def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: s
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_fields_must_hash() -> None:
     with pytest.raises(InputError, match="its fields must hash.*use tuples"):
         check_recipe(Bad(what=[1]), images=IMAGES)
@@ -281,6 +290,7 @@ class Listed(Whole, kind="tests.Listed"):
         return [images]
 
 
+@pytest.mark.slow
 def test_what_it_says_of_sizes_must_hold() -> None:
     with pytest.raises(InputError, match="its reach says that it takes images of any size, and fitted on 32 x 40"):
         check_recipe(Whole(), images=IMAGES)
@@ -295,12 +305,14 @@ class Drifting(Template, kind="tests.Drifting"):
         return super().score(variables, images) - jnp.mean(images)
 
 
+@pytest.mark.slow
 def test_laws_that_are_not_kept_are_all_told() -> None:
     with pytest.raises(InputError, match="alone it scores otherwise"):
         check_recipe(Drifting(), images=IMAGES)
     check_recipe(Template(), images=IMAGES)
 
 
+@pytest.mark.slow
 def test_a_file_that_lacks_what_the_score_needs_is_refused(tmp_path: Path) -> None:
     """As of another version of the method: nothing but its score knows what it needs."""
     detector, _ = jaxad.fit(jax.random.key(0), Template(), IMAGES)

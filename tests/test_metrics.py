@@ -2,20 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxad import metrics
 from jaxad._check import InputError
+from tests.drawn import examples
+from tests.mixed_images import EXACT, mask_of, mixed_images
 from tests.references import aupro as reference
-
-# Sums of at most a few hundred float64 shares in two orders.
-EXACT = 1e-12
-
-
-def mask_of(*rows):
-    return np.array([[[letter == "#" for letter in row] for row in rows]])
 
 
 @st.composite
@@ -27,20 +22,7 @@ def masks_and_maps(draw):
     return masks, draw(hnp.arrays(np.float32, shape, elements=values.map(lambda v: v / 8)))
 
 
-@st.composite
-def mixed_images(draw):
-    """Masks, maps and what counts, each a list of images of any sizes, with a good and a bad pixel that count."""
-    shapes = draw(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4))
-    masks, inside = ([draw(hnp.arrays(bool, shape)) for shape in shapes] for _ in range(2))
-    if draw(st.booleans()):
-        inside = [np.ones(shape, bool) for shape in shapes]
-    seen = np.concatenate([mask[where] for mask, where in zip(masks, inside, strict=True)])
-    assume(seen.any() and not seen.all())
-    values = draw(st.sampled_from([st.integers(0, 3), st.integers(-1000, 1000)])).map(lambda v: v / 8)
-    return masks, [draw(hnp.arrays(np.float32, shape, elements=values)) for shape in shapes], inside
-
-
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(mixed_images())
 def test_pro_curve_is_the_slow_one(case):
     masks, maps, inside = case
@@ -50,7 +32,7 @@ def test_pro_curve_is_the_slow_one(case):
     np.testing.assert_array_equal(thresholds, expected[:, 2])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(mixed_images(), st.floats(0.01, 1.0))
 def test_aupro_is_the_slow_one(case, limit):
     masks, maps, inside = case
@@ -60,7 +42,7 @@ def test_aupro_is_the_slow_one(case, limit):
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(masks_and_maps())
 def test_a_stack_and_its_images_give_the_same(case):
     masks, maps = case
@@ -68,7 +50,7 @@ def test_a_stack_and_its_images_give_the_same(case):
     assert metrics.pixel_auroc(masks, maps) == metrics.pixel_auroc(list(masks), list(maps))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(mixed_images())
 def test_scores_outside_do_not_count(case):
     masks, maps, inside = case
@@ -95,7 +77,7 @@ def test_aupro_on_a_larger_random_case():
     assert metrics.aupro(masks, maps) == pytest.approx(expected, abs=EXACT)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(masks_and_maps())
 def test_aupro_depends_on_the_order_of_scores_alone(case):
     masks, maps = case
@@ -147,7 +129,7 @@ def test_integer_maps_do_not_wrap_around():
     assert metrics.aupro(masks, masks) == 1.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2).filter(lambda p: len({t for t, _ in p}) == 2))
 def test_auroc_is_the_share_of_pairs_in_order(pairs):
     good = [score for anomalous, score in pairs if not anomalous]

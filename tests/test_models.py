@@ -79,6 +79,7 @@ def outputs_and_gradients(kind, shape):
 linen_outputs_and_gradients = cache(lambda kind, shape: outputs_and_gradients(PAIRS[kind][0], shape))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", PAIRS, ids=lambda kind: kind.__name__)
 def test_layer_is_linens_and_the_slow_one(kind, shape, lowering):
@@ -270,6 +271,7 @@ def test_outputs_are_those_of_keras(keras, trained, lowering):
     assert_close(output.z_log_variance, keras["z_log_var"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cover", ["seed", "full"])
 def test_heatmaps_are_the_published_ones(keras, trained, cover):
     def score(windows):
@@ -296,6 +298,7 @@ def test_model_is_the_slow_one_with_any_weights(keras):
         assert_close(actual, np.array(expected), rounding=5e-6)
 
 
+@pytest.mark.slow
 def test_code_is_drawn_only_with_a_key(trained):
     run = jax.jit(PatchVAE().apply)
     mean, again = run(trained, WINDOWS), run(trained, WINDOWS)
@@ -307,6 +310,7 @@ def test_code_is_drawn_only_with_a_key(trained):
     np.testing.assert_array_equal(drawn.z_mean, mean.z_mean)
 
 
+@pytest.mark.slow
 def test_code_has_the_moments_of_its_posterior(trained):
     @jax.jit
     def draw(windows):
@@ -328,6 +332,7 @@ def test_code_has_the_moments_of_its_posterior(trained):
     np.testing.assert_allclose((noise**2).mean(0), 1, atol=6 * math.sqrt(2 / 5000))
 
 
+@pytest.mark.slow
 def test_batch_statistics_move_in_training_alone(trained):
     run = jax.jit(partial(PatchVAE().apply, mutable=["batch_stats"]), static_argnames="train")
     before = trained["batch_stats"]
@@ -340,6 +345,7 @@ def test_batch_statistics_move_in_training_alone(trained):
     assert_close(moved["encoder_norm_0"]["mean"], expected, rounding=1e-6)
 
 
+@pytest.mark.slow
 def test_heads_start_as_two_layers_would():
     heads = np.asarray(patch_vae._two_heads_init(jax.random.key(0), (4, 4, 16, 2)))
     alone, together = (math.sqrt(6 / (16 * (16 + features))) for features in (1, 2))
@@ -405,6 +411,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_autoencoder_is_the_published_one(name, parity_dir, lowering):
     """Weights and outputs of Keras and PyTorch; the tolerance is relative to the largest value of each array."""
@@ -430,6 +437,7 @@ def test_conv_ae_keeps_any_image_size(shape, latent_dim):
     assert output.code.shape == ((2, latent_dim) if latent_dim else (2, *small, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv", "dense"])
 def test_autoencoder_statistics_move_in_training_alone(name):
     shape = (5, 6, 1)
@@ -448,6 +456,7 @@ def test_autoencoder_statistics_move_in_training_alone(name):
     assert all((a != b).any() for a, b in zip(*map(jax.tree.leaves, (kept, moved)), strict=True))
 
 
+@pytest.mark.slow
 def test_dense_ae_starts_as_pytorch_or_keras_does():
     x = jnp.zeros((1, 10, 10, 1))
     keras, torch = (

@@ -45,6 +45,7 @@ def assert_close(actual, expected, rounding=1e-5):
         np.testing.assert_allclose(actual[name], wanted, rtol=0, atol=rounding * np.abs(wanted).max(), err_msg=name)
 
 
+@pytest.mark.slow
 def test_outputs_are_the_same_one_by_one(small):
     images = draw_images(37, 50)
     expected = small.outputs(images, STAGES)
@@ -65,6 +66,7 @@ CANVASED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(45, 70), (64, 96), (36, 59), (33, 96)], ids=str)
 @pytest.mark.parametrize("which", ["efficientnet", "resnet", "bottleneck"])
 def test_a_photograph_on_a_canvas_gives_what_it_gives_alone(which, size):
@@ -86,6 +88,7 @@ def test_a_photograph_on_a_canvas_gives_what_it_gives_alone(which, size):
     )
 
 
+@pytest.mark.slow
 def test_gradients_are_finite(small):
     def total(image):
         return jnp.sum(SMALL.apply(small.variables, image[None], ("pooled",))["pooled"])
@@ -95,6 +98,7 @@ def test_gradients_are_finite(small):
     assert np.abs(gradient).max() > 0
 
 
+@pytest.mark.slow
 def test_pixels_may_be_of_any_kind(small):
     images = draw_images(32, 40)
     expected = small.outputs(images, STAGES)
@@ -104,6 +108,7 @@ def test_pixels_may_be_of_any_kind(small):
     assert_close(small.outputs(grey, STAGES), small.outputs(np.repeat(grey, 3, -1), STAGES))
 
 
+@pytest.mark.slow
 def test_weights_in_half_precision_compute_in_it(small):
     halved = jax.tree.map(lambda array: array.astype(jnp.bfloat16), small.variables)
     outputs = stage_outputs(SMALL, halved, draw_images(32, 32), stages=STAGES)

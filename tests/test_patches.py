@@ -11,32 +11,13 @@ from scipy import stats
 
 from jaxad import patches
 from jaxad._check import InputError
+from tests.drawn import examples
+from tests.drawn_grids import axes, grids, whole_numbers
 from tests.references.heatmap import heatmap, positions
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
 # Pixels are small whole numbers, so that float32 adds them without rounding and every comparison is exact.
-
-
-@st.composite
-def axes(draw, cover):
-    """Length, window and stride of one axis; the stride need not divide what is left of the length."""
-    size = draw(st.integers(1, 5))
-    stride = draw(st.integers(1, size))
-    return draw(st.integers(size + stride * (cover == "seed"), 12)), size, stride
-
-
-@st.composite
-def grids(draw):
-    """The shape of images and the arguments `size`, `stride` and `cover`."""
-    cover = draw(st.sampled_from(patches.COVERS))
-    (h, p, down), (w, q, across) = draw(axes(cover)), draw(axes(cover))
-    shape = (draw(st.integers(1, 2)), h, w, draw(st.integers(1, 3)))
-    return shape, {"size": (p, q), "stride": (down, across), "cover": cover}
-
-
-def whole_numbers(shape, seed=0):
-    return np.random.default_rng(seed).integers(-8, 9, shape).astype(np.float32)
 
 
 def sliced(images, *, size, stride, cover):
@@ -77,7 +58,7 @@ def test_starts_are_the_slow_ones(case):
     assert patches.starts(*axis, cover=cover) == tuple(positions(*axis, cover))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(grids())
 def test_extract_is_slicing(case):
     shape, options = case
@@ -85,7 +66,7 @@ def test_extract_is_slicing(case):
     np.testing.assert_array_equal(extract(images, **options), sliced(images, **options))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(grids())
 def test_fold_is_adjoint_of_extract(case):
     shape, options = case
@@ -95,7 +76,7 @@ def test_fold_is_adjoint_of_extract(case):
     assert np.vdot(windows, others) == np.vdot(images, fold(others, images, options))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(grids())
 def test_fold_undoes_extract_where_a_window_reaches(case):
     shape, options = case
@@ -158,7 +139,7 @@ def crops_of(h, w, size, *, images=3, count=20_000, seed=0, skip_last=False):
     return pixels, crops, np.unravel_index(crops[:, 0, 0, 0].astype(int), (images, h, w))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(st.integers(1, 8), st.integers(1, 8), st.data())
 def test_every_crop_occurs_in_its_image(h, w, data):
     size = (data.draw(st.integers(1, h)), data.draw(st.integers(1, w)))
@@ -189,7 +170,7 @@ def test_skip_last_keeps_the_only_place():
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 9))
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=examples(5))
 def test_tiles_make_the_whole(h, w, most):
     images = whole_numbers((2, h, w, 3))
     sizes = set()
@@ -239,3 +220,17 @@ def test_crops_under_jit_are_the_same():
 def test_bad_input(call, message, unchecked):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@settings(max_examples=examples(20), deadline=None)
+@given(grids(), st.integers(1, 20))
+def test_products_of_windows_are_those_of_each(case, count):
+    shape, options = case
+    size, stride = options["size"], options["stride"]
+    images, matrix = whole_numbers(shape), whole_numbers((math.prod(size) * shape[-1], count), seed=1)
+    down, across = (range(0, n - p + 1, s) for n, p, s in zip(shape[1:3], size, stride, strict=True))
+    expected = [
+        [images[:, y : y + size[0], x : x + size[1]].reshape(shape[0], -1) @ matrix for x in across] for y in down
+    ]
+    products = jax.jit(partial(patches.window_products, size=size, stride=stride))(images, matrix)
+    np.testing.assert_array_equal(products, np.transpose(expected, (2, 0, 1, 3)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jaxad._check import InputError
 from jaxad.backbones.pickled import read_pickled
+from tests.drawn import examples
 from tests.pickled_weights import HEADER, SMALL, dictionary, file_of, plain, storages, tensor
 
 FOUR = {"a": np.arange(4, dtype=np.float32)}
@@ -152,7 +153,7 @@ def test_a_missing_file_is_said(tmp_path):
         read_pickled(tmp_path / "no.pth")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.data())
 def test_altered_bytes_never_do_worse_than_an_error(tmp_path_factory, data):
     content = bytearray(file_of(SMALL))

@@ -11,38 +11,17 @@ import pytest
 from PIL import Image
 
 import jaxad
-from jaxad import bundle, thresholds
+from jaxad import bundle
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.images import batches, photographs
 from jaxad.methods import SURFACE
-from jaxad.pipeline import Pipeline, Seen, golden_scores, load_pipeline, look, region_at
+from jaxad.pipeline import Pipeline, Seen, load_pipeline, look, region_at
 from jaxad.preparation import Preparation, restore
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
+from tests.small_pipelines import make_part, with_usual
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
-
-
-def make_part(recipe: jaxad.recipes.Recipe, preparation: Preparation, roi: np.ndarray | None = None) -> Pipeline:
-    images = np.stack([preparation.prepare(photograph(i)[..., None] / np.float32(255))[0] for i in range(8)])
-    detector, _ = jaxad.fit(jax.random.key(0), recipe, images)
-    normal = np.array([1.0, 2.0, 4.0], np.float32)
-    # A detector that was calibrated itself takes its own size alone.
-    golden = (photograph(50), photograph(51, (32, 40) if recipe.holdout else (20, 24), dtype=np.uint16))
-    made = Pipeline(
-        detector=detector,
-        preparation=preparation,
-        threshold=thresholds.for_false_positive_rate(normal, rate=0.3),
-        rate=0.3,
-        normal_scores=normal,
-        colour_limits=(0.0, 5.0),
-        pixel_limit=3.0,
-        golden=golden,
-        golden_scores=np.zeros(2, np.float32),
-        provenance={"seed": 0, "versions": {"numpy": "2"}},
-        roi=roi,
-    )
-    return dataclasses.replace(made, golden_scores=dataclasses.replace(made, roi=None).score(golden).score)
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +30,7 @@ def made(compile_fast: None) -> Pipeline:
     return make_part(QUICK, Preparation(1))
 
 
-def with_usual(made: Pipeline) -> Pipeline:
-    """Calibrated at positions of inputs of 32 x 40 pixels."""
-    rng = np.random.default_rng(0)
-    mean, deviation = rng.normal(0, 9, (32, 40)), rng.uniform(1, 2, (32, 40))
-    usual = Usual(*(jax.numpy.asarray(each, jax.numpy.float32) for each in (mean, deviation)))
-    letterbox = Preparation(made.detector.shape[-1], "letterbox", box=(32, 40))
-    calibrated = dataclasses.replace(made, usual=usual, preparation=letterbox)
-    scores = golden_scores(calibrated.detector, letterbox, usual, made.golden)
-    return dataclasses.replace(calibrated, golden_scores=scores)
-
-
+@pytest.mark.slow
 def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
     pixels = photograph(3)
     path = save(tmp_path / "a.png", pixels)
@@ -80,6 +49,7 @@ def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
         np.testing.assert_allclose(found.map[0], expected.map[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_mixed_sizes_keep_their_order(made: Pipeline) -> None:
     pictures = [photograph(i, size) for i, size in enumerate([(32, 40), (32, 40), (20, 50), (32, 40)])]
     found = made.score(iter(pictures))
@@ -105,6 +75,7 @@ def test_batches_are_lazy_and_small() -> None:
 FINE = np.zeros((32, 40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -139,6 +110,7 @@ def test_what_cannot_be_taken_is_refused(made: Pipeline, source: object, words: 
         made.score(source)
 
 
+@pytest.mark.slow
 def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
     for one in (made, with_roi, with_usual(made), dataclasses.replace(made, shapes=(0.5, 0.8))):
@@ -158,6 +130,7 @@ def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     assert len({one.fingerprint() for one in (made, with_roi, with_usual(made))}) == 3
 
 
+@pytest.mark.slow
 def test_a_part_without_positions_keeps_raw_maps(made: Pipeline, tmp_path: Path) -> None:
     """As one is that was written before parts calibrated positions."""
     with_usual(made).save(tmp_path / "a.jaxad")
@@ -173,6 +146,7 @@ def test_a_part_without_positions_keeps_raw_maps(made: Pipeline, tmp_path: Path)
         load_pipeline(tmp_path / "a.jaxad")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "masked"),
     [((32, 40), False), ((32, 38), False), ((34, 42), False), ((32, 40), True), ((34, 42), True)],
@@ -203,6 +177,7 @@ def test_maps_are_in_deviations_above_what_is_usual(made: Pipeline, size: tuple[
     assert part.verify() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(32, 40), (24, 50)])
 def test_what_is_usual_everywhere_judges_any_size(made: Pipeline, size: tuple[int, int]) -> None:
     mean, deviation = 3.0, 2.0
@@ -212,6 +187,7 @@ def test_what_is_usual_everywhere_judges_any_size(made: Pipeline, size: tuple[in
     np.testing.assert_allclose(found.score, (raw.score - mean) / deviation, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_old_part_with_positions_brings_photographs_to_them(made: Pipeline, tmp_path: Path) -> None:
     """It was written when photographs of other sizes, and so golden crops, were judged by the mean over positions."""
     part = with_usual(made)
@@ -230,6 +206,7 @@ def test_an_old_part_with_positions_brings_photographs_to_them(made: Pipeline, t
         np.testing.assert_array_equal(back.score(photograph(9, size)).map[0], part.score(photograph(9, size)).map[0])
 
 
+@pytest.mark.slow
 def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
     fusion = dataclasses.replace(SURFACE, parts=(AT_ONCE,), holdout=0.3)
     for recipe, preparation in ((WHOLE, Preparation(1, "letterbox", box=(32, 40))), (fusion, Preparation(1))):
@@ -241,6 +218,7 @@ def test_scores_that_are_no_pool_of_the_map_are_not_calibrated() -> None:
         np.testing.assert_allclose(found.map[0], unusualness(raw.map[0][None], usual)[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_was_saved_is_loaded_whole(made: Pipeline, tmp_path: Path) -> None:
     """A detector without the preparation, calibration and threshold of its part would judge otherwise."""
     made.save(tmp_path / "a.jaxad")
@@ -306,6 +284,7 @@ def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Pipeline) 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "preparation"),
     [
@@ -334,6 +313,7 @@ def test_nothing_outside_the_region_of_interest_counts(recipe: jaxad.recipes.Rec
     assert part.verify() == []
 
 
+@pytest.mark.slow
 def test_region_of_interest_follows_the_size(made: Pipeline) -> None:
     roi = np.zeros((32, 40), bool)
     roi[8:24, 10:30] = True
@@ -366,6 +346,7 @@ def test_pillow_images_are_not_changed() -> None:
     assert image == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_a_region_of_interest_ends_without_an_edge(made: Pipeline, kind: type) -> None:
     """Windows that reach over its border see the photograph go on there, whatever lies outside."""

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from jaxad import metrics
 from jaxad._check import InputError
 from jaxad.metrics import PixelMetrics, ranks
+from tests.drawn import examples
+from tests.mixed_images import EXACT, mask_of, mixed_images
 from tests.references import aupro as reference
-from tests.test_metrics import EXACT, mask_of, mixed_images
 
 
 def metrics_of(photographs, *, limit=0.3, **options):
@@ -40,7 +41,7 @@ def share_of_pairs(masks, maps, inside):
     return sum((b > g) + 0.5 * (b == g) for b in bad for g in good) / (len(good) * len(bad))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(mixed_images(), st.integers(1, 40), st.floats(0.01, 1.0))
 def test_what_lies_on_disk_counts_as_in_plain_loops(case, block, limit):
     auroc, aupro = metrics_of(zip(*case, strict=True), block=block, limit=limit)
@@ -48,7 +49,7 @@ def test_what_lies_on_disk_counts_as_in_plain_loops(case, block, limit):
     assert aupro == pytest.approx(reference.aupro(*case, limit), abs=EXACT / limit)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(mixed_images(), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_neither_order_nor_block_changes_a_bit(case, block, random):
     photographs = list(zip(*case, strict=True))
@@ -57,7 +58,7 @@ def test_neither_order_nor_block_changes_a_bit(case, block, random):
     assert metrics_of(photographs, block=block) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(mixed_images(), st.integers(1, 40), st.data())
 def test_photographs_of_several_types_are_compared_without_loss(case, block, data):
     """Steps of eighths are exact in each type; double precision tells scores apart that others take for equal."""
@@ -140,6 +141,7 @@ def test_nothing_at_all_and_options_out_of_range_are_refused():
         PixelMetrics(block=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [False, True])
 def test_memory_stays_when_ten_times_as_many_come(constant, unchecked):
     peaks = {}
@@ -158,6 +160,7 @@ def test_memory_stays_when_ten_times_as_many_come(constant, unchecked):
     assert peaks[100] < 1.2 * peaks[10] < 1.5e6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
 def test_thousands_of_tiny_photographs_take_one_file(tmp_path):
     before = len(os.listdir("/proc/self/fd"))

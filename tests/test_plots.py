@@ -72,6 +72,7 @@ def legend(axis) -> list[str]:
     return [text.get_text() for text in axis.get_legend().get_texts()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_figure_renders_without_a_warning_and_nothing_is_cut_off(name, caplog):
     figure = DRAWN[name]()

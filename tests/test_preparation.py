@@ -8,6 +8,7 @@ from PIL import Image
 
 from jaxad._check import InputError
 from jaxad.preparation import MODES, Preparation, fill, mirror, need_same_aspect, restore
+from tests.drawn import examples
 
 sides = st.integers(1, 90)
 targets = st.integers(4, 100)
@@ -22,7 +23,7 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(options, sides, sides)
 def test_sizes_come_back_exactly(chosen: dict, height: int, width: int) -> None:
     preparation = Preparation(1, **chosen)
@@ -35,7 +36,7 @@ def test_sizes_come_back_exactly(chosen: dict, height: int, width: int) -> None:
     np.testing.assert_allclose(restored, 0.25, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(options, st.integers(40, 120), st.integers(40, 120), st.floats(0.1, 0.9), st.floats(0.1, 0.9))
 def test_a_bright_spot_comes_back_to_its_place(
     chosen: dict, height: int, width: int, down: float, across: float
@@ -123,7 +124,7 @@ def test_a_region_of_another_aspect_is_refused_with_both_sizes(region, size, fit
         need_same_aspect(region, size)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_outside_a_region_is_filled_from_inside(height: int, width: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

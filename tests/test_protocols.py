@@ -86,6 +86,7 @@ def invented(monkeypatch):
     monkeypatch.setattr(datasets, "tfds", invented_set)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_run_writes_all_it_promises(name, tmp_path):
     recipe, told = RECIPES[name], []
@@ -140,6 +141,7 @@ def test_run_writes_all_it_promises(name, tmp_path):
         np.testing.assert_array_equal(values.score, arrays[score])
 
 
+@pytest.mark.slow
 def test_same_seed_same_scores(tmp_path):
     for folder, seed in (("one", 0), ("same", 0), ("other", 1)):
         run_recipe(RECIPES["latent-ocsvm"], out=tmp_path / folder, seed=seed)
@@ -150,6 +152,7 @@ def test_same_seed_same_scores(tmp_path):
     assert (one != other).any()
 
 
+@pytest.mark.slow
 def test_contaminated_run_counts_what_it_flags(tmp_path):
     results = run_recipe(RECIPES["conv-ae"], out=tmp_path)
     assert results["quantiles"].keys() == {"0.999", "0.995"}
@@ -161,6 +164,7 @@ def test_contaminated_run_counts_what_it_flags(tmp_path):
     assert results["history"].keys() == {"loss", "validation"}
 
 
+@pytest.mark.slow
 def test_svm_run_reports_both_classes(tmp_path):
     results = run_recipe(RECIPES["latent-ocsvm"], out=tmp_path)
     counts = results["confusion"]
@@ -173,6 +177,7 @@ def test_svm_run_reports_both_classes(tmp_path):
     assert results["report"]["anomaly"]["recall"] == pytest.approx(counts["tp"] / (counts["tp"] + counts["fn"]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv-ae", "patch-vae", "dense-ae"])
 def test_seeds_give_members_mean_and_spread(name, tmp_path):
     results = run_recipe(replace(RECIPES[name], epochs=1), out=tmp_path, seeds=2)
@@ -187,6 +192,7 @@ def test_seeds_give_members_mean_and_spread(name, tmp_path):
     assert {f"{figure}.png" for figure in FIGURES[name]} < {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_dense_ae_keeps_pictures_and_checkpoints(tmp_path):
     results = run_recipe(replace(RECIPES["dense-ae"], epochs=20, batch_size=600), out=tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
@@ -243,6 +249,7 @@ def test_stopped_and_resumed_ends_in_the_same_bits(seeds, tmp_path, monkeypatch,
         assert (stopped / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_training_on_noise_is_one_more_update(tmp_path):
     recipe, protocol = replace(RECIPES["dense-ae"], epochs=3), PROTOCOLS["dense-ae"]
     watched, trained = (
@@ -252,6 +259,7 @@ def test_training_on_noise_is_one_more_update(tmp_path):
     assert trained[-1] != watched[-1]
 
 
+@pytest.mark.slow
 def test_diverged_run_leaves_no_results(tmp_path):
     recipe = replace(RECIPES["dense-ae"], output_activation="linear", norm=False, weight_decay=0.0)
     run_recipe(replace(recipe, epochs=1), out=tmp_path)
@@ -262,6 +270,7 @@ def test_diverged_run_leaves_no_results(tmp_path):
     assert np.isfinite(load(tmp_path / "last_good.jaxad").score(invented_set("mnist", "test").images).score).all()
 
 
+@pytest.mark.slow
 def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):
     def doubtful(name, split, **options):
         import warnings
@@ -300,6 +309,7 @@ def test_no_seeds(tmp_path):
         run_recipe(PATCH_VAE, out=tmp_path, seeds=0)
 
 
+@pytest.mark.slow
 def test_held_out_normals_add_a_calibrated_score(tmp_path):
     results = run_recipe(replace(RECIPES["patch-vae"], holdout=0.25, pool="top"), out=tmp_path, seed=0)
     assert results["auroc"].keys() == AUROCS["patch-vae"] | {"calibrated"}

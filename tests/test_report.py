@@ -185,6 +185,7 @@ def test_a_score_written_in_decimal_may_touch_the_threshold(tmp_path: Path) -> N
     assert write_report(folder).exists()
 
 
+@pytest.mark.slow
 def test_command(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "out")
 

@@ -19,6 +19,7 @@ def last_losses(history):
     return history.terms["loss"][-1].tolist()
 
 
+@pytest.mark.slow
 def test_the_lowest_last_loss_is_kept():
     """It is the very member that the same key gives; which one that is differs from key to key."""
     places = set()
@@ -34,6 +35,7 @@ def test_the_lowest_last_loss_is_kept():
     assert len(places) > 1
 
 
+@pytest.mark.slow
 def test_every_member_keeps_the_best_of_its_own():
     """Two members of two trainings each are the best of their own keys, as if each were fitted alone."""
     recipe = replace(CODES, restarts=2)
@@ -45,6 +47,7 @@ def test_every_member_keeps_the_best_of_its_own():
         np.testing.assert_allclose(members[i].score(IMAGES).score, alone.score(IMAGES).score, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_watcher_sees_the_best_so_far():
     seen = []
     recipe = replace(WINDOWS, restarts=3)
@@ -57,6 +60,7 @@ def test_a_watcher_sees_the_best_so_far():
         jax.tree.map(np.testing.assert_array_equal, early.variables, best.variables)
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_to_the_same_bits(tmp_path):
     recipe = replace(WINDOWS, restarts=2)
     whole, whole_history = fit(jax.random.key(0), recipe, IMAGES)
@@ -72,12 +76,14 @@ def test_killed_it_goes_on_to_the_same_bits(tmp_path):
     np.testing.assert_array_equal(history.terms["loss"], whole_history.terms["loss"])
 
 
+@pytest.mark.slow
 def test_diverged_before_the_first_epoch_is_done():
     with pytest.raises(FitDivergedError) as raised:
         fit(jax.random.key(0), replace(WINDOWS, restarts=2, learning_rate=1e30), IMAGES)
     assert len(raised.value.detectors) == 1
 
 
+@pytest.mark.slow
 def test_refused():
     with pytest.raises(InputError, match="restarts must be at least 1, got 0"):
         fit(jax.random.key(0), replace(WINDOWS, restarts=0), IMAGES)

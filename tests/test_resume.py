@@ -25,6 +25,7 @@ from jaxad.checkpoints import Checkpoints, open_checkpoints
 from jaxad.folders import fit_folder
 from jaxad.methods import GRADIENT_NEIGHBOURS, FusionRecipe
 from tests import tiny_training
+from tests.drawn import examples
 from tests.photograph_folder import QUICK, write_set
 from tests.tiny_training import IMAGES, RECIPE, digest
 
@@ -83,6 +84,7 @@ def test_resumed_ends_in_the_same_bits(tmp_path):
     assert digest(*train(), tmp_path) == digest(*resumed, tmp_path) == digest(*again, tmp_path)
 
 
+@pytest.mark.slow
 def test_members_go_on_with_all_that_is_watched(tmp_path):
     options = {"count": 2, "extra_batch": IMAGES[:2], "watched": {"a/b": IMAGES[:3]}}
     whole, whole_history = train(fit_members, **options)
@@ -95,6 +97,7 @@ def test_members_go_on_with_all_that_is_watched(tmp_path):
         assert digest(after, history, tmp_path) == digest(before, whole_history, tmp_path)
 
 
+@pytest.mark.slow
 def test_parts_of_a_fusion_go_on(tmp_path):
     """Stopped in its second network, the first is not trained again; what has a closed form is fitted again."""
     closed = replace(GRADIENT_NEIGHBOURS, transform="none", count=1)
@@ -161,7 +164,7 @@ DTYPES = [np.float32, np.int32, np.uint32, np.bool_]
 SHAPES = arrays_of.array_shapes(min_dims=0, max_side=3)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(leaves=st.lists(arrays_of.arrays(st.sampled_from(DTYPES), SHAPES), max_size=3))
 def test_any_tree_comes_back_bit_for_bit(leaves, tmp_path_factory):
     leaves.append(np.arange(3).astype(ml_dtypes.bfloat16))
@@ -180,6 +183,7 @@ def test_any_tree_comes_back_bit_for_bit(leaves, tmp_path_factory):
 TREE = {"weights": np.arange(300, dtype=np.float32)}
 
 
+@pytest.mark.slow
 def test_checkpoints_of_what_is_not_trained_are_said_to_have_no_use(tmp_path):
     root = write_set(tmp_path / "set")
     closed = replace(GRADIENT_NEIGHBOURS, transform="none", count=1)

@@ -25,7 +25,7 @@ class Room(NamedTuple):
 
 def read_rooms(tree: Path) -> dict[str, Room]:
     """Read the rooms' table of docs/design.md."""
-    row = re.compile(r"^\| (\d) \| `(\w+)`( \(planned\))? \| (device|host) \|", re.MULTILINE)
+    row = re.compile(r"^\| (\d+) \| `(\w+)`( \(planned\))? \| (device|host) \|", re.MULTILINE)
     found = row.findall((tree / "docs" / "design.md").read_text())
     return {name: Room(int(level), bool(planned), runs == "device") for level, name, planned, runs in found}
 
@@ -159,6 +159,33 @@ def chosen_backends(tree: Path) -> list[str]:
     ]
 
 
+def wrong_tests(tree: Path) -> list[str]:
+    """Rooms and files of tests that CONTRIBUTING.md's table of what to run lacks, or names and are not there."""
+    row = re.compile(r"^\| ([^|]+) \| `tests/test_\{?([\w,]+)\}?\.py` \|", re.MULTILINE)
+    found = row.findall((tree / "CONTRIBUTING.md").read_text())
+    rooms = {name for left, _ in found for name in re.findall(r"`(\w+)`", left)}
+    files = {name for _, right in found for name in right.split(",")}
+    known = read_rooms(tree)
+    wanted = set(known) - planned(known)
+    there = {path.stem.removeprefix("test_") for path in (tree / "tests").glob("test_*.py")}
+    return [
+        *(f"CONTRIBUTING.md does not say what to run for {name}" for name in sorted(wanted - rooms)),
+        *(f"CONTRIBUTING.md names a room {name}, which is none" for name in sorted(rooms - wanted)),
+        *(f"CONTRIBUTING.md does not say when to run tests/test_{name}.py" for name in sorted(there - files)),
+        *(f"CONTRIBUTING.md names tests/test_{name}.py, which is not there" for name in sorted(files - there)),
+    ]
+
+
+def imported_tests(tree: Path) -> list[str]:
+    """Tests that import from files of tests, which then run, and fail, with them."""
+    return [
+        f"{at(tree, file, line)}: imports {name}; move what both need into a file of its own"
+        for file in sorted((tree / "tests").rglob("*.py"))
+        for line, name in imports(tree, file)
+        if re.match(r"(tests\.)?test_", name)
+    ]
+
+
 def loaded(tree: Path, code: str, packages: set[str]) -> list[str]:
     """Which of the packages a fresh Python has loaded after running the code beside the tree."""
     env = {**os.environ, "PYTHONPATH": str(tree)}
@@ -185,6 +212,8 @@ GUARDS: list[Callable[[Path], list[str]]] = [
     long_files,
     known_methods,
     chosen_backends,
+    wrong_tests,
+    imported_tests,
     loaded_by_library,
     loaded_by_cli,
 ]
@@ -196,6 +225,12 @@ SOUND = {
         "| 1 | `ssim` (planned) | device | a | b |\n| 2 | `losses` | device | a | b |\n| 7 | `cli` | host | a | b |\n"
         "| 7 | `__init__` | host | a | b |\n"
     ),
+    "CONTRIBUTING.md": (
+        "| `_check`, `patches` | `tests/test_patches.py` | seconds |\n"
+        "| `models`, `losses`, `cli`, `__init__` | `tests/test_{losses,patches}.py` | seconds |\n"
+    ),
+    "tests/test_patches.py": "from tests.grids import draw\n",
+    "tests/test_losses.py": "",
     "jaxad/__init__.py": "from jaxad.losses import fit\n",
     "jaxad/__init__.pyi": "from . import losses as losses\nfrom .losses import fit as fit\n",
     "jaxad/_check.py": "from pathlib import Path\n",
@@ -245,6 +280,12 @@ PLANTED: list[tuple[Callable[[Path], list[str]], dict[str, str]]] = [
     (known_methods, {"jaxad/cli.py": "def f(recipe): return recipe.pool in ('mean', 'max')\n"}),
     (known_methods, {"jaxad/cli.py": "def f(recipe): return 0 if recipe.score_name != 'residual' else 1\n"}),
     (chosen_backends, {"jaxad/losses.py": "import jax\nfit = 1 if jax.default_backend() == 'cpu' else 2\n"}),
+    (wrong_tests, {"CONTRIBUTING.md": SOUND["CONTRIBUTING.md"].replace("`models`, ", "")}),
+    (wrong_tests, {"CONTRIBUTING.md": SOUND["CONTRIBUTING.md"].replace("`models`", "`model`, `models`")}),
+    (wrong_tests, {"tests/test_models.py": ""}),
+    (wrong_tests, {"CONTRIBUTING.md": SOUND["CONTRIBUTING.md"].replace("{losses", "{models,losses")}),
+    (imported_tests, {"tests/test_losses.py": "from tests.test_patches import draw\n"}),
+    (imported_tests, {"tests/test_losses.py": "def test():\n    from test_patches import draw\n"}),
     (loaded_by_library, {"jaxad/losses.py": "import sklearn\nfit = 1\n"}),
     (loaded_by_cli, {"jaxad/cli.py": "import jax\n"}),
 ]

@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxad import linear
 from jaxad.extents import Extent
 from jaxad.heatmaps import Sharing, chunks, heatmap, window_scores
 from jaxad.heatmaps.tiles import scores_in_tiles
+from jaxad.methods.patch_components import FLOOR, JUDGES, WindowJudge
 from jaxad.methods.patch_vae import WindowScorer
 from jaxad.models import PatchVAE
 from jaxad.patches import extract, grid
-from tests.test_decoder_table import drawn_variables
-from tests.test_patches import grids, whole_numbers
+from tests.drawn import examples
+from tests.drawn_grids import grids, whole_numbers
+from tests.drawn_variables import drawn_variables
 
 
 @flax.struct.dataclass
@@ -48,7 +51,8 @@ def alone(score):
     return jax.tree_util.Partial(lambda score, windows: score(windows), score)
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(15), deadline=None)
 @given(grids(), st.sampled_from(["mean", "sum"]), st.sampled_from([None, 1, 7, 40]), st.sampled_from([1, 9, 2**18]))
 def test_sharing_changes_nothing(case, reduce, chunk, tile):
     shape, options = case
@@ -60,7 +64,8 @@ def test_sharing_changes_nothing(case, reduce, chunk, tile):
     np.testing.assert_array_equal(maps, heatmap(alone(score), images, **options, reduce=reduce, chunk=chunk))
 
 
-@settings(max_examples=15, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(15), deadline=None)
 @given(grids(), st.integers(1, 60), st.booleans())
 def test_tiles_score_what_chunks_score(case, most, shares):
     """What a TPU computes, computed here."""
@@ -73,6 +78,7 @@ def test_tiles_score_what_chunks_score(case, most, shares):
     np.testing.assert_array_equal(found, window_scores(score, images, **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cover", ["full", "seed"])
 def test_sharing_changes_nothing_on_canvases(cover):
     images, score = whole_numbers((4, 23, 20, 1)), weighted((6, 5))
@@ -82,6 +88,7 @@ def test_sharing_changes_nothing_on_canvases(cover):
     np.testing.assert_array_equal(heatmap(score, images, **options), heatmap(alone(score), images, **options))
 
 
+@pytest.mark.slow
 def test_windows_are_scored_in_blocks_on_cpu():
     """More windows than are cut out at once, which are scored in blocks."""
     images, score = whole_numbers((3, 50, 47, 1)), weighted((4, 4))
@@ -91,7 +98,8 @@ def test_windows_are_scored_in_blocks_on_cpu():
     np.testing.assert_array_equal(scores.ravel(), one_by_one)
 
 
-@settings(max_examples=12, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     places=st.tuples(st.integers(1, 3), st.integers(1, 2)),
@@ -116,3 +124,27 @@ def test_the_encoder_of_a_patch_vae_runs_once_over_the_image(seed, places, filte
     for ours, theirs in zip(codes, expected, strict=True):
         scale = 1e-5 * max(1.0, float(np.abs(theirs).max()))
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=1e-5, atol=scale)
+
+
+@pytest.mark.parametrize(
+    ("side", "count", "stride", "channels"), [(4, 8, (1, 1), 1), (8, 32, (2, 2), 1), (5, 30, (2, 3), 3)]
+)
+def test_components_of_windows_are_convolutions(side, count, stride, channels):
+    rng, d = np.random.default_rng(side), side * side * channels
+    crops = (0.5 + 0.1 * rng.normal(size=(3 * d, 1)) + 0.05 * rng.normal(size=(3 * d, d))).astype(np.float32)
+    components = linear.fit_components(crops, count=count)
+    judge = WindowJudge(components, {name: {"mean": 0.0, "deviation": 1.0} for name in JUDGES})
+    images = rng.uniform(size=(2, side + 2 * stride[0], side + 3 * stride[1], channels)).astype(np.float32)
+    windows = extract(images, size=(side, side), stride=stride).reshape(-1, side, side, channels)
+    mean, directions, variances, noise = (np.asarray(x, np.float64) for x in components)
+    centred = np.asarray(windows).reshape(len(windows), -1) - mean
+    codes = centred @ directions
+    residual = ((centred - codes @ directions.T) ** 2).sum(1)
+    expected = {"residual": residual, "mahalanobis": (codes**2 / variances).sum(1) + residual / noise}
+    shared, alone = (
+        jax.jit(WindowJudge.share, static_argnums=2)(judge, images, stride),
+        jax.jit(WindowJudge.__call__)(judge, windows),
+    )
+    for name, exact in expected.items():
+        for found in (shared[name].ravel(), alone[name]):
+            np.testing.assert_allclose(found, np.abs(np.log(exact + FLOOR)), rtol=1e-6, atol=1e-6)

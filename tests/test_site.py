@@ -35,7 +35,7 @@ BETWEEN_ROOMS = {
     "patches": {"fold_axis", "map_tiles"},
     "pipeline": {"Seen", "brought_back", "judge", "judged_anew", "look"},
     "recipes": {"ConvertedLayers", "Scores", "Shape", "Variables"},
-    "results": {"Output", "Result", "in_words"},
+    "results": {"Output", "Result", "UnwrittenError", "kept_at"},
     "training": {"make_epoch"},
 }
 """Public names without an example: type aliases, and what one room of jaxad hands another."""

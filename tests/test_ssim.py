@@ -11,6 +11,7 @@ from jaxtyping import TypeCheckError
 
 from jaxad._check import InputError
 from jaxad.ssim import gaussian_rows, ssim, ssim_map
+from tests.drawn import examples
 from tests.references.ssim_slow import ssim_map_slow
 
 pixels = st.floats(0, 1, width=32)
@@ -18,13 +19,14 @@ shapes = st.sampled_from([(1, 11, 14, 2), (2, 13, 11, 1)])  # few, because every
 pairs = shapes.flatmap(lambda s: st.tuples(*(hnp.arrays(np.float32, s, elements=pixels) for _ in range(2))))
 # Where a window is flat and far from the image's mean, float32 leaves about 1e-7 as its variance, against 9e-4 = k2^2.
 ROUNDING = 3e-4
-few = partial(settings, max_examples=15, deadline=None)
+few = partial(settings, max_examples=examples(15), deadline=None)
 
 
 def draw(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 28, 28, 1), (1, 11, 17, 3), (2, 11, 11, 1), (1, 40, 33, 2)])
 @pytest.mark.parametrize("call", ["eager", "jit", "vmap"])
 def test_ssim_map_is_the_slow_reference(shape, call):
@@ -37,6 +39,7 @@ def test_ssim_map_is_the_slow_reference(shape, call):
     np.testing.assert_allclose(calls[call](x, y), ssim_map_slow(x, y), atol=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "sigma", "span"), [(7, 1.0, 1.0), (4, 2.0, 1.0), (1, 1.5, 1.0), (11, 1.5, 255.0)])
 def test_options_reach_the_formula(window, sigma, span):
     x, y = span * draw(2, 1, 13, 14, 2), span * draw(3, 1, 13, 14, 2)
@@ -44,11 +47,13 @@ def test_options_reach_the_formula(window, sigma, span):
     np.testing.assert_allclose(found, ssim_map_slow(x, y, span, window, sigma), atol=5e-5)
 
 
+@pytest.mark.slow
 def test_ssim_is_the_mean_over_positions_and_channels():
     x, y = draw(4, 3, 15, 12, 2), draw(5, 3, 15, 12, 2)
     np.testing.assert_allclose(ssim(x, y), ssim_map_slow(x, y).mean(axis=(1, 2, 3)), atol=5e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("a", "b"), [(0.0, 1.0), (0.25, 0.75), (0.5, 0.5), (1.0, 0.9), (0.0, 0.0)])
 def test_two_flat_images_leave_only_the_luminance_term(a, b):
     x, y = np.full((1, 12, 12, 1), a, np.float32), np.full((1, 12, 12, 1), b, np.float32)
@@ -75,6 +80,7 @@ def test_ssim_agrees_with_tensorflow(parity_dir):
     np.testing.assert_allclose(ssim(data["x"], data["reconstruction"]), data["ssim"], atol=1e-5)
 
 
+@pytest.mark.slow
 @few()
 @given(pairs)
 def test_ssim_is_symmetric_and_bounded(pair):
@@ -84,12 +90,14 @@ def test_ssim_is_symmetric_and_bounded(pair):
     assert float(jnp.abs(forward).max()) <= 1 + ROUNDING
 
 
+@pytest.mark.slow
 @few()
 @given(pairs)
 def test_equal_images_have_ssim_one(pair):
     np.testing.assert_allclose(ssim_map(pair[0], pair[0]), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 @few()
 @given(pairs)
 def test_ssim_map_moves_with_the_image(pair):
@@ -108,6 +116,7 @@ def test_gradient_is_finite_on_flat_and_equal_images(value, equal):
         assert bool(jnp.isfinite(gradient).all())
 
 
+@pytest.mark.slow
 def test_gradient_is_the_slope_of_the_slow_reference():
     x, y = draw(9, 1, 12, 12, 1), draw(10, 1, 12, 12, 1)
     direction = draw(11, 1, 12, 12, 1) - 0.5

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from jaxad.cli import process, terminal
 from jaxad.folders import fit_folder
-from tests.photograph_folder import QUICK, write_set
+from tests.photograph_folder import WHOLE, write_set
 
 LONG = "a_photograph_of_the_third_camera_on_line_seven_at_station_12_number_"
 
@@ -53,7 +53,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A part, and photographs whose names no terminal of this world shows."""
     home = tmp_path_factory.mktemp("terminal")
     write_set(home / "set")
-    fit_folder(home / "set", home / "part.jaxad", recipe=QUICK, rate=0.4)
+    fit_folder(home / "set", home / "part.jaxad", recipe=WHOLE, rate=0.4)
     image = Image.fromarray(np.zeros((32, 40), np.uint8))
     for name in ("划痕🙂/照片.png", "ü.png", "bad\udcff.png"):
         path = home / "names" / "bad" / name
@@ -113,6 +113,7 @@ def test_tables_are_folded_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys
     assert LONG in "".join(line.strip("│ ") for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline_that_there_is_not", "nonsense"])
 def test_no_backend_of_figures_is_needed(backend: str, home: Path, tmp_path: Path) -> None:
     code, _, err = jaxad("score", "part.jaxad", "set", "-o", tmp_path / "out", cwd=home, MPLBACKEND=backend)
@@ -165,6 +166,7 @@ def test_a_cache_that_cannot_be_used_is_told_and_done_without(
     monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_ends_the_command_as_a_shell_expects(home: Path) -> None:
     for arguments in (["inspect", "names"], ["recipe", "list", "--json"], ["--help"], ["fit", "--help"], ["--version"]):
         running = start(*arguments, cwd=home)
@@ -232,6 +234,7 @@ def test_flags_may_be_quoted_or_in_a_file(tmp_path: Path) -> None:
         process._need_flags(flags)
 
 
+@pytest.mark.slow
 def test_a_fit_without_some_of_its_images_ends_as_a_score_does(tmp_path: Path) -> None:
     """A file that cannot be read, wherever that shows, is a failure; a copy, or one to test on, is none."""
     root = write_set(tmp_path / "set")
@@ -270,13 +273,14 @@ def test_what_to_go_on_with_can_be_pasted_into_a_shell(
     assert commands == [["jaxad", "score", str(made), "FOLDER", "-o", "OUT"], ["jaxad", "report", str(out)]]
 
 
+@pytest.mark.slow
 def test_a_fit_tells_of_every_step(tmp_path: Path) -> None:
     write_set(tmp_path / "set")
     steps = []
     fit_folder(
         tmp_path / "set",
         tmp_path / "a.jaxad",
-        recipe=QUICK,
+        recipe=WHOLE,
         rate=0.4,
         on_step=lambda step, done, total: steps.append((step, done == total)),
     )

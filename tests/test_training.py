@@ -193,6 +193,7 @@ def test_extra_batch_is_one_more_update_an_epoch():
     assert history.terms["loss"].shape == (3,)
 
 
+@pytest.mark.slow
 def test_extra_update_by_hand():
     rate = 0.01
     options = {"noise": 0.0, "optimizer": optax.sgd(rate), "epochs": 1, "batch_size": len(X)}
@@ -244,6 +245,7 @@ def train_members(seeds, examples=EXAMPLES, **options):
     return fit(keys, state, examples, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 @pytest.mark.parametrize("extra", [None, EXTRA], ids=["plain", "extra"])
 def test_members_equal_single_fits(own, extra):

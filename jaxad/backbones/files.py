@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxad._check import InputError
+from jaxad._check import InputError, needing
 from jaxad.backbones.pickled import read_pickled
 
 HUB = "hub:"
@@ -58,8 +58,6 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
     Raises:
         InputError: another kind of file, one that is missing or damaged, or numbers of a type that NumPy lacks.
     """
-    from safetensors import SafetensorError, safe_open
-
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         target = str(path.with_suffix(".safetensors"))
         raise InputError(
@@ -69,6 +67,8 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
         )
     if path.suffix != ".safetensors":
         raise InputError(f"{str(path)!r} must end in .safetensors; save the weights as that")
+    with needing("torch", what="reading weights of PyTorch"):
+        from safetensors import SafetensorError, safe_open
     try:
         with safe_open(path, framework="flax") as file:
             arrays = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  it is no mapping

@@ -2,15 +2,17 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
+from jaxad._addresses import is_address, shown
 from jaxad._check import InputError, need_one_of
-from jaxad.cli.process import import_modules, start_jax
+from jaxad.cli.process import ANY_RAY, import_modules, start_jax
 from jaxad.cli.terminal import (
     Devices,
     Every,
@@ -161,7 +163,15 @@ def score(
     maps: Annotated[str | None, typer.Option(help="Write every map too: npy or png16.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode, and as many that score.")] = 2,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
-    share: Annotated[str, typer.Option(metavar="I/N", help="Score the I-th of N shares; `merge` joins them.")] = "1/1",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Let a Ray cluster score: at HOST:PORT, else one here.",
+        ),
+    ] = None,
+    cpus: Annotated[float | None, typer.Option(min=0, help="With --ray: CPUs of each worker.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="With --ray: GPUs of each worker.")] = None,
     max_pixels: MaxPixels = 2**30,
     devices: Devices = 1,
     modules: Imports = None,
@@ -173,17 +183,24 @@ def score(
     """
     if maps is not None:
         need_one_of(maps, MAPS, what="kind of maps")
-    index, slash, count = share.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal()):
-        raise InputError(f"share must be I/N such as 1/2, got {share!r}")
+    if ray is None and (cpus is not None or gpus is not None):
+        raise InputError("--cpus and --gpus are of the workers that --ray tells what to do; add --ray, or drop them")
+    if ray == "":
+        raise InputError("--ray must name an address as in --ray=HOST:PORT, or stand alone, got an empty one")
+    if ray is not None and devices != 1:
+        raise InputError(f"with --ray every worker shares batches among its GPUs; say --gpus {devices}, not --devices")
     import_modules(modules)
 
-    from jaxad import folders, pipeline
+    from jaxad import folders, pipeline, scaling
     from jaxad.sharding import make_mesh
 
     made = pipeline.load_pipeline(path).on_mesh(make_mesh(count=devices))
+    score_them: Callable[..., dict[str, Any]] = folders.score_folder
+    if ray is not None:
+        known = None if ray == ANY_RAY else ray
+        score_them = partial(scaling.score_on_ray, address=known, cpus=cpus, gpus=gpus, modules=modules or ())
     with counting("scoring") as on_image:
-        run = folders.score_folder(
+        run = score_them(
             made,
             sources[0] if len(sources) == 1 else sources,
             out,
@@ -195,20 +212,20 @@ def score(
             workers=workers,
             max_pixels=max_pixels,
             resume=resume,
-            share=(int(index), int(count)),
             on_image=on_image,
         )
     counts = run["counts"]
     show_not_used(run["not_used"])
     warn(run["warnings"])
     if counts["failed"]:
-        print(f"jaxad: {counts['failed']} files could not be scored; {out / 'errors.csv'} says why", file=sys.stderr)
+        table = shown(out / "errors.csv")
+        print(f"jaxad: {counts['failed']} files could not be scored; {table} says why", file=sys.stderr)
     if as_json:
         print(json.dumps(run))
     else:
         show_run(run)
         after = f"look at {out}, or go on with: {command_line('jaxad', 'report', out)}"
-        print(after if count == "1" else f"join all {count} shares by: jaxad merge SHARE... -o OUT")
+        print(f"look at {shown(out)}; a copy on a disk goes into `jaxad report`" if is_address(out) else after)
     if counts["failed"]:
         raise typer.Exit(3 if counts["scored"] else 2)
 

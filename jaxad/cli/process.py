@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,6 +16,10 @@ from typer.core import TyperGroup
 from jaxad._check import InputError, need_output_folder
 from jaxad._files import cache_folder
 
+ANY_RAY = "any"
+"""Where `--ray` names no address: the cluster that runs here, or else a new one."""
+RAY_ADDRESS = re.compile(r".+:\d+|.+://.*|auto|local")
+"""What behind `--ray` is its address, and neither an option nor a folder."""
 INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
 """Exit codes as a shell gives them to what the signals SIGINT and SIGPIPE end."""
 
@@ -22,15 +27,25 @@ INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
 class Commands(TyperGroup):
     """All commands. Typer would end an interrupted one without a word, and one whose reader has gone by code 1."""
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
         """Read the arguments; what `--help` prints is printed here."""
         with _quiet():
-            return super().make_context(*arguments, **options)
+            return super().make_context(info_name, with_ray_address(args), *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with _quiet():
             return super().invoke(ctx)
+
+
+def with_ray_address(args: list[str]) -> list[str]:
+    """Arguments with `ANY_RAY` behind each `--ray` that no address follows: typer has no options without a value."""
+    found: list[str] = []
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        found.append(word)
+        if word == "--ray" and not RAY_ADDRESS.fullmatch(following):
+            found.append(ANY_RAY)
+    return found
 
 
 @contextlib.contextmanager

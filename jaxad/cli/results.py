@@ -1,4 +1,4 @@
-"""Commands on folders of results: merge, report."""
+"""The command on a folder of results: report."""
 
 import itertools
 import json
@@ -8,24 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jaxad.cli.terminal import SHOWN, Json, app, command_line, show_run, warn
-
-
-@app.command()
-def merge(
-    shares: Annotated[list[Path], typer.Argument(metavar="SHARE...", help="What `jaxad score --share I/N` wrote.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results of all.")],
-    as_json: Json = False,
-) -> None:
-    """Join the results of all shares of one source as if one run had scored it."""
-    from jaxad import folders
-
-    run = folders.merge_folders(shares, out)
-    if as_json:
-        print(json.dumps(run))
-        return
-    show_run(run)
-    print(f"look at {out}, or go on with: {command_line('jaxad', 'report', out)}")
+from jaxad.cli.terminal import SHOWN, Json, app, warn
 
 
 @app.command()

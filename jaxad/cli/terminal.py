@@ -177,9 +177,10 @@ def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, 
 
 
 def show_run(run: Mapping[str, Any]) -> None:
-    """The counts of a scored folder and its speed as a table."""
+    """The counts of a scored folder as a table, and the speed where any was scored now."""
     counts = {label: str(count) for label, count in run["counts"].items()}
-    print_rows({**counts, "speed": f"{run['images_per_second']:.1f} images/s"})
+    speed = run["images_per_second"]
+    print_rows({**counts, **({"speed": f"{speed:.1f} images/s"} if speed else {})})
 
 
 def command_line(*words: str | Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxad._check import InputError
+from jaxad._check import InputError, needing
 from jaxad.convert.layer import Kind, Layer, NamedArrays, is_weight, natural_order, part_order
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def read_keras(path: Path) -> list[Layer]:
 
 def read_hdf5(file: Path | io.BytesIO, *, config: Mapping[str, Any] | None = None) -> list[Layer]:
     """The layers of an HDF5 weight file, in the order of `config` or, without one, of the file's own lists or names."""
-    import h5py
+    with needing("keras", what="reading weights of Keras"):
+        import h5py
 
     with h5py.File(file, "r") as root:
         legacy = "model_weights" in root or "layer_names" in root.attrs

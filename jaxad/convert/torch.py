@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxad._check import InputError
+from jaxad._check import InputError, needing
 from jaxad.convert.layer import Layer, NamedArrays, describe, is_weight, natural_order, part_order
 
 FLAX_NAMES = {"running_mean": "mean", "running_var": "var"}
@@ -13,8 +13,9 @@ FLAX_NAMES = {"running_mean": "mean", "running_var": "var"}
 
 def read_safetensors(path: Path) -> list[Layer]:
     """The layers of a `.safetensors` file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    with needing("torch", what="reading weights of PyTorch"):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
 
     try:
         return layers_of_state(load_file(path))

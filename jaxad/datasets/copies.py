@@ -8,11 +8,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxad._addresses import at
 from jaxad.datasets.folder import Survey
 from jaxad.datasets.layouts import GOOD
 from jaxad.images.photograph import Photograph, UnreadableError, read_photographs
@@ -72,8 +73,8 @@ def group_copies(*digests: Mapping[Path, str]) -> list[tuple[Path, ...]]:
 
 def file_sum(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with at(path).open("rb") as file:
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def pixel_sum(samples: Shaped[np.ndarray, "h w c"]) -> str:
@@ -153,7 +154,7 @@ def _digests(found: Survey, paths: Sequence[Path]) -> tuple[dict[Path, str], dic
         header = found.headers[path]
         return header.height, header.width, header.channels, path.stem.casefold()
 
-    of_bytes = {path: file_sum(path) for group in _alike(paths, lambda path: path.stat().st_size) for path in group}
+    of_bytes = {path: file_sum(path) for group in _alike(paths, lambda path: at(path).stat().st_size) for path in group}
     in_other_forms = [
         path for group in _alike(paths, form) if len({path.suffix.lower() for path in group}) > 1 for path in group
     ]

@@ -13,7 +13,7 @@ from jaxad.datasets.layouts import GOOD, Layout
 from jaxad.datasets.mask_pairs import mask_of
 from jaxad.datasets.sorting import sort_by_folders, sort_by_table
 from jaxad.datasets.tree import NotUsed, Tree, name_below, walk
-from jaxad.images.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_header
+from jaxad.images.photograph import EXTENSIONS, MAX_PIXELS, UNREAD_EXTENSIONS, Header, UnreadableError, read_headers
 
 Value = TypeVar("Value", bound=Hashable)
 
@@ -139,9 +139,10 @@ def survey(
     root = Path(root)
     tree = walk(root)
     if not tree.images:
+        others = len(tree.other) + tree.hidden
         raise InputError(
-            f"folder {str(root)!r} must hold images ({', '.join(sorted(EXTENSIONS))}), got none and "
-            f"{len(tree.other) + tree.hidden} other entries{_what_else(root, tree)}"
+            f"folder {str(root)!r} must hold images ({', '.join(sorted(EXTENSIONS))}), got none"
+            f"{f' among {others} entries' if others else ''}{_what_else(root, tree)}"
         )
     if labels is not None:
         # The table itself may lie in the folder.
@@ -199,11 +200,11 @@ def _what_else(root: Path, tree: Tree) -> str:
 
 def _read_headers(paths: Iterable[Path], max_pixels: int) -> tuple[dict[Path, Header], list[NotUsed]]:
     headers, unreadable = {}, []
-    for path in paths:
-        try:
-            headers[path] = read_header(path, max_pixels=max_pixels)
-        except UnreadableError as error:
-            unreadable.append((path, UNREAD_EXTENSIONS.get(path.suffix.lower(), error.reason)))
+    for path, found in read_headers(paths, max_pixels=max_pixels):
+        if isinstance(found, UnreadableError):
+            unreadable.append((path, UNREAD_EXTENSIONS.get(path.suffix.lower(), found.reason)))
+        else:
+            headers[path] = found
     return headers, unreadable
 
 

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxad._addresses import at
 from jaxad._check import InputError, name_some, raise_problems
 from jaxad.datasets.layouts import BAD, BAD_NAMES, GOOD, SPLITS, Split, says_good, word_of
 
@@ -101,9 +102,9 @@ def read_labels(table: str | os.PathLike[str], root: Path, images: Collection[Pa
 def _read(path: Path) -> tuple[list[tuple[int, list[str]]], dict[str, int]]:
     """The rows with the numbers of their lines, and where each column is."""
     try:
-        data = path.read_bytes()
+        data = at(path).read_bytes()
     except OSError as error:
-        raise InputError(f"labels {str(path)!r} cannot be read: {error.strerror}") from None
+        raise InputError(f"labels {str(path)!r} cannot be read: {error.strerror}; check the path") from None
     text = _decoded(data, path)
     said = _SAID.match(text)
     if said:

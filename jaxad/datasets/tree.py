@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from jaxad._addresses import at
+from jaxad._addresses import walk as walk_folders
 from jaxad._check import InputError, name_some
 from jaxad.images.photograph import EXTENSIONS, UNREAD_EXTENSIONS
 
@@ -63,12 +65,13 @@ def walk(root: Path) -> Tree:
     Raises:
         InputError: no such folder, or one that cannot be listed.
     """
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "there is no such folder"
+    there = at(root)
+    if not there.is_dir():
+        what = "is a file" if there.exists() else "there is no such folder"
         raise InputError(f"{str(root)!r} must be a folder of images, and {what}")
     tree = Tree([], [], [], [], 0)
     hidden = 0
-    for here, names, files in os.walk(root, onerror=_refuse_unlisted):
+    for here, names, files in walk_folders(root, onerror=_refuse_unlisted):
         folder = Path(here)
         shown = [name for name in names if not name.startswith(".")]
         hidden += len(names) - len(shown)
@@ -141,7 +144,7 @@ def _holds_results(folder: Path, files: Sequence[str]) -> bool:
     if "run.json" in files and {"jaxad", "threshold", "counts"} <= _json_keys(folder / "run.json"):
         return True
     try:
-        with (folder / "results.csv").open("rb") as table:
+        with at(folder / "results.csv").open("rb") as table:
             return "results.csv" in files and table.read(len(RESULTS_HEAD)) == RESULTS_HEAD
     except OSError:
         return False
@@ -153,7 +156,7 @@ def _all_numbered(folder: Path) -> bool:
 
 def _json_keys(path: Path) -> set[str]:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(at(path).read_bytes())
     except (OSError, ValueError):
         return set()
     return set(found) if isinstance(found, dict) else set()

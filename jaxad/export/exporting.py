@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxad._check import InputError, need_one_of, need_output_folder
+from jaxad._check import InputError, need_one_of, need_output_folder, needing
 from jaxad._files import replacing
 from jaxad.detector import Detector
 from jaxad.export import running
@@ -33,7 +33,8 @@ MOST_BYTES = 2**31 - 2**20
 
 
 def _to_safetensors(computation: Computation) -> bytes:
-    import safetensors.numpy
+    with needing("export", what="writing safetensors"):
+        import safetensors.numpy
 
     arrays, document = computation.detector.contents()
     # It writes the bytes of an array as they lie in memory, whatever its strides.

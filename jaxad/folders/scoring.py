@@ -1,35 +1,27 @@
 """Scoring a folder of photographs of any size and number into a folder of results."""
 
-import hashlib
 import importlib.metadata
-import io
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
 from jaxad import pipeline, recipes, thresholds
+from jaxad._addresses import at, is_address, shown
 from jaxad._check import InputError, need_at_least, need_one_of
-from jaxad._threads import in_order
-from jaxad.detector import Found
-from jaxad.folders.pictures import deep_png, picture
-from jaxad.folders.sources import Source, find_sources
-from jaxad.images import UnreadableError, batches, read_header, read_photographs
+from jaxad.folders.photographs import How, Loop, Maps, score_here
+from jaxad.folders.sources import Source, find_sources, need_apart
+from jaxad.images import UnreadableError, read_headers
 from jaxad.images.photograph import MAX_PIXELS
-from jaxad.results import Output, Result, find_regions, stamp_of
+from jaxad.results import Output, Result, kept_at, stamp_of
 
 MAPS = ("npy", "png")
 
-Maps = Literal["npy", "png"]
 AnyPath = str | os.PathLike[str]
-Pixels = Shaped[np.ndarray, "_ _ _"]
-Batch = list[tuple[Source, Pixels]]
 
 
 def score_folder(
@@ -45,7 +37,7 @@ def score_folder(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     resume: bool = False,
-    share: tuple[int, int] = (1, 1),
+    loop: Loop = score_here,
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.results.writing`.
@@ -56,8 +48,8 @@ def score_folder(
 
     Args:
         made: the pipeline.
-        source: a folder or files; see `jaxad.folders.sources`.
-        out: the folder to write; `jaxad report` reads it.
+        source: a folder or files, on a disk or at addresses such as s3://bucket/folder; see `jaxad.folders.sources`.
+        out: the folder to write; `jaxad report` reads it from a disk. For one at an address see `jaxad.results.mirror`.
         labels: a table that says what each image is; see `jaxad.datasets.labels`.
         name: what the pipeline is called in `run.json`.
         threshold: the decision is `score > threshold`, in the unit of the scores; by default the pipeline's own.
@@ -67,8 +59,7 @@ def score_folder(
         max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         resume: go on with a run that was stopped; no photograph is scored twice, but those that failed or whose files
             were replaced, told by size and time of modification. Results of files that were removed are left out.
-        share: (i, n) scores the i-th of n shares alone, counted from 1: processes that know nothing of each other score
-            one share each, to folders of their own, which `merge_folders` joins.
+        loop: who scores: this process, or others that it tells; see `jaxad.scaling`.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
@@ -83,59 +74,59 @@ def score_folder(
     if maps is not None:
         need_one_of(maps, MAPS, what="kind of maps")
     need_at_least(workers, 1, what="workers")
-    limit, warnings = _threshold(made, threshold, rate)
+    limit, warnings = choose_threshold(made, threshold, rate)
+    need_apart(source, out)
     found = find_sources(source, labels=labels, max_pixels=max_pixels)
-    sources, shared = _share(found.images, *share)
-    folder = source if isinstance(source, str | os.PathLike) and os.path.isdir(source) else None
-    if share[1] == 1 and folder:
-        # Below another folder the same names are other photographs.
-        shared["source"] = os.path.realpath(folder)
+    folder = source if isinstance(source, str | os.PathLike) and at(source).is_dir() else None
     fingerprint = made.fingerprint()
-    started = {"part": fingerprint, "threshold": limit["value"], "maps": maps, **shared}
-    output = Output(
-        out,
-        started,
-        resume=resume,
-        photographs={one.name: stamp_of(one.path) for one in sources},
-        labels={one.name: one.defect for one in sources} if folder else None,
-    )
-    try:
-        began, before = time.perf_counter(), len(output.rows)
-        _score_all(
-            made,
-            sources,
-            output,
-            limit=limit["value"],
-            maps=maps,
-            workers=workers,
-            max_pixels=max_pixels,
-            on_image=on_image,
+    started: dict[str, Any] = {"part": fingerprint, "threshold": limit["value"], "maps": maps}
+    if folder:
+        # Below another folder the same names are other photographs.
+        started["source"] = shown(folder) if is_address(folder) else os.path.realpath(folder)
+    how = How(limit["value"], maps, workers, max_pixels)
+    with kept_at(out, resume=resume) as (here, send):
+        output = Output(
+            here,
+            started,
+            resume=resume,
+            photographs={one.name: stamp_of(one.path) for one in found.images},
+            labels={one.name: one.defect for one in found.images} if folder else None,
         )
-        seconds = time.perf_counter() - began
-        run = {
-            "jaxad": importlib.metadata.version("jaxad"),
-            "bundle": name,
-            "fingerprint": fingerprint,
-            "source": os.fspath(source) if isinstance(source, str | os.PathLike) else f"{len(found.images)} files",
-            "recipe": recipes.to_document(made.detector.recipe),
-            "preparation": asdict(made.preparation),
-            "judged_by": "score",
-            "threshold": limit,
-            "colour_limits": list(made.colour_limits),
-            "pixel_limit": made.pixel_limit,
-            "counts": {"scored": len(output.rows), "anomalous": output.anomalous, "failed": len(output.failed)},
-            "images_per_second": (len(output.rows) - before) / seconds,
-            "seconds": seconds,
-            "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
-            "provenance": {
-                key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")
-            },
-            "warnings": [*warnings, *output.changes.sentences(), *_relabelled(output)],
-        }
-        output.finish(run)
-    finally:
-        output.close()
+        try:
+            send(now=True)
+            began, before = time.perf_counter(), len(output.rows)
+            _score_all(made, found.images, output, how, loop=loop, on_image=on_image, send=send)
+            seconds = time.perf_counter() - began
+            run = {
+                **facts_of(made, name, fingerprint),
+                "source": shown(source) if isinstance(source, str | os.PathLike) else f"{len(found.images)} files",
+                "threshold": limit,
+                "counts": output.counts(),
+                "images_per_second": (len(output.rows) - before) / seconds,
+                "seconds": seconds,
+                "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
+                "warnings": [*warnings, *output.changes.sentences(), *_relabelled(output)],
+            }
+            output.finish(run)
+            send(now=True)
+        finally:
+            output.close()
     return run
+
+
+def facts_of(made: pipeline.Pipeline, name: str, fingerprint: str) -> dict[str, Any]:
+    """What `run.json` holds of a pipeline, whatever it scores."""
+    return {
+        "jaxad": importlib.metadata.version("jaxad"),
+        "bundle": name,
+        "fingerprint": fingerprint,
+        "recipe": recipes.to_document(made.detector.recipe),
+        "preparation": asdict(made.preparation),
+        "judged_by": "score",
+        "colour_limits": list(made.colour_limits),
+        "pixel_limit": made.pixel_limit,
+        "provenance": {key: value for key, value in made.provenance.items() if key not in ("sha256", "pixel_sha256")},
+    }
 
 
 def _relabelled(output: Output) -> list[str]:
@@ -143,17 +134,7 @@ def _relabelled(output: Output) -> list[str]:
     return [f"{words}: {len(output.relabelled)}, first {output.relabelled[0]!r}"] if output.relabelled else []
 
 
-def _share(sources: list[Source], index: int, count: int) -> tuple[list[Source], dict[str, Any]]:
-    """The sources of one share, and what tells it from the others and from shares of other sources."""
-    if not 1 <= index <= count:
-        raise InputError(f"a share must be the i-th of n with i from 1 to n, got {index}/{count}")
-    if count == 1:
-        return sources, {}
-    names = "\n".join(one.name for one in sources).encode("utf-8", "surrogateescape")
-    return sources[index - 1 :: count], {"share": [index, count], "sources": hashlib.sha256(names).hexdigest()}
-
-
-def _threshold(
+def choose_threshold(
     made: pipeline.Pipeline, threshold: float | None, rate: float | None
 ) -> tuple[dict[str, Any], list[str]]:
     """The threshold to decide by, and doubts about one that was asked for; of the own one, fitting has told them."""
@@ -174,12 +155,11 @@ def _score_all(
     made: pipeline.Pipeline,
     sources: Sequence[Source],
     output: Output,
+    how: How,
     *,
-    limit: float,
-    maps: Maps | None,
-    workers: int,
-    max_pixels: int,
+    loop: Loop,
     on_image: Callable[[int, int, int], None] | None,
+    send: Callable[..., None],
 ) -> None:
     done = output.done()
     waiting = [one for one in sources if one.name not in done]
@@ -189,80 +169,14 @@ def _score_all(
         if on_image:
             on_image(len(output.rows) + len(output.failed), total, len(output.failed))
 
-    def readable() -> Iterator[tuple[Source, Pixels]]:
-        found = read_photographs((one.path for one in waiting), workers=workers, max_pixels=max_pixels)
-        for one, (_, photograph) in zip(waiting, found, strict=True):
-            if isinstance(photograph, UnreadableError):
-                output.fail(one.name, photograph.reason)
-                report()
-            else:
-                yield one, photograph.samples
-
-    def keep(batch: Batch, found: list[Result | InputError]) -> None:
-        output.add([one for one in found if isinstance(one, Result)])
-        for (source, _), one in zip(batch, found, strict=True):
-            if isinstance(one, InputError):
-                output.fail(source.name, " ".join(str(one).split()))
-        report()
-
     report()
-    made.admit(_sizes(waiting, max_pixels))
-    some = batches(readable(), shares=made.detector.shares)
-    # The first one compiles; beside it others would compile the same once more.
-    results = in_order(
-        partial(_results, made, limit=limit, maps=maps), some, workers=workers, ahead=workers + 1, first_alone=True
-    )
-    with closing(results):
-        for batch, found in results:
-            keep(batch, found)
-
-
-def _sizes(sources: Sequence[Source], max_pixels: int) -> Iterator[tuple[int, int]]:
-    """Heights and widths of photographs that can be read, as their headers tell."""
-    for one in sources:
-        with suppress(UnreadableError):
-            header = read_header(one.path, max_pixels=max_pixels)
-            yield header.height, header.width
-
-
-def _results(made: pipeline.Pipeline, batch: Batch, *, limit: float, maps: Maps | None) -> list[Result | InputError]:
-    """What is written of some photographs; while they are on the device, others are drawn."""
-    began = time.perf_counter()
-    found = made.score_batch([pixels for _, pixels in batch])
-    milliseconds = (time.perf_counter() - began) * 1000 / len(batch)
-    return [
-        one if isinstance(one, InputError) else _result(made, source, pixels, one, milliseconds, limit, maps)
-        for (source, pixels), one in zip(batch, found, strict=True)
-    ]
-
-
-def _result(
-    made: pipeline.Pipeline,
-    one: Source,
-    pixels: Pixels,
-    found: Found,
-    milliseconds: float,
-    limit: float,
-    maps: Maps | None,
-) -> Result:
-    score, score_map = found
-    anomalous = score > limit
-    return Result(
-        file=one.name,
-        defect=one.defect,
-        score=score,
-        calibrated=float(made.calibrate(np.float32(score))),
-        anomalous=anomalous,
-        milliseconds=milliseconds,
-        regions=find_regions(score_map, limit=made.pixel_limit) if anomalous else [],
-        picture=picture(pixels, score_map, made.colour_limits),
-        map=None if maps is None else _encoded(score_map, maps, made.colour_limits),
-    )
-
-
-def _encoded(score_map: Float[np.ndarray, "h w"], maps: Maps, limits: tuple[float, float]) -> bytes:
-    if maps == "png":
-        return deep_png(score_map, limits)
-    stream = io.BytesIO()
-    np.save(stream, score_map, allow_pickle=False)
-    return stream.getvalue()
+    headers = read_headers((one.path for one in waiting), max_pixels=how.max_pixels)
+    sizes = [None if isinstance(one, UnreadableError) else (one.height, one.width) for _, one in headers]
+    with closing(loop(made, waiting, sizes, how)) as parts:
+        for rows in parts:
+            output.add([row for row in rows if isinstance(row, Result)])
+            for row in rows:
+                if not isinstance(row, Result):
+                    output.fail(*row)
+            report()
+            send()

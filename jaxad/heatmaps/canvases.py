@@ -16,11 +16,10 @@ from jaxad.heatmaps.chunks import (
     Sharing,
     in_chunks,
     joined,
-    repeated,
     score_places,
     share_at_strides,
 )
-from jaxad.patches import fold_axis
+from jaxad.heatmaps.folds import fold_at_strides
 
 
 @partial(jax.jit, static_argnums=(3, 4, 5, 6, 7))
@@ -162,8 +161,7 @@ def _fold_along(x: Float[Array, "n ..."], windows: _Windows, axis: int) -> Float
 
     numbers = jnp.arange(windows.most - 1)[None] < windows.even[:, None]
     even = jnp.where(along(numbers), jax.lax.slice_in_dim(x, 0, windows.most - 1, axis=axis), 0.0)
-    begins = tuple(range(0, (windows.most - 1) * windows.stride, windows.stride))
-    folded = fold_axis(repeated(even, axis + 1, windows.size), axis, begins, windows.canvas)
+    folded = fold_at_strides(even, axis, size=windows.size, stride=windows.stride, length=windows.canvas)
     pixels = jnp.arange(windows.canvas)[None] - windows.last[:, None]
     covered = along((pixels >= 0) & (pixels < windows.size) & windows.flush[:, None])
     return folded + jnp.where(covered, jax.lax.slice_in_dim(x, windows.most - 1, None, axis=axis), 0.0)

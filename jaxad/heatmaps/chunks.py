@@ -169,9 +169,3 @@ def in_chunks(
     return jax.lax.platform_dependent(
         *arrays, cpu=partial(function, cpu), tpu=partial(on_tpu or function, tpu), default=partial(function, usual)
     )
-
-
-def repeated(x: Array, axis: int, times: int) -> Array:
-    """An array `[...]` with a new axis along which it stands so many times."""
-    x = jnp.expand_dims(x, axis)
-    return jnp.broadcast_to(x, (*x.shape[:axis], times, *x.shape[axis + 1 :]))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._check import InputError, need_at_least, need_floats, need_images, need_one_of
+from jaxad._check import need_at_least, need_images, need_one_of
 from jaxad._options import Cover, Reduce
 from jaxad._types import Images, Maps
 from jaxad.extents import Extent
@@ -23,15 +23,12 @@ from jaxad.heatmaps.chunks import (
     Sharing,
     in_chunks,
     on_grid,
-    repeated,
     score_places,
     share_at_strides,
 )
+from jaxad.heatmaps.folds import REDUCES, fold_scores
 from jaxad.heatmaps.tiles import scores_in_tiles
-from jaxad.patches import cover_count, fold_axis, grid
-
-REDUCES = ("mean", "sum")
-Starts = tuple[int, ...]
+from jaxad.patches import grid
 
 
 def heatmap(
@@ -93,61 +90,6 @@ def window_scores(
     """The score of every window, `[n, rows, columns]`; arguments and errors as in `heatmap`."""
     _check(images, size, stride, cover, chunk)
     return _window_scores(_as_pytree(score_windows), images, size, stride, cover, chunk)
-
-
-def fold_scores(
-    scores: Float[Array, "n rows columns"],
-    *,
-    shape: tuple[int, int],
-    size: tuple[int, int],
-    stride: tuple[int, int],
-    cover: Cover = "full",
-    reduce: Reduce = "mean",
-) -> Float[Array, "n h w"]:
-    """Spread one score a window, `[n, rows, columns]`, over the pixels it covers: `[n, h, w]`.
-
-    Args:
-        scores: as `window_scores` returns them.
-        shape: height and width of the images.
-        size: as in `heatmap`; so are `stride`, `cover` and `reduce`.
-        stride: as in `heatmap`.
-        cover: as in `heatmap`.
-        reduce: as in `heatmap`.
-
-    Raises:
-        InputError: no float scores, the grid of `shape` does not have `rows` x `columns` windows, or an unknown
-            `reduce`.
-    """
-    need_floats(scores, "n rows columns", what="scores")
-    need_one_of(reduce, REDUCES, what="reduce")
-    rows, columns = grid(shape, size, stride, cover=cover)
-    if scores.shape[1:] != (len(rows), len(columns)):
-        raise InputError(f"scores must be [n, {len(rows)}, {len(columns)}] on this grid, got {scores.shape}")
-    fold = partial(_fold_sums, rows=rows, columns=columns, shape=shape, size=size)
-    products = partial(_fold_products, rows=rows, columns=columns, shape=shape, size=size)
-    maps = jax.lax.platform_dependent(jnp.asarray(scores), tpu=products, default=fold)
-    if reduce == "sum":
-        return maps
-    count = cover_count(shape, size=size, stride=stride, cover=cover)
-    return maps / jnp.maximum(count, 1.0)[None]
-
-
-def _fold_sums(scores: Array, *, rows: Starts, columns: Starts, shape: tuple[int, int], size: tuple[int, int]) -> Array:
-    """Maps `[n, h, w]` of scores `[n, rows, columns]`, as one sum of shifted copies an axis."""
-    strips = fold_axis(repeated(scores, 2, size[0]), 1, rows, shape[0])
-    return fold_axis(repeated(strips, 3, size[1]), 2, columns, shape[1])
-
-
-def _fold_products(
-    scores: Array, *, rows: Starts, columns: Starts, shape: tuple[int, int], size: tuple[int, int]
-) -> Array:
-    """The same as a product with ones and zeros an axis, for devices that multiply faster than they move numbers."""
-    down, across = (
-        [[begin <= pixel < begin + span for begin in begins] for pixel in range(length)]
-        for begins, span, length in zip((rows, columns), size, shape, strict=True)
-    )
-    kinds = (jnp.asarray(down, scores.dtype), scores, jnp.asarray(across, scores.dtype))
-    return jnp.einsum("yr,nrc,xc->nyx", *kinds, precision=jax.lax.Precision.HIGHEST)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))

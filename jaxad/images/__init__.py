@@ -7,6 +7,7 @@ from jaxad.images.photograph import (
     UnreadableError,
     from_pillow,
     read_header,
+    read_headers,
     read_photograph,
     read_photographs,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "mask_problem",
     "photographs",
     "read_header",
+    "read_headers",
     "read_mask",
     "read_photograph",
     "read_photographs",

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
+from jaxad._addresses import at
 from jaxad._check import InputError
 from jaxad.images.kinds import FORMATS, UNREAD_EXTENSIONS
 from jaxad.images.samples import (
@@ -146,14 +147,15 @@ def opened(path: Path, max_pixels: int, *, data: bytes | None = None) -> Iterato
     """
     tiff = None
     try:
-        if not path.exists():
+        there = at(path)
+        if data is None and not there.exists():
             raise UnreadableError(path, "there is no such file")
-        if not path.is_file():
+        if data is None and not there.is_file():
             raise UnreadableError(path, "it is not a file")
-        if path.stat().st_size == 0:
+        if not (there.stat().st_size if data is None else data):
             raise UnreadableError(path, "the file is empty")
         # An open file, not its path: Pillow maps a path into memory and so garbles plain TIFFs that lie on their side.
-        stream: Stream = path.open("rb") if data is None else io.BytesIO(data)
+        stream: Stream = there.open("rb") if data is None else io.BytesIO(data)
         with stream as file, _PILLOW_ASIDE:
             tiff = read_tiff(file)
             problem = tiff and (UNREAD_EXTENSIONS.get(path.suffix.lower()) or tiff.problem())
@@ -192,7 +194,7 @@ def _reason(error: Exception, path: Path, tiff: Tiff | None) -> str:
 
 def _extension_by_content(path: Path) -> str | None:
     """What phones write, whatever it is called."""
-    with path.open("rb") as file:
+    with at(path).open("rb") as file:
         kind = file.read(11)[4:]
     return {b"ftyphei": ".heic", b"ftyphev": ".heic", b"ftypmif": ".heic", b"ftypavi": ".avif"}.get(kind)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
+from jaxad._addresses import at, is_address
 from jaxad._check import InputError, need_at_least
 from jaxad._threads import in_order
 from jaxad.images.kinds import EXTENSIONS, FORMATS, UNREAD_EXTENSIONS
@@ -29,6 +30,7 @@ __all__ = [
     "UnreadableError",
     "from_pillow",
     "read_header",
+    "read_headers",
     "read_photograph",
     "read_photographs",
 ]
@@ -37,6 +39,8 @@ MAX_PIXELS = 2**30
 """Height times width beyond which a file is refused: 3 GB in colour of 8 bits, ten line scans of 8,200 x 12,288."""
 
 WORKERS = 4
+HEADERS_AT_ONCE = 32
+"""Of files at addresses, each of which is a request or more."""
 AHEAD_SAMPLES = 2**26
 """Samples that are decoded ahead at most."""
 
@@ -132,13 +136,25 @@ def read_header(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -
         return Header(*image.size, image.channels, image.mode, image.bits)
 
 
+def read_headers(
+    paths: Iterable[str | os.PathLike[str]], *, max_pixels: int = MAX_PIXELS
+) -> Iterator[tuple[Path, Header | UnreadableError]]:
+    """Read headers in the order of `paths`, many at once at addresses; one that cannot be read yields its error."""
+    files = [Path(path) for path in paths]
+    attempt = partial(_attempt_header, max_pixels=max_pixels)
+    if not any(map(is_address, files)):
+        yield from ((path, attempt(path)) for path in files)
+        return
+    yield from in_order(attempt, files, workers=HEADERS_AT_ONCE, ahead=2 * HEADERS_AT_ONCE)
+
+
 def read_photographs(
     paths: Iterable[str | os.PathLike[str]],
     *,
     workers: int = WORKERS,
     max_pixels: int = MAX_PIXELS,
     with_sums: bool = False,
-) -> Iterator[tuple[Path, Photograph | UnreadableError]]:
+) -> Generator[tuple[Path, Photograph | UnreadableError], None, None]:
     """Decode files in the background, in the order of `paths`; a file that cannot be read yields its error.
 
     At most `2 * workers` files are decoded ahead, and of large ones no more than `AHEAD_SAMPLES` samples together
@@ -166,6 +182,13 @@ def _attempt(path: Path, max_pixels: int, with_sum: bool) -> Photograph | Unread
         return UnreadableError(error.path, error.reason)
 
 
+def _attempt_header(path: Path, max_pixels: int) -> Header | UnreadableError:
+    try:
+        return read_header(path, max_pixels=max_pixels)
+    except UnreadableError as error:
+        return UnreadableError(error.path, error.reason)
+
+
 def _count_samples(path: Path, max_pixels: int) -> int:
     try:
         header = read_header(path, max_pixels=max_pixels)
@@ -175,15 +198,15 @@ def _count_samples(path: Path, max_pixels: int) -> int:
 
 
 def _decode(path: Path, max_pixels: int, with_sum: bool) -> Photograph:
-    data = _bytes_of(path) if with_sum else None
+    data = _bytes_of(path) if with_sum or is_address(path) else None
     with opened(path, max_pixels, data=data) as image:
-        digest = "" if data is None else hashlib.sha256(data).hexdigest()
+        digest = "" if data is None or not with_sum else hashlib.sha256(data).hexdigest()
         return Photograph(image.samples().over(1.0), image.mode, image.bits, digest)
 
 
 def _bytes_of(path: Path) -> bytes | None:
     """The bytes of a file; None where it cannot be read, and opening it will say why."""
     try:
-        return path.read_bytes() if path.is_file() else None
+        return at(path).read_bytes() if is_address(path) or path.is_file() else None
     except OSError:
         return None

@@ -1,12 +1,13 @@
 """Principal components of windows at several scales."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_one_of, need_window
@@ -15,10 +16,10 @@ from jaxad._types import AnyArray, Images, Windows
 from jaxad.calibration import Unit, fit_unit, in_unit
 from jaxad.extents import Extent
 from jaxad.heatmaps import heatmap
-from jaxad.patches import random_crops
+from jaxad.patches import random_crops, window_products
 from jaxad.recipes import Scores, Shape, SolvedRecipe, Variables
 
-JUDGES = {"residual": linear.residual, "mahalanobis": linear.mahalanobis}
+JUDGES = {"residual": linear.residual_of, "mahalanobis": linear.mahalanobis_of}
 FLOOR = 1e-5
 """Added to what is judged before its logarithm, so that a perfectly flat window has one."""
 
@@ -71,7 +72,10 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
             windows = random_crops(jax.random.key(i), images, count=self.crops, size=(side, side))
             rows = windows.reshape(len(windows), -1)
             components = linear.fit_components(rows, count=count)
-            units = {name: fit_unit(_logarithm(judge, components, rows))._asdict() for name, judge in JUDGES.items()}
+            parts = linear.parts(components, rows)
+            units = {
+                name: fit_unit(jnp.log(judge(components, *parts) + FLOOR))._asdict() for name, judge in JUDGES.items()
+            }
             fitted[str(i)] = {"components": components._asdict(), "units": units}
         return fitted
 
@@ -87,7 +91,7 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
         """
         maps = [
             heatmap(
-                jax.tree_util.Partial(_judge, variables[str(i)]),
+                WindowJudge(linear.Components(**variables[str(i)]["components"]), variables[str(i)]["units"]),
                 images,
                 size=(side, side),
                 stride=(stride, stride),
@@ -99,15 +103,39 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
         return dict(jax.tree.map(lambda *scales: sum(scales) / len(scales), *maps))
 
 
-def _judge(scale: PyTree, windows: Windows) -> dict[str, Float[Array, " k"]]:
-    """Scores of windows `[k, p, q, c]` at one scale."""
-    components = linear.Components(**scale["components"])
-    rows = windows.reshape(windows.shape[0], -1)
-    return {
-        name: jnp.abs(in_unit(_logarithm(judge, components, rows), Unit(**scale["units"][name])))
-        for name, judge in JUDGES.items()
-    }
+@flax.struct.dataclass
+class WindowJudge:
+    """How unusual windows are at one scale; windows of one image share their products. A callable pytree."""
 
+    components: linear.Components
+    units: Mapping[str, Any]
 
-def _logarithm(judge: Callable[..., Array], components: linear.Components, rows: AnyArray) -> Float[Array, " k"]:
-    return jnp.log(judge(components, rows) + FLOOR)
+    def share(self, images: Images, stride: tuple[int, int]) -> dict[str, Float[Array, "n rows columns"]]:
+        """All scores, `[n, rows, columns]`, of the windows at multiples of the stride; see `heatmaps.Sharing`."""
+        mean, directions = self.components.mean, self.components.directions
+        d, _ = directions.shape
+        side = math.isqrt(d // images.shape[-1])
+        # Windows of any place have nearly one mean: without it the products are small, and round little.
+        level = jnp.mean(mean)
+        plane = jnp.matmul(directions, directions.T, precision=jax.lax.Precision.HIGHEST)
+
+        def products(matrix: AnyArray) -> Array:
+            found = window_products(images - level, matrix, size=(side, side), stride=stride)
+            usual = jnp.matmul(mean - level, matrix, precision=jax.lax.Precision.HIGHEST)
+            return found - usual[None, None, None]
+
+        return self._scores(products(jnp.eye(d, dtype=directions.dtype) - plane), products(directions))
+
+    def __call__(
+        self, windows: Windows, shared: dict[str, Float[Array, " k"]] | None = None
+    ) -> dict[str, Float[Array, " k"]]:
+        """Scores `[k]` of windows `[k, p, q, c]`: those they share, where these are given."""
+        if shared is not None:
+            return shared
+        return self._scores(*linear.parts(self.components, windows.reshape(windows.shape[0], -1)))
+
+    def _scores(self, outside: Array, codes: Array) -> dict[str, Array]:
+        return {
+            name: jnp.abs(in_unit(jnp.log(judge(self.components, outside, codes) + FLOOR), Unit(**self.units[name])))
+            for name, judge in JUDGES.items()
+        }

@@ -15,6 +15,9 @@ images.forEach((image, row) => {
   image.search = image.file.toLowerCase();
 });
 
+/* Of a run of many images the page may hold the newest alone. */
+const all = images.length + data.before;
+
 /* Names with dots, for tables inside tables do not fit a narrow window. */
 function* flattened(value, name) {
   const nested = value !== null && typeof value === "object";
@@ -49,7 +52,7 @@ function showRun() {
   const promise = [];
   if (Number.isFinite(asked)) promise.push(`The model's threshold was set for false alarms of ${percent(asked)}.`);
   if (Number.isFinite(rate) && Number.isFinite(normal)) {
-    promise.push(`Of ${count(normal)} normal images held out, ${percent(rate)} score above it.`);
+    promise.push(`Of ${count(normal)} normal images, each judged as a new one, ${percent(rate)} score above it.`);
   }
   if (Array.isArray(interval) && interval.every(Number.isFinite)) {
     promise.push(`The true rate lies between ${interval.map(percent).join(" and ")}.`);

@@ -43,7 +43,7 @@ function fillStrip(strip, image) {
   picture.alt = "image, heatmap and overlay";
   picture.onerror = () => strip.replaceChildren("the picture is damaged");
   if (text) picture.src = `data:image/jpeg;base64,${text}`;
-  const file = `pictures/${String(image.row).padStart(6, "0")}.jpg`;
+  const file = `pictures/${String(image.row + data.before).padStart(6, "0")}.jpg`;
   strip.replaceChildren(text ? picture : `the picture ${file} is missing`);
 }
 
@@ -85,7 +85,9 @@ function decide() {
 function showCounts(cells) {
   const flagged = images.filter((image) => image.flagged).length;
   find("totals").textContent = [
-    `${count(images.length)} ${images.length === 1 ? "image" : "images"}`, `${count(flagged)} anomalous`,
+    (data.before ? `the newest ${count(images.length)} of ${count(all)} ` : `${count(all)} `) +
+      (all === 1 ? "image" : "images"),
+    `${count(flagged)} anomalous`,
     `${count(images.length - flagged)} normal`,
     ...(data.errors.length ? [`${count(data.errors.length)} could not be scored`] : []),
   ].join(" · ");

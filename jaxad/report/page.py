@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,16 +21,26 @@ CURVE_STEP = 0.002
 """Points of a curve closer than this to the last one, along both axes, are left out: less than half a pixel."""
 
 
-def write_report(folder: str | os.PathLike[str], *, on_missing: Callable[[str, Path], None] = lambda *_: None) -> Path:
+def write_report(
+    folder: str | os.PathLike[str],
+    *,
+    run: dict[str, Any] | None = None,
+    last: int | None = None,
+    on_missing: Callable[[str, Path], None] = lambda *_: None,
+) -> Path:
     """Write `report.html` into a folder that `jaxad score` wrote, and return its path.
 
     The page holds its data, pictures, style and script, and asks for nothing else. A picture that is missing or empty
-    leaves words in its place, and `on_missing` is called with the name of the image and the picture's path.
+    leaves words in its place, and `on_missing` is called with the name of the image and the picture's path. Of a run
+    that still goes on, `run` is what its run.json will hold; `last` shows so many of its newest images alone, and says
+    how many there are.
 
     Raises:
         InputError: the folder is none, or a file of it is missing, damaged or contradicts another.
     """
-    results = read_results(folder)
+    results = read_results(folder, run=run)
+    before = 0 if last is None else max(0, len(results.images) - last)
+    results = replace(results, images=results.images[before:])
     style, script = _part("page.css"), "".join(map(_part, ("charts.js", "facts.js", "page.js")))
     page = _part("page.html").replace("STYLE_HASH", _hash(style)).replace("SCRIPT_HASH", _hash(script))
     # The rest is data: cut the page first, so that nothing in a name can be taken for a mark.
@@ -37,14 +48,15 @@ def write_report(folder: str | os.PathLike[str], *, on_missing: Callable[[str, P
     path = results.folder / "report.html"
     with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as out:
         out.write(f"{head}<style>{style}</style>{after_style}")
-        out.write(f'<script type="application/json" id="data">{_json(_data(results))}</script>{after_data}')
-        _write_pictures(results, out, on_missing)
+        out.write(f'<script type="application/json" id="data">{_json(_data(results, before))}</script>{after_data}')
+        _write_pictures(results, before, out, on_missing)
         out.write(f"{after_pictures}<script>{script}</script>{tail}")
     return path
 
 
-def _data(results: Results) -> dict[str, Any]:
+def _data(results: Results, before: int) -> dict[str, Any]:
     return {
+        "before": before,
         # Thousands of names would bury the card; run.json has them.
         "run": {name: value for name, value in results.run.items() if name != "not_used"},
         "judgedBy": results.judged_by,
@@ -82,10 +94,10 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> list[list[float]]:
     return [*kept, points[-1]]
 
 
-def _write_pictures(results: Results, out: TextIO, on_missing: Callable[[str, Path], None]) -> None:
+def _write_pictures(results: Results, before: int, out: TextIO, on_missing: Callable[[str, Path], None]) -> None:
     """Write one element an image, empty where its picture is missing: a template's content is neither run nor shown."""
     out.write('<template id="pictures">')
-    for row, image in enumerate(results.images):
+    for row, image in enumerate(results.images, start=before):
         picture = picture_path(results.folder, row)
         text = base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else ""
         if not text:

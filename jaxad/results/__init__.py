@@ -1,9 +1,10 @@
 """The folder that scoring writes: its format, written row by row, and read whole."""
 
+from jaxad.results.mirror import kept_at
 from jaxad.results.reading import COLUMNS, Results, map_path, picture_path, read_results
 from jaxad.results.regions import Region, find_regions
 from jaxad.results.stamps import Stamp, stamp_of
-from jaxad.results.writing import STARTED, Output, Result, in_words
+from jaxad.results.writing import STARTED, Output, Result, UnwrittenError
 
 __all__ = [
     "COLUMNS",
@@ -13,8 +14,9 @@ __all__ = [
     "Result",
     "Results",
     "Stamp",
+    "UnwrittenError",
     "find_regions",
-    "in_words",
+    "kept_at",
     "map_path",
     "picture_path",
     "read_results",

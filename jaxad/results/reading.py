@@ -47,8 +47,8 @@ class Results:
     errors: list[Record]
 
 
-def read_results(folder: str | os.PathLike[str]) -> Results:
-    """Read a folder of results whole.
+def read_results(folder: str | os.PathLike[str], *, run: Record | None = None) -> Results:
+    """Read a folder of results whole; `run` stands for the run.json of one that still goes on.
 
     Raises:
         InputError: the folder is none, its run is not complete, or a file is missing, damaged or contradicts another.
@@ -56,9 +56,12 @@ def read_results(folder: str | os.PathLike[str]) -> Results:
     home = Path(folder)
     if not home.is_dir():
         raise InputError(f"{str(home)!r} must be a folder of results, and is no folder; {MEND}")
-    if (home / "started.json").is_file() and not (home / "run.json").exists():
-        raise InputError(f"{str(home)!r} holds a run that is not complete; go on with it by `jaxad score ... --resume`")
-    run = _read_run(home / "run.json")
+    if run is None and (home / "started.json").is_file() and not (home / "run.json").exists():
+        raise InputError(
+            f"{str(home)!r} holds a run that is not complete; go on with it by `jaxad score ... --resume`, or by the "
+            "same `jaxad watch`"
+        )
+    run = _read_run(home / "run.json") if run is None else run
     judged_by, threshold = run["judged_by"], float(run["threshold"]["value"])
     images = _read_images(home / "results.csv", judged_by=judged_by, threshold=threshold)
     _add_regions(images, home / "regions.jsonl")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxad._files import replacing
+from jaxad._addresses import at, whole
 
 STAMPS = "photographs.json"
 
@@ -45,9 +45,9 @@ class Changes(NamedTuple):
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp:
     """The stamp of a file, through links."""
-    where = os.path.abspath(path)
+    where = whole(path)
     try:
-        found = os.stat(where)
+        found = at(where).stat()
     except OSError:
         return Stamp(where, -1, -1)
     return Stamp(where, found.st_size, found.st_mtime_ns)
@@ -71,14 +71,16 @@ def find_changes(names: Iterable[str], before: Mapping[str, Stamp], now: Mapping
 
 def read_stamps(folder: Path) -> dict[str, Stamp]:
     """The stamps that a run wrote into its folder, by name; none where an older jaxad wrote it, or it is damaged."""
+    found: dict[str, Stamp] = {}
     try:
-        found = json.loads((folder / STAMPS).read_text())
-        return {str(name): Stamp(str(path), int(size), int(time)) for name, (path, size, time) in found.items()}
+        for line in (folder / STAMPS).read_text().splitlines():
+            for name, (path, size, time) in json.loads(line).items():
+                found[str(name)] = Stamp(str(path), int(size), int(time))
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        pass  # the last line may not be whole
+    return found
 
 
-def write_stamps(folder: Path, stamps: Mapping[str, Stamp]) -> None:
-    """Write stamps into the folder of a run."""
-    with replacing(folder / STAMPS) as path:
-        path.write_text(json.dumps(stamps))
+def stamps_line(stamps: Mapping[str, Stamp]) -> str:
+    """Stamps as one line of the file; of a name that stands in several, the last counts."""
+    return json.dumps(stamps) + "\n"

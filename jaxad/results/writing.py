@@ -1,8 +1,8 @@
-"""The folder that `jaxad score` writes, row by row, so that a run that was killed can go on.
+"""The folder that `jaxad score` and `jaxad watch` write, row by row, so that a run that was killed can go on.
 
     started.json            which pipeline, threshold and maps the run was begun with; a run goes on with the same only
     photographs.json        path, bytes and time of modification of every photograph, by name: what was replaced or
-                            removed since loses its row when a run goes on
+                            removed since loses its row when a run goes on; a JSON object a line, the last counts
     results.csv             file, defect, score, calibrated, decision, milliseconds; one row a photograph
     regions.jsonl           regions of the photographs that were flagged: file, box, area, peak, mean
     errors.csv              file, reason
@@ -15,20 +15,19 @@ belongs to a row is written before the row, so a row is never without it.
 """
 
 import contextlib
-import csv
-import io
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from jaxad._check import InputError, name_changes, need_output_folder
 from jaxad._files import hold, replacing
 from jaxad.results.reading import COLUMNS, map_path, picture_path
 from jaxad.results.regions import Region
-from jaxad.results.stamps import Stamp, find_changes, read_stamps, write_stamps
+from jaxad.results.stamps import STAMPS, Stamp, find_changes, read_stamps, stamps_line
+from jaxad.results.tables import Growing, table, whole_lines, whole_rows
 
 ERROR_COLUMNS = ("file", "reason")
 STARTED = "started.json"
@@ -49,19 +48,27 @@ class Result(NamedTuple):
     """The file of its map, where one was asked for."""
 
 
+class UnwrittenError(InputError):
+    """Results could not be written: the disk is full, or gone. What was written before is whole, and can go on."""
+
+
 class Output:
     """A folder of results while it is being written; `resume` goes on with what lies there.
 
     `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files may
-    have been mended. `labels` are the defects that are known of them now, by name.
+    have been mended. `labels` are the defects that are known of them now, by name. Where they are `arriving`, more may
+    come (see `expect`), results of photographs that were moved away stay, and so do failures of files that are as they
+    were; all is on the disk before it counts as written.
 
     Attributes:
+        stamps: of photographs that are scored, failed or expected, by name; where they are arriving, of those whose
+            results were lost too.
         changes: photographs that were replaced or removed since they were scored; their results are left out.
         relabelled: names of those whose rows had another defect.
 
     Raises:
-        InputError: the folder cannot be written, holds a run and is not to be resumed, holds another run, or is being
-            written by another one now.
+        InputError: the folder holds a run and is not to be resumed, holds another run, or is being written by another
+            one now; an UnwrittenError where it cannot be written.
     """
 
     def __init__(
@@ -72,107 +79,142 @@ class Output:
         resume: bool,
         photographs: Mapping[str, Stamp] | None = None,
         labels: Mapping[str, str] | None = None,
+        arriving: bool = False,
     ) -> None:
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
+        self._started, self._arriving = started, arriving
+        self._files: list[Growing] = []
         self._held = _hold(self.folder)
         try:
-            self._begin(started, resume, photographs or {}, labels or {})
+            with self.said():
+                self._begin(resume, photographs or {}, labels or {})
         except BaseException:
-            self._release()
+            self.close()
             raise
 
     def _begin(
-        self, started: dict[str, Any], resume: bool, now: Mapping[str, Stamp], labels: Mapping[str, str]
+        self, resume: bool, now: Mapping[str, Stamp], labels: Mapping[str, str], anew: Collection[str] = ()
     ) -> None:
+        started = self._started
         rows = _begun(self.folder, started, resume=resume)
         rows = _with_pictures(rows, self.folder, self.map_suffix)
-        errors = _whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
+        errors = whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
         before = read_stamps(self.folder) if resume else {}
-        # What failed and is to be scored now is tried again, changed or not.
-        names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in now)]
+        # What failed and is to be scored now is tried again, changed or not; where it arrives, if it has changed.
+        again = set() if self._arriving else set(now)
+        names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in again)]
         self.changes = find_changes(names, before, now)
-        self.rows = _without({*self.changes.replaced, *self.changes.gone}, rows, self.folder, self.map_suffix)
+        if self._arriving:
+            self.changes = self.changes._replace(gone=[])
+        left_out = {*self.changes.replaced, *self.changes.gone, *anew}
+        self.rows = _without(left_out, rows, self.folder, self.map_suffix)
         self.relabelled = [name for name, defect, *_ in self.rows if labels.get(name, defect) != defect]
         self.rows = [[name, labels.get(name, defect), *numbers] for name, defect, *numbers in self.rows]
         scored = {row[0] for row in self.rows}
-        left_aside = scored.union(now, self.changes.gone)
+        left_aside = scored.union(again, left_out)
         self.failed = {name: reason for name, reason in errors if name not in left_aside}
-        regions = [line for line, file in _whole_lines(self.folder / "regions.jsonl") if file in scored]
+        regions = [line for line, file in whole_lines(self.folder / "regions.jsonl") if file in scored]
         for name in ("pictures", *(["maps"] if self.map_suffix else [])):
             (self.folder / name).mkdir(exist_ok=True)
         with replacing(self.folder / STARTED) as path:
             path.write_text(json.dumps(started, indent=2) + "\n")
-        self._results = _opened(self.folder / "results.csv", _table([COLUMNS, *self.rows]))
-        self._errors = _opened(self.folder / "errors.csv", _table([ERROR_COLUMNS, *self.failed.items()]))
-        self._regions = _opened(self.folder / "regions.jsonl", "".join(regions))
+        kept = before.keys() if self._arriving else self.done() & before.keys()
+        self.stamps = {**{name: before[name] for name in kept}, **now}
+        self._results = self._open("results.csv", table([COLUMNS, *self.rows]))
+        self._errors = self._open("errors.csv", table([ERROR_COLUMNS, *self.failed.items()]))
+        self._regions = self._open("regions.jsonl", "".join(regions))
         # Behind the tables: killed between them, the next run finds the same changes.
-        write_stamps(self.folder, {**{name: before[name] for name in self.done() & before.keys()}, **now})
+        self._stamps = self._open(STAMPS, stamps_line(self.stamps))
         self.anomalous = sum(row[4] == "anomalous" for row in self.rows)
         (self.folder / "run.json").unlink(missing_ok=True)
+
+    def _open(self, name: str, text: str) -> Growing:
+        opened = Growing(self.folder / name, text, durable=self._arriving)
+        self._files.append(opened)
+        return opened
+
+    def expect(self, photographs: Mapping[str, Stamp]) -> None:
+        """Say which photographs are to be scored next, where they arrive; results of those of their names go."""
+        with self.said():
+            anew = self.done() & photographs.keys()
+            if anew:
+                self._close_files()
+                self._begin(True, photographs, {}, anew)
+            else:
+                self._stamps.add(stamps_line(photographs))
+                self.stamps.update(photographs)
 
     def done(self) -> set[str]:
         """Names of the photographs that are scored or failed already."""
         return {row[0] for row in self.rows} | self.failed.keys()
 
+    def counts(self) -> dict[str, int]:
+        """How many photographs were scored, how many of them are anomalous, and how many failed."""
+        return {"scored": len(self.rows), "anomalous": self.anomalous, "failed": len(self.failed)}
+
     def add(self, results: Sequence[Result]) -> None:
         """Write photographs that were scored; here and below a full disk is an InputError."""
-        with self._said():
+        with self.said():
             self._add(results)
 
     def _add(self, results: Sequence[Result]) -> None:
         rows, regions = [], []
         for number, result in enumerate(results, start=len(self.rows)):
-            picture_path(self.folder, number).write_bytes(result.picture)
+            self._write(picture_path(self.folder, number), result.picture)
             if result.map is not None and self.map_suffix is not None:
-                map_path(self.folder, number, self.map_suffix).write_bytes(result.map)
+                self._write(map_path(self.folder, number, self.map_suffix), result.map)
             regions += [json.dumps({"file": result.file, **region._asdict()}) + "\n" for region in result.regions]
             decision = "anomalous" if result.anomalous else "normal"
             numbers = [repr(result.score), repr(result.calibrated), decision, f"{result.milliseconds:.3f}"]
             rows.append([result.file, result.defect, *numbers])
-        self._append(self._regions, "".join(regions))
-        self._append(self._results, _table(rows))
+        self._regions.add("".join(regions))
+        self._results.add(table(rows))
         self.rows += rows
         self.anomalous += sum(result.anomalous for result in results)
 
     def fail(self, name: str, reason: str) -> None:
         """Write a photograph that could not be scored."""
-        with self._said():
-            self._append(self._errors, _table([[name, reason]]))
+        with self.said():
+            self._errors.add(table([[name, reason]]))
         self.failed[name] = reason
 
     def finish(self, run: dict[str, Any]) -> None:
         """Write `run.json`: the run is complete."""
-        with self._said(), replacing(self.folder / "run.json") as path:
+        with self.said(), replacing(self.folder / "run.json") as path:
             path.write_text(json.dumps(run, indent=2, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Close the files, whether the run is complete or not."""
-        for file in (self._results, self._errors, self._regions):
-            # What a full disk did not take has been said, and is scored again.
-            with contextlib.suppress(OSError):
-                file.close()
-        self._release()
-
-    def _release(self) -> None:
+        self._close_files()
         if self._held is not None:
             os.close(self._held)
             self._held = None
 
+    def _close_files(self) -> None:
+        for file in self._files:
+            # A disk that is gone may say so once more.
+            with contextlib.suppress(OSError):
+                file.close()
+        self._files.clear()
+
     @contextlib.contextmanager
-    def _said(self) -> Iterator[None]:
+    def said(self) -> Iterator[None]:
+        """Turn an OSError of the block into an UnwrittenError."""
         try:
             yield
         except OSError as error:
-            raise InputError(
-                f"results in {str(self.folder)!r} cannot be written: {error.strerror or error}; mend that and go on by "
-                "--resume"
+            raise UnwrittenError(
+                f"results in {str(self.folder)!r} cannot be written: {error.strerror or error}; mend that"
+                + (", and the same command goes on" if self._arriving else " and go on by --resume")
             ) from None
 
-    @staticmethod
-    def _append(file: TextIO, text: str) -> None:
-        file.write(text)
-        file.flush()
+    def _write(self, path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data)
+            if self._arriving:
+                file.flush()
+                os.fsync(file.fileno())
 
 
 def _hold(folder: Path) -> int | None:
@@ -210,32 +252,17 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
     if "source" not in before or "source" not in started:
         # Single files are named as they were given, so they may join what was begun with a folder.
         before, started = ({**one, "source": None} for one in (before, started))
-    changes = name_changes(in_words(before), in_words(started))
+    changes = name_changes(_in_words(before), _in_words(started))
     if changes:
         raise InputError(
             f"output folder {str(folder)!r} holds another run: {', '.join(changes)}; choose another folder"
         )
-    return _whole_rows(folder / "results.csv", COLUMNS)
+    return whole_rows(folder / "results.csv", COLUMNS)
 
 
-def in_words(started: Mapping[str, Any]) -> dict[str, Any]:
+def _in_words(started: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was begun with, by the names that a user knows; the file says "part" for the pipeline."""
     return {"pipeline" if name == "part" else name: value for name, value in started.items()}
-
-
-def _whole_rows(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """The rows of a table up to the first that was not written whole."""
-    text = _text(path)
-    rows: list[list[str]] = []
-    try:
-        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
-            if len(row) != len(columns):
-                return rows[1:]
-            rows.append(row)
-    except csv.Error:
-        return rows[1:]
-    # Cut off inside its last cell, a row looks whole; only the end of its line says that it is.
-    return rows[1:] if text.endswith("\n") else rows[1:-1]
 
 
 def _with_pictures(rows: list[list[str]], folder: Path, map_suffix: str | None) -> list[list[str]]:
@@ -266,31 +293,3 @@ def _without(names: Collection[str], rows: list[list[str]], folder: Path, map_su
                 shutil.copyfile(there, beside)
         rows[gap] = rows[number]
     return rows[: len(kept)]
-
-
-def _whole_lines(path: Path) -> list[tuple[str, str]]:
-    """The lines of JSON that were written whole, each with the file it speaks of."""
-    found = []
-    for line in _text(path).split("\n")[:-1]:
-        try:
-            found.append((line + "\n", json.loads(line)["file"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return found
-
-
-def _text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
-
-
-def _table(rows: Iterable[Iterable[object]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
-
-
-def _opened(path: Path, text: str) -> TextIO:
-    """The file with this text in it, open to add more."""
-    with replacing(path) as beside:
-        beside.write_bytes(text.encode("utf-8", "surrogateescape"))
-    return path.open("a", encoding="utf-8", errors="surrogateescape", newline="")

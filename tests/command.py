@@ -1,0 +1,50 @@
+"""The command in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jaxad", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        check=False,
+    )
+
+
+def run_all(
+    commands: Mapping[str, Sequence[str]], root: Path, **environment: str
+) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Each command in an empty folder of its own, called as the command is here; see `tests.many_commands`."""
+    for name in commands:
+        (root / name).mkdir()
+    if not hasattr(os, "fork"):
+        return {name: jaxad(*words, cwd=root / name, **environment) for name, words in commands.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.many_commands"],
+        input=json.dumps([[words, str(root / name)] for name, words in commands.items()]),
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).resolve().parents[1],
+        env={**os.environ, "COLUMNS": "200", **environment},
+        check=True,
+    )
+    return {
+        name: subprocess.CompletedProcess(words, *found)
+        for (name, words), found in zip(commands.items(), json.loads(done.stdout), strict=True)
+    }
+
+
+def need_refusal(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert done.returncode == 2, done
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
