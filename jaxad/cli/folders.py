@@ -27,10 +27,12 @@ from jaxad.cli.terminal import (
     app,
     command_line,
     counting,
+    end_by_failures,
     fitting,
     print_rows,
     print_tables,
     printable,
+    show_left_out,
     show_not_used,
     show_run,
     warn,
@@ -165,10 +167,7 @@ def score(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     ray: Annotated[
         str | None,
-        typer.Option(
-            metavar="[ADDRESS]",
-            help="Let a Ray cluster score: at HOST:PORT, else one here.",
-        ),
+        typer.Option(metavar="[ADDRESS]", help="Let a Ray cluster score: at HOST:PORT, else one here."),
     ] = None,
     cpus: Annotated[float | None, typer.Option(min=0, help="With --ray: CPUs of each worker.")] = None,
     gpus: Annotated[float | None, typer.Option(min=0, help="With --ray: GPUs of each worker.")] = None,
@@ -214,20 +213,14 @@ def score(
             resume=resume,
             on_image=on_image,
         )
-    counts = run["counts"]
-    show_not_used(run["not_used"])
-    warn(run["warnings"])
-    if counts["failed"]:
-        table = shown(out / "errors.csv")
-        print(f"jaxad: {counts['failed']} files could not be scored; {table} says why", file=sys.stderr)
+    show_left_out(run, out)
     if as_json:
         print(json.dumps(run))
     else:
         show_run(run)
         after = f"look at {out}, or go on with: {command_line('jaxad', 'report', out)}"
         print(f"look at {shown(out)}; a copy on a disk goes into `jaxad report`" if is_address(out) else after)
-    if counts["failed"]:
-        raise typer.Exit(3 if counts["scored"] else 2)
+    end_by_failures(run["counts"])
 
 
 @app.command()

@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from jaxad._addresses import shown
 from jaxad._check import name_some
 from jaxad.cli.process import Commands
 
@@ -174,6 +175,21 @@ def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, 
         table.add_row(f"seconds to {label}", f"{seconds:.1f}")
     print_tables(table)
     print(f"look at {where}")
+
+
+def show_left_out(run: Mapping[str, Any], out: Path) -> None:
+    """Say on standard error what a scored folder has no score for, and what is doubtful."""
+    show_not_used(run["not_used"])
+    warn(run["warnings"])
+    failed = run["counts"]["failed"]
+    if failed:
+        print(f"jaxad: {failed} files could not be scored; {shown(out / 'errors.csv')} says why", file=sys.stderr)
+
+
+def end_by_failures(counts: Mapping[str, int]) -> None:
+    """End with the exit code that tells of photographs that could not be scored: 3 where there are, 2 of all."""
+    if counts["failed"]:
+        raise typer.Exit(3 if counts["scored"] else 2)
 
 
 def show_run(run: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import typer
 from jaxad._check import need_one_of
 from jaxad.cli.folders import MAPS
 from jaxad.cli.process import import_modules
-from jaxad.cli.terminal import Imports, MaxPixels, app, show_not_used, show_run, warn
+from jaxad.cli.terminal import Imports, MaxPixels, app, end_by_failures, show_left_out, show_run
 
 if TYPE_CHECKING:
     from jaxad.folders.arrivals import Watched
@@ -56,13 +56,9 @@ def watch(
         print(_json_line(one) if as_json else _line(one), flush=True)
 
     def end(run: Mapping[str, Any]) -> None:
-        show_not_used(run["not_used"])
-        warn(run["warnings"])
+        show_left_out(run, out)
         if not as_json:
             show_run(run)
-        failed = run["counts"]["failed"]
-        if failed:
-            print(f"jaxad: {failed} files could not be scored; {out / 'errors.csv'} says why", file=sys.stderr)
 
     run = folders.watch_folder(
         pipeline.load_pipeline(path),
@@ -86,8 +82,7 @@ def watch(
         raise typer.Exit(2)
     if counts["anomalous"]:
         raise typer.Exit(1)
-    if counts["failed"]:
-        raise typer.Exit(3 if counts["scored"] else 2)
+    end_by_failures(counts)
 
 
 def _line(one: "Watched") -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxad import pipeline, recipes, thresholds
-from jaxad._addresses import at, is_address, shown
+from jaxad._addresses import AnyPath, at, is_address, shown
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad.folders.photographs import How, Loop, Maps, score_here
 from jaxad.folders.sources import Source, find_sources, need_apart
@@ -20,8 +20,6 @@ from jaxad.images.photograph import MAX_PIXELS
 from jaxad.results import Output, Result, kept_at, stamp_of
 
 MAPS = ("npy", "png")
-
-AnyPath = str | os.PathLike[str]
 
 
 def score_folder(

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxad._addresses import at, is_address, shown, whole
+from jaxad._addresses import AnyPath, at, is_address, shown, whole
 from jaxad._check import InputError, name_some, raise_problems
 from jaxad.datasets import Survey, survey
 from jaxad.images.photograph import MAX_PIXELS
-
-AnyPath = str | os.PathLike[str]
 
 
 class Source(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxad import pipeline
-from jaxad._addresses import is_address, shown
+from jaxad._addresses import AnyPath, is_address, shown
 from jaxad._check import InputError, need_at_least, need_one_of, raise_problems
 from jaxad.folders.arrivals import Arrivals, AwayError, Watched
 from jaxad.folders.photographs import How, Maps
@@ -18,8 +18,6 @@ from jaxad.folders.scoring import MAPS, choose_threshold, facts_of
 from jaxad.folders.sources import need_apart
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.results import UnwrittenError
-
-AnyPath = str | os.PathLike[str]
 
 
 def watch_folder(
