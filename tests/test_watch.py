@@ -510,6 +510,27 @@ def test_results_that_are_lost_are_told(watch: Watch, inbox: Path) -> None:
     assert watch.rows().keys() == {"a.png", "b.png", "d.png"}
 
 
+@pytest.mark.parametrize("damage", ["results.csv", "pictures/000001.jpg"])
+def test_score_tells_what_is_lost_in_the_same_words(watch: Watch, made: Pipeline, inbox: Path, damage: str) -> None:
+    """What is still there is scored again."""
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        save(inbox / name, GOOD)
+    score_folder(made, inbox, watch.out, threshold=watch.limit)
+    path = watch.out / damage
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]) if damage == "results.csv" else b"")
+    for name in ("a.png", "c.png"):
+        (inbox / name).unlink()
+    told = (
+        "photographs that are no longer there as they were scored, whose results are left out: 1, first 'a.png'",
+        "photographs that are no longer there and have no result, as results.csv was damaged or they were moved away "
+        "before they were scored: 1, first 'c.png'",
+    )
+    run = score_folder(made, inbox, watch.out, threshold=watch.limit, resume=True)
+    assert (*run["warnings"],) == told
+    assert watch.rows().keys() == {"b.png", "d.png"}
+    assert score_folder(made, inbox, watch.out, threshold=watch.limit, resume=True)["warnings"] == []
+
+
 def test_a_broken_file_that_goes_under_another_name_is_not_missed(watch: Watch, inbox: Path) -> None:
     begun = inbox / "begun.png"
     steps = [nothing, nothing, lambda: begun.unlink(), arriving(inbox, "whole.png")]

@@ -19,7 +19,7 @@ from jaxad.folders.photographs import How, score_photographs
 from jaxad.folders.sources import Source, as_utf8
 from jaxad.images import UnreadableError, read_photographs
 from jaxad.report import write_report
-from jaxad.results import STARTED, Output, Result, Stamp, UnwrittenError, stamp_of
+from jaxad.results import STARTED, Output, Result, Stamp, UnwrittenError, lost_sentences, stamp_of
 
 IN_REPORT = 1000
 """Photographs that the page shows at most, the newest; it is written anew all day."""
@@ -136,7 +136,8 @@ class Arrivals:
         if self.output is None:
             new = {name: stamp for name, (_, stamp) in there.items() if not self._is_known(name, stamp)}
             try:
-                output = Output(self.out, self.started, resume=True, photographs=new, arriving=True)
+                output = Output(self.out, self.started, resume=True, arriving=True)
+                output.begin(new)
             except InputError as error:
                 if not self.begun:
                     raise
@@ -144,8 +145,7 @@ class Arrivals:
             if not self.begun:
                 self.again = output.failed.keys() & there.keys()
             self.output, self.begun, self.reported = output, True, False
-            known = {name for name, stamp in output.stamps.items() if stamp.size >= 0}
-            self.lost |= known - output.done() - there.keys() - self.waiting.keys()
+            self.lost |= output.lost.keys() - there.keys() - self.waiting.keys()
             self.stamps = {name: output.stamps[name] for name in output.done() & output.stamps.keys()}
             self.expected.clear()
         return self.output
@@ -204,14 +204,10 @@ class Arrivals:
 
     def _run(self, output: Output) -> dict[str, Any]:
         links = [(path, "a link to a folder, which is not followed") for path in self.tree.links]
-        lost = sorted(self.lost - output.done() - self.waiting.keys())
-        words = (
-            "photographs that are no longer there and have no result, as results.csv was damaged or they were moved "
-            "away before they were scored"
-        )
+        lost = self.lost - output.done() - self.waiting.keys()
         return {
             **self.facts,
-            "warnings": [*self.facts["warnings"], *([f"{words}: {len(lost)}, first {lost[0]!r}"] if lost else [])],
+            "warnings": [*self.facts["warnings"], *lost_sentences(lost)],
             "counts": output.counts(),
             "images_per_second": self.scored / (self.seconds or 1.0),
             "seconds": self.seconds,

@@ -7,7 +7,7 @@ folder that begin where a batch would, and so gets what one process would have g
 import io
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -52,6 +52,9 @@ def score_here(made: pipeline.Pipeline, sources: Sequence[Source], sizes: Sequen
     """The loop in this process; it lays photographs on the canvases that suit all the sizes."""
     made.admit(size for size in sizes if size)
     return score_admitted(made, sources, how)
+
+
+HERE: AbstractContextManager[Loop] = nullcontext(score_here)
 
 
 def score_admitted(made: pipeline.Pipeline, sources: Sequence[Source], how: How) -> Rows:

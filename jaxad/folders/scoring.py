@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy as np
 from jaxad import pipeline, recipes, thresholds
 from jaxad._addresses import AnyPath, at, is_address, shown
 from jaxad._check import InputError, need_at_least, need_one_of
-from jaxad.folders.photographs import How, Loop, Maps, score_here
+from jaxad.folders.photographs import HERE, How, Loop, Maps
 from jaxad.folders.sources import Source, find_sources, need_apart
 from jaxad.images import UnreadableError, read_headers
 from jaxad.images.photograph import MAX_PIXELS
-from jaxad.results import Output, Result, kept_at, stamp_of
+from jaxad.results import Output, Result, kept_at, lost_sentences, stamp_of
 
 MAPS = ("npy", "png")
 
@@ -35,7 +35,7 @@ def score_folder(
     workers: int = 2,
     max_pixels: int = MAX_PIXELS,
     resume: bool = False,
-    loop: Loop = score_here,
+    loop: AbstractContextManager[Loop] = HERE,
     on_image: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Score photographs and write results, regions, errors and pictures to a folder; see `jaxad.results.writing`.
@@ -57,7 +57,8 @@ def score_folder(
         max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         resume: go on with a run that was stopped; no photograph is scored twice, but those that failed or whose files
             were replaced, told by size and time of modification. Results of files that were removed are left out.
-        loop: who scores: this process, or others that it tells; see `jaxad.scaling`.
+        loop: who scores: this process, or others that it tells; see `jaxad.scaling`. It is entered once all else that
+            can be refused was looked at, and before anything is written.
         on_image: called with the photographs done, how many there are and how many failed.
 
     Returns:
@@ -82,33 +83,31 @@ def score_folder(
         # Below another folder the same names are other photographs.
         started["source"] = shown(folder) if is_address(folder) else os.path.realpath(folder)
     how = How(limit["value"], maps, workers, max_pixels)
-    with kept_at(out, resume=resume) as (here, send):
-        output = Output(
-            here,
-            started,
-            resume=resume,
-            photographs={one.name: stamp_of(one.path) for one in found.images},
-            labels={one.name: one.defect for one in found.images} if folder else None,
+    with (
+        kept_at(out, resume=resume) as (here, send),
+        closing(Output(here, started, resume=resume)) as output,
+        loop as score,
+    ):
+        output.begin(
+            {one.name: stamp_of(one.path) for one in found.images},
+            {one.name: one.defect for one in found.images} if folder else None,
         )
-        try:
-            send(now=True)
-            began, before = time.perf_counter(), len(output.rows)
-            _score_all(made, found.images, output, how, loop=loop, on_image=on_image, send=send)
-            seconds = time.perf_counter() - began
-            run = {
-                **facts_of(made, name, fingerprint),
-                "source": shown(source) if isinstance(source, str | os.PathLike) else f"{len(found.images)} files",
-                "threshold": limit,
-                "counts": output.counts(),
-                "images_per_second": (len(output.rows) - before) / seconds,
-                "seconds": seconds,
-                "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
-                "warnings": [*warnings, *output.changes.sentences(), *_relabelled(output)],
-            }
-            output.finish(run)
-            send(now=True)
-        finally:
-            output.close()
+        send(now=True)
+        began, before = time.perf_counter(), len(output.rows)
+        _score_all(made, found.images, output, how, loop=score, on_image=on_image, send=send)
+        seconds = time.perf_counter() - began
+        run = {
+            **facts_of(made, name, fingerprint),
+            "source": shown(source) if isinstance(source, str | os.PathLike) else f"{len(found.images)} files",
+            "threshold": limit,
+            "counts": output.counts(),
+            "images_per_second": (len(output.rows) - before) / seconds,
+            "seconds": seconds,
+            "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
+            "warnings": [*warnings, *_unlike_before(output)],
+        }
+        output.finish(run)
+        send(now=True)
     return run
 
 
@@ -127,9 +126,16 @@ def facts_of(made: pipeline.Pipeline, name: str, fingerprint: str) -> dict[str, 
     }
 
 
-def _relabelled(output: Output) -> list[str]:
+def _unlike_before(output: Output) -> list[str]:
+    """What a run that goes on found otherwise than it was left."""
+    lost = [name for name, stamp in output.lost.items() if stamp_of(stamp.path).size < 0]
     words = "labels that are others than when they were scored"
-    return [f"{words}: {len(output.relabelled)}, first {output.relabelled[0]!r}"] if output.relabelled else []
+    others = output.relabelled
+    return [
+        *output.changes.sentences(),
+        *lost_sentences(lost),
+        *([f"{words}: {len(others)}, first {others[0]!r}"] if others else []),
+    ]
 
 
 def choose_threshold(

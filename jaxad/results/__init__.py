@@ -3,7 +3,7 @@
 from jaxad.results.mirror import kept_at
 from jaxad.results.reading import COLUMNS, Results, map_path, picture_path, read_results
 from jaxad.results.regions import Region, find_regions
-from jaxad.results.stamps import Stamp, stamp_of
+from jaxad.results.stamps import Stamp, lost_sentences, stamp_of
 from jaxad.results.writing import STARTED, Output, Result, UnwrittenError
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "UnwrittenError",
     "find_regions",
     "kept_at",
+    "lost_sentences",
     "map_path",
     "picture_path",
     "read_results",

@@ -6,7 +6,7 @@ Size and time of modification are enough, and cost no reading of the files; see 
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,15 @@ class Changes(NamedTuple):
             "photographs that are no longer there as they were scored, whose results are left out": self.gone,
         }
         return [f"{words}: {len(names)}, first {names[0]!r}" for words, names in kinds.items() if names]
+
+
+def lost_sentences(names: Collection[str]) -> list[str]:
+    """What is said of photographs that a run knew of, that have no result and that are no longer there."""
+    words = (
+        "photographs that are no longer there and have no result, as results.csv was damaged or they were moved away "
+        "before they were scored"
+    )
+    return [f"{words}: {len(names)}, first {min(names)!r}"] if names else []
 
 
 def stamp_of(path: str | os.PathLike[str]) -> Stamp:

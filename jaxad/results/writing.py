@@ -55,15 +55,15 @@ class UnwrittenError(InputError):
 class Output:
     """A folder of results while it is being written; `resume` goes on with what lies there.
 
-    `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files may
-    have been mended. `labels` are the defects that are known of them now, by name. Where they are `arriving`, more may
-    come (see `expect`), results of photographs that were moved away stay, and so do failures of files that are as they
-    were; all is on the disk before it counts as written.
+    The folder is made, looked at and held until `close`, and nothing is written into it before `begin`. Where
+    photographs are `arriving`, more may come (see `expect`), results of those that were moved away stay, and so do
+    failures of files that are as they were; all is on the disk before it counts as written.
 
     Attributes:
         stamps: of photographs that are scored, failed or expected, by name; where they are arriving, of those whose
             results were lost too.
         changes: photographs that were replaced or removed since they were scored; their results are left out.
+        lost: stamps of photographs that the run knew of, that have no result and are not to be scored now, by name.
         relabelled: names of those whose rows had another defect.
 
     Raises:
@@ -77,30 +77,40 @@ class Output:
         started: dict[str, Any],
         *,
         resume: bool,
-        photographs: Mapping[str, Stamp] | None = None,
-        labels: Mapping[str, str] | None = None,
         arriving: bool = False,
     ) -> None:
+        self._made = [one for one in (Path(folder), *Path(folder).parents) if not one.exists()]
         self.folder = need_output_folder(folder)
         self.map_suffix: str | None = started["maps"]
-        self._started, self._arriving = started, arriving
+        self._started, self._resume, self._arriving = started, resume, arriving
         self._files: list[Growing] = []
-        self._held = _hold(self.folder)
+        self._held: int | None = None
         try:
+            self._held = _hold(self.folder)
             with self.said():
-                self._begin(resume, photographs or {}, labels or {})
+                _need_own_run(self.folder, started, resume=resume)
         except BaseException:
             self.close()
             raise
 
-    def _begin(
-        self, resume: bool, now: Mapping[str, Stamp], labels: Mapping[str, str], anew: Collection[str] = ()
-    ) -> None:
-        started = self._started
-        rows = _begun(self.folder, started, resume=resume)
+    def begin(self, photographs: Mapping[str, Stamp], labels: Mapping[str, str] | None = None) -> None:
+        """Write what is there before the first photograph is scored, or what a run that goes on keeps.
+
+        `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files
+        may have been mended. `labels` are the defects that are known of them now, by name.
+        """
+        try:
+            with self.said():
+                self._begin(photographs, labels or {})
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, now: Mapping[str, Stamp], labels: Mapping[str, str], anew: Collection[str] = ()) -> None:
+        rows = whole_rows(self.folder / "results.csv", COLUMNS)
         rows = _with_pictures(rows, self.folder, self.map_suffix)
-        errors = whole_rows(self.folder / "errors.csv", ERROR_COLUMNS) if resume else []
-        before = read_stamps(self.folder) if resume else {}
+        errors = whole_rows(self.folder / "errors.csv", ERROR_COLUMNS)
+        before = read_stamps(self.folder) if self._resume else {}
         # What failed and is to be scored now is tried again, changed or not; where it arrives, if it has changed.
         again = set() if self._arriving else set(now)
         names = [*(row[0] for row in rows), *(name for name, _ in errors if name not in again)]
@@ -118,7 +128,10 @@ class Output:
         for name in ("pictures", *(["maps"] if self.map_suffix else [])):
             (self.folder / name).mkdir(exist_ok=True)
         with replacing(self.folder / STARTED) as path:
-            path.write_text(json.dumps(started, indent=2) + "\n")
+            path.write_text(json.dumps(self._started, indent=2) + "\n")
+        self._made.clear()
+        elsewhere = self.done().union(left_out, now)
+        self.lost = {name: stamp for name, stamp in before.items() if stamp.size >= 0 and name not in elsewhere}
         kept = before.keys() if self._arriving else self.done() & before.keys()
         self.stamps = {**{name: before[name] for name in kept}, **now}
         self._results = self._open("results.csv", table([COLUMNS, *self.rows]))
@@ -140,7 +153,7 @@ class Output:
             anew = self.done() & photographs.keys()
             if anew:
                 self._close_files()
-                self._begin(True, photographs, {}, anew)
+                self._begin(photographs, {}, anew)
             else:
                 self._stamps.add(stamps_line(photographs))
                 self.stamps.update(photographs)
@@ -185,8 +198,12 @@ class Output:
             path.write_text(json.dumps(run, indent=2, allow_nan=False) + "\n")
 
     def close(self) -> None:
-        """Close the files, whether the run is complete or not."""
+        """Close the files, whether the run is complete or not; a folder made for a run that never began goes."""
         self._close_files()
+        for folder in self._made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        self._made.clear()
         if self._held is not None:
             os.close(self._held)
             self._held = None
@@ -226,8 +243,8 @@ def _hold(folder: Path) -> int | None:
         ) from None
 
 
-def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[str]]:
-    """The whole rows of the run that was begun in the folder with the same pipeline, threshold and maps."""
+def _need_own_run(folder: Path, started: dict[str, Any], *, resume: bool) -> None:
+    """Refuse a folder that holds another run than one to go on with: of the same pipeline, threshold and maps."""
     there = [name for name in (STARTED, "results.csv", "errors.csv", "run.json") if (folder / name).exists()]
     if not there:
         for name in ("pictures", "maps"):
@@ -236,7 +253,7 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
                     f"output folder {str(folder)!r} holds a folder {name!r} that is of no run, and results would "
                     "replace what is in it; choose another folder"
                 )
-        return []
+        return
     if not resume:
         raise InputError(
             f"output folder {str(folder)!r} holds a run already ({there[0]}); go on with it by --resume, or choose "
@@ -257,7 +274,6 @@ def _begun(folder: Path, started: dict[str, Any], *, resume: bool) -> list[list[
         raise InputError(
             f"output folder {str(folder)!r} holds another run: {', '.join(changes)}; choose another folder"
         )
-    return whole_rows(folder / "results.csv", COLUMNS)
 
 
 def _in_words(started: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxad._check import InputError, raise_problems
+from jaxad.scaling.held_back import held_back
 from jaxad.scaling.workers import Packed, reason_of
 
 PATIENCE = 5.0
 """Seconds until an address counts as one that does not answer."""
+
+TOKEN = "give the cluster's token in RAY_AUTH_TOKEN, or in ~/.ray/auth_token, and set RAY_AUTH_MODE=token"
 
 
 class Each(NamedTuple):
@@ -30,8 +33,6 @@ def connected(address: str | None) -> Iterator[Any]:
     Raises:
         InputError: Ray is not installed, or cannot be used there.
     """
-    # A line of C++ at every start, on a danger that there is not: what workers are made of lies in this process.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
@@ -43,14 +44,16 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     need_answer(address)
-    try:
-        with warnings.catch_warnings():
-            # What Ray starts are other programs, which have no threads of jax.
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:  # RuntimeError, ConnectionError and ValueError among others
-        reason = " ".join(str(error).split())
-        raise InputError(f"Ray at {address or 'this machine'} cannot be used: {reason}") from None
+    with held_back() as said:
+        try:
+            with warnings.catch_warnings():
+                # What Ray starts are other programs, which have no threads of jax.
+                warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # RuntimeError, ConnectionError and ValueError among others
+            reason = "; ".join(filter(None, (" ".join(str(error).split()), said.take_reason())))
+            mend = f"; {TOKEN}" if "token" in reason.lower() else ""
+            raise InputError(f"Ray at {address or 'this machine'} cannot be used: {reason}{mend}") from None
     try:
         yield ray
     finally:

@@ -1,7 +1,8 @@
 """Scoring a folder of photographs by the workers of a cluster."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from jaxad import pipeline
 from jaxad._addresses import AnyPath, at, whole
 from jaxad._check import need_at_least
 from jaxad.folders import score_folder
+from jaxad.folders.photographs import Loop
 from jaxad.scaling.cluster import connected, divide, need_fit
 from jaxad.scaling.workers import pack, score_by_workers
 
@@ -50,13 +52,26 @@ def score_on_ray(
     """
     for value, what in ((cpus, "cpus"), (gpus, "gpus")):
         need_at_least(0 if value is None else value, 0, what=what)
+    loop = _loop(made, _seen(source), address, cpus, gpus, modules)
+    return score_folder(made, source, out, loop=loop, **options)
+
+
+@contextlib.contextmanager
+def _loop(
+    made: pipeline.Pipeline,
+    seen: str | None,
+    address: str | None,
+    cpus: int | float | None,
+    gpus: int | float | None,
+    modules: Sequence[str],
+) -> Iterator[Loop]:
+    """The loop of `score_folder`, by workers that are there as long as it runs."""
     with connected(address) as ray:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         each, most = divide([node["Resources"] for node in nodes], cpus, gpus)
         packed = pack(made, modules)
-        need_fit(ray, nodes, packed, _seen(source))
-        loop = partial(score_by_workers, ray, cpus=each.cpus, gpus=each.gpus, most=most, packed=packed)
-        return score_folder(made, source, out, loop=loop, **options)
+        need_fit(ray, nodes, packed, seen)
+        yield partial(score_by_workers, ray, cpus=each.cpus, gpus=each.gpus, most=most, packed=packed)
 
 
 def _seen(source: AnyPath | Sequence[AnyPath]) -> str | None:

@@ -19,6 +19,7 @@ from jaxad.folders.sources import Source
 from jaxad.images import batches
 from jaxad.methods import import_kinds
 from jaxad.results import Result
+from jaxad.scaling.held_back import held_back
 from jaxad.sharding import make_mesh
 
 PARTS_EACH = 4
@@ -81,8 +82,11 @@ def score_by_workers(
     data.context.execution_options.preserve_order = True
     data.context.enable_progress_bars = False
     missing = {one.name for one in sources}
+    blocks = iter(data.iter_batches(batch_size=None, batch_format="numpy"))
     try:
-        for block in data.iter_batches(batch_size=None, batch_format="numpy"):
+        with held_back():  # until workers are there
+            first = next(blocks, None)
+        for block in () if first is None else itertools.chain([first], blocks):
             for cell in block["rows"]:
                 rows: list[Row] = [row for row in pickle.loads(cell) if _name(row) in missing]
                 missing -= {_name(row) for row in rows}
