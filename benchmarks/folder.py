@@ -31,7 +31,7 @@ from jaxad.datasets import textures
 from jaxad.images import photographs, read_photographs
 from jaxad.methods import RECIPES
 from jaxad.preparation import Preparation
-from jaxad.recipes import Recipe
+from jaxad.recipes import NetworkRecipe, Recipe
 from jaxad.thresholds import for_false_positive_rate
 
 SIDE = 512
@@ -73,7 +73,8 @@ def many_sizes(count: int) -> list[tuple[int, int]]:
 def make_part(recipe: Recipe) -> pipeline.Pipeline:
     """A part trained for a moment: its speed does not depend on what it has learned."""
     images = textures("brick", "train", count=16).images
-    fitted, _ = fitting.fit(jax.random.key(0), dataclasses.replace(recipe, epochs=1), images)
+    quick = dataclasses.replace(recipe, epochs=1) if isinstance(recipe, NetworkRecipe) else recipe
+    fitted, _ = fitting.fit(jax.random.key(0), quick, images)
     scores = fitted.score(images)
     low, high = np.quantile(scores.map, (0.5, 0.999))
     return pipeline.Pipeline(

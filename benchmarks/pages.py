@@ -91,6 +91,22 @@ def speed() -> str:
     return table(("what", "jaxad", "beside it", "goal", "met"), rows)
 
 
+def scaling() -> str:
+    """One process beside the workers of a Ray cluster on the same machine."""
+    kept = read("scaling")
+    alone = kept["ways"]["one process"]["seconds"]["median"]
+    rows = [
+        (
+            name,
+            *(_range(row[key]) for key in ("seconds", "images_per_second")),
+            f"{row['seconds']['median'] / alone:.2f}",
+        )
+        for name, row in kept["ways"].items()
+    ]
+    what = f"{kept['count']:,} photographs of {kept['side']} x {kept['side']}, {kept['environment']['cores']} cores"
+    return table((f"{what}, {kept['date']}", "whole command, s", "images/s once connected", "times as long"), rows)
+
+
 def published(name: str) -> Callable[[], str]:
     """What a system was published with beside what `benchmarks.recipes` found over several seeds."""
 
@@ -209,7 +225,7 @@ def catalogue() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{made.__name__: made for made in (readme, one_class, defects, photos, speed, catalogue)},
+    **{made.__name__: made for made in (readme, one_class, defects, photos, speed, scaling, catalogue)},
     **{name: published(name) for name in SYSTEMS},
 }
 
@@ -247,6 +263,10 @@ def _follow(numbers: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         numbers = numbers[key]
     return numbers
+
+
+def _range(row: dict[str, float]) -> str:
+    return f"{row['median']:.1f} ({row['least']:.1f} to {row['greatest']:.1f})"
 
 
 def _percent(row: dict[str, Any]) -> str:

@@ -82,8 +82,9 @@ class _Mirror:
         fresh = [name for name, signature in found.items() if self._sent.get(name) != signature]
         gone = [name for name in self._sent if name not in found]
         with self._told("written"):
-            if gone:
-                self.there.files.rm([self._key(name) for name in gone])
+            for name in gone:
+                # By `rm`, brackets and stars in the address would be patterns.
+                self.there.files.rm_file(self._key(name))
             # A row is never there without what belongs to it.
             for some in ([name for name in fresh if "/" in name], *([name] for name in fresh if "/" not in name)):
                 if some:
