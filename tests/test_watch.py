@@ -732,7 +732,12 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(bundle: Path, inbox: 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
-def test_ctrl_c_ends_it_with_a_report(bundle: Path, inbox: Path, limit: float) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_it_with_a_report(
+    bundle: Path, inbox: Path, limit: float, number: int, code: int, word: str
+) -> None:
     save(inbox / "a.png", BAD)
     (inbox / "notes.txt").write_text("x")
     # A shell's background jobs have it ignored, and so would what they start.
@@ -742,11 +747,11 @@ def test_ctrl_c_ends_it_with_a_report(bundle: Path, inbox: Path, limit: float) -
     signal.signal(signal.SIGINT, before)
     assert watched.stdout is not None
     assert watched.stdout.readline().startswith("a.png: ")
-    watched.send_signal(signal.SIGINT)
+    watched.send_signal(number)
     shown, said = watched.communicate(timeout=60)
     assert (watched.returncode, said) == (
-        130,
-        "jaxad: not used: 'notes.txt' (1): no image by its extension .txt\njaxad: interrupted\n",
+        code,
+        f"jaxad: not used: 'notes.txt' (1): no image by its extension .txt\njaxad: {word}\n",
     )
     assert "scored" in shown
     assert read_results(inbox.parent / "out").run["counts"]["anomalous"] == 1

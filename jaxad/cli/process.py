@@ -20,8 +20,10 @@ ANY_RAY = "any"
 """Where `--ray` names no address: the cluster that runs here, or else a new one."""
 RAY_ADDRESS = re.compile(r".+:\d+|.+://.*|auto|local")
 """What behind `--ray` is its address, and neither an option nor a folder."""
-INTERRUPTED, PIPE_CLOSED = 128 + 2, 128 + 13
-"""Exit codes as a shell gives them to what the signals SIGINT and SIGPIPE end."""
+INTERRUPTED, PIPE_CLOSED, TERMINATED = 128 + 2, 128 + 13, 128 + 15
+"""Exit codes as a shell gives them to what the signals SIGINT, SIGPIPE and SIGTERM end."""
+_terminated = threading.Event()
+"""Whether SIGTERM has come."""
 
 
 class Commands(TyperGroup):
@@ -70,6 +72,8 @@ def run(command: Callable[[], object]) -> None:
     os.environ["MPLBACKEND"] = "Agg"
     warnings.showwarning = _show_warning
     sys.unraisablehook = _interrupt_again
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # nobody has it ignored
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             command()
@@ -182,14 +186,21 @@ def _say(text: str) -> None:
     print(f"jaxad: {text}", file=sys.stderr)
 
 
+def _terminate(*_: object) -> NoReturn:
+    """Let SIGTERM, by which services and schedulers end a command, be an interruption like another."""
+    _terminated.set()
+    raise KeyboardInterrupt
+
+
 def _end_interrupted() -> NoReturn:
     # A second one ends the process at once, while threads finish what they are at.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _say("interrupted")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    _say("terminated" if _terminated.is_set() else "interrupted")
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads of the compiler may still be at work, and would meet an interpreter that is gone.
-    os._exit(INTERRUPTED)
+    os._exit(TERMINATED if _terminated.is_set() else INTERRUPTED)
 
 
 def _end_unread() -> NoReturn:

@@ -4,7 +4,9 @@ import contextlib
 import importlib.metadata
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,7 +46,7 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     need_answer(address)
-    with held_back() as said:
+    with held_back() as said, _own_signals():
         try:
             with warnings.catch_warnings():
                 # What Ray starts are other programs, which have no threads of jax.
@@ -58,6 +60,22 @@ def connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what SIGTERM does in this process where it is told, for Ray has it end the process its own way."""
+    before = signal.getsignal(signal.SIGTERM)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        yield
+    except SystemExit:  # it came, and Ray has ended the process
+        before(signal.SIGTERM, None)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def need_answer(address: str | None) -> None:
