@@ -84,6 +84,9 @@ class Remote:
             found = self.files.ls(self.key, detail=True)
         names: tuple[list[str], list[str]] = [], []
         for one in found:
+            if one["type"] == "directory" and one["name"].endswith("/"):
+                why = "it holds names with nothing between two slashes, which are no paths; rename what lies below them"
+                raise OSError(errno.EINVAL, why, self.address)
             name = one["name"].rstrip("/").rpartition("/")[2]
             # A folder made by hand is an empty object with its name.
             if one["name"].strip("/") != self.key.strip("/"):

@@ -516,6 +516,15 @@ def test_folders_below_an_address_are_walked(memory):
     assert found == [("memory://a", ["b", "c"], ["x.png"]), ("memory://a/b", [], ["y.png"])]
 
 
+def test_names_in_a_bucket_that_are_no_paths_are_refused(home, memory, monkeypatch, tmp_path):
+    memory.pipe_file("/a/x.png", b"1")
+    below = {"name": "/a/", "type": "directory", "size": 0}  # as s3fs lists the key a//y.png
+    listed = memory.ls
+    monkeypatch.setattr(memory, "ls", lambda *given, **options: [*listed(*given, **options), below])
+    with pytest.raises(InputError, match="'memory://a' cannot be listed: it holds names with nothing between two sl"):
+        score_folder(load_pipeline(home / "part.jaxad"), "memory://a", tmp_path / "out")
+
+
 @pytest.mark.parametrize("folder", ["out", "out [1]*?"])
 def test_results_at_an_address_go_on(home, memory, tmp_path, folder):
     made, files = load_pipeline(home / "part.jaxad"), sorted((home / "set" / "test" / "spot").glob("*.png"))[:70]

@@ -90,7 +90,7 @@ def score_folder(
     ):
         output.begin(
             {one.name: stamp_of(one.path) for one in found.images},
-            {one.name: one.defect for one in found.images} if folder else None,
+            labels={one.name: one.defect for one in found.images} if folder else None,
         )
         send(now=True)
         began, before = time.perf_counter(), len(output.rows)

@@ -93,7 +93,7 @@ class Output:
             self.close()
             raise
 
-    def begin(self, photographs: Mapping[str, Stamp], labels: Mapping[str, str] | None = None) -> None:
+    def begin(self, photographs: Mapping[str, Stamp], *, labels: Mapping[str, str] | None = None) -> None:
         """Write what is there before the first photograph is scored, or what a run that goes on keeps.
 
         `photographs` are the stamps of those to be scored, by name. Those that failed are tried again, for the files
