@@ -424,8 +424,9 @@ def test_of_what_is_written_below_python_only_what_means_nothing_is_left_out(cap
         os.write(2, noise)
         assert held.take_reason() == "Failed"
         assert held.take_reason() == ""
+        os.write(2, b"later\n")
     os.write(2, b"after\n")
-    assert capfd.readouterr().err == "after\n"
+    assert capfd.readouterr().err == "later\nafter\n"
 
 
 def test_options_that_do_not_go_together(tmp_path):

@@ -55,6 +55,7 @@ def score_here(made: pipeline.Pipeline, sources: Sequence[Source], sizes: Sequen
 
 
 HERE: AbstractContextManager[Loop] = nullcontext(score_here)
+"""The same as `score_folder` takes it; nothing must be there for it."""
 
 
 def score_admitted(made: pipeline.Pipeline, sources: Sequence[Source], how: How) -> Rows:

@@ -5,12 +5,12 @@ Ray starts.
 """
 
 import contextlib
+import io
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
 
 _LINE = re.compile(r"\[[^]]* [A-Z] \d+ \d+\] \S+: (.*)")
 _HARMLESS = "has constructor arguments in the object store and max_restarts > 0"
@@ -20,7 +20,7 @@ _HARMLESS = "has constructor arguments in the object store and max_restarts > 0"
 class HeldBack:
     """What was written since."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.FileIO) -> None:
         self._file = file
 
     def lines(self) -> list[str]:
@@ -30,7 +30,7 @@ class HeldBack:
         return [line for line in text.splitlines(keepends=True) if _HARMLESS not in line]
 
     def take_reason(self) -> str:
-        """What the last line says; "" where nothing was written. No line will follow the block."""
+        """What the last line says, "" where there is none; none of those until now will follow the block."""
         said = [found[1] for line in self.lines() if (found := _LINE.match(line))]
         self._file.truncate(0)
         return said[-1] if said else ""
@@ -39,7 +39,7 @@ class HeldBack:
 @contextlib.contextmanager
 def held_back() -> Iterator[HeldBack]:
     """Hold back what is written below Python; the lines that mean something follow when the block ends."""
-    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryFile("a+b", buffering=0) as file, contextlib.ExitStack() as stack:
         held = HeldBack(file)
         with contextlib.suppress(OSError):  # there may be no standard error
             real = os.dup(2)
