@@ -11,7 +11,19 @@ import pytest
 from jaxad import losses
 from jaxad.convert import read_layers, to_variables
 from jaxad.heatmaps import heatmap
-from jaxad.models import ConvAE, DenseAE, PatchVAE, convolution, layers, normalisation, patch_vae
+from jaxad.models import (
+    ConvAE,
+    DenseAE,
+    PatchVAE,
+    convolution,
+    layers,
+    normalisation,
+    patch_vae,
+    plain_convolution,
+    small_products,
+    sums,
+    transposed,
+)
 from tests.data.make_patch_vae import read
 from tests.references import convolution as slow
 from tests.references import patch_vae as slow_patch_vae
@@ -19,12 +31,13 @@ from tests.references import patch_vae as slow_patch_vae
 # Images, kernels and cotangents of the layers are small whole numbers: float32 adds their products exactly.
 
 
-@pytest.fixture(params=["cpu", "accelerator"])
+@pytest.fixture(params=["cpu", "gpu", "tpu"])
 def lowering(request, monkeypatch):
     """What a convolution becomes on CPU, and on CPU what it becomes elsewhere."""
-    if request.param == "accelerator":
-        monkeypatch.setattr(convolution, "_products", convolution._convolution)
-        monkeypatch.setattr(convolution, "_transposed_products", convolution._phases)
+    one = {"gpu": small_products.small_products, "tpu": plain_convolution.plain_convolution}.get(request.param)
+    if one:
+        monkeypatch.setattr(convolution, "products_examples_last", one)
+        monkeypatch.setattr(convolution, "transposed_examples_last", partial(transposed.transposed, convolution=one))
 
 
 # Height and width, channels in, channels out, kernel, strides.
@@ -122,18 +135,25 @@ def test_parameters_are_linens(kind):
 
 
 @pytest.mark.parametrize("kind", PAIRS, ids=lambda kind: kind.__name__)
-def test_convolution_stays_one_on_accelerators(kind):
-    module, x = kind(8, (3, 3), (2, 2)), jnp.ones((1, 8, 8, 2))
-    variables = jax.eval_shape(module.init, jax.random.key(0), x)
+def test_convolution_becomes_what_suits_the_platform(kind):
+    module, small = kind(8, (3, 3), (2, 2)), jnp.ones((1, 8, 8, 2))
+    variables = jax.eval_shape(module.init, jax.random.key(0), small)
+    large = jax.ShapeDtypeStruct((small_products.MOST_READS // 8, 8, 8, 2), jnp.float32)
 
-    def lowered(platform):
-        return jax.export.export(jax.jit(module.apply), platforms=[platform])(variables, x).mlir_module()
+    def gradients(variables, x):
+        return jax.grad(lambda *inputs: module.apply(*inputs).sum(), (0, 1))(variables, x)
 
-    for platform in ("cuda", "tpu"):
-        assert "stablehlo.convolution" in lowered(platform)
-        assert "stablehlo.dot_general" not in lowered(platform)
-    assert "stablehlo.convolution" not in lowered("cpu")
-    assert "stablehlo.dot_general" in lowered("cpu")
+    def stays_one(function, platform, x):
+        text = jax.export.export(jax.jit(function), platforms=[platform])(variables, x).mlir_module()
+        assert ("stablehlo.convolution" in text) != ("stablehlo.dot_general" in text)
+        return "stablehlo.convolution" in text
+
+    def where(function, x):
+        return [platform for platform in ("cpu", "cuda", "rocm", "tpu") if stays_one(function, platform, x)]
+
+    assert where(module.apply, small) == where(module.apply, large) == ["cuda", "rocm", "tpu"]
+    assert where(gradients, small) == ["tpu"]
+    assert where(gradients, large) == ["cuda", "rocm", "tpu"]
 
 
 def sigmoid(x):
@@ -175,6 +195,26 @@ def test_batch_norm_is_linens(shape, train, activation_first, examples_last, mon
     expected = (activated - center) / np.sqrt(spread + 1e-3) * scale + bias
     expected = expected if activation_first else sigmoid(expected)
     np.testing.assert_allclose(results[0][0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (6, 4, 5, 2), (1, 1, 1, 1), (12, 1, 2, 64)], ids=str)
+def test_sums_by_channel_in_one_step_and_in_two(shape):
+    x = whole_numbers(shape, 0)
+    expected = np.asarray(x).reshape(-1, shape[-1]).sum(0)
+    for total in (sums.channel_sums, sums._in_two_steps):
+        np.testing.assert_array_equal(total(x), expected)
+    _, pull = jax.vjp(sums.add_bias, x, jnp.ones(shape[-1:]))
+    for_x, for_bias = pull(x)
+    np.testing.assert_array_equal(for_x, x)
+    np.testing.assert_array_equal(for_bias, expected)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3])
+def test_variance_beside_a_large_mean(offset):
+    x = (offset + np.random.default_rng(0).normal(0, 0.01, (8, 5, 5, 3))).astype(np.float32)
+    mean, variance = normalisation._moments(jnp.asarray(x), x.ndim - 1)
+    np.testing.assert_allclose(mean, x.mean((0, 1, 2), np.float64), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(variance, x.var((0, 1, 2), np.float64), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from jaxad import cli, datasets, load, protocols
 from jaxad._check import InputError
 from jaxad.checkpoints import Checkpoints
 from jaxad.methods import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE
-from jaxad.protocols import dense_ae
+from jaxad.protocols import dense_ae, output
 from jaxad.recipes import from_document
 from jaxad.training import DivergedError
 
@@ -302,6 +302,12 @@ def test_a_recipe_that_was_published_nowhere(tmp_path):
     with pytest.raises(InputError, match="no published protocol to run"):
         protocols.run_recipe(replace(RECIPES["patch-vae"], name="mine"), out=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_of_a_checkout_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(output, "PACKAGES", ("numpy", "jaxad-nowhere"))
+    found = output.environment()
+    assert (found["numpy"], found["jaxad-nowhere"]) == (np.__version__, "not installed")
 
 
 def test_no_seeds(tmp_path):

@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,6 +58,7 @@ class Run:
     small: bool
     seconds: float
     peers: str | None
+    precisions: Sequence[str]
     began: float = field(default_factory=time.perf_counter)
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -136,9 +138,17 @@ class Run:
         return rates
 
 
-def run(output: Path, *, tasks: Iterable[str], small: bool, seconds: float, peers: str | None) -> None:
+def run(
+    output: Path,
+    *,
+    tasks: Iterable[str],
+    small: bool,
+    seconds: float,
+    peers: str | None,
+    precisions: Sequence[str] = tuple(PRECISIONS),
+) -> None:
     """Measure, most important first, and write what was measured, what failed and what there was no time for."""
-    measured = Run(output, small, seconds, peers)
+    measured = Run(output, small, seconds, peers, precisions)
     print(json.dumps(device()), flush=True)
     if "kernel" in tasks:
         _measure_kernel(measured)
@@ -188,7 +198,7 @@ def _measure_kernel(measured: Run) -> None:
             f"torch kernel {mode}/{layout}/{precision}",
         )
         for mode in KERNEL_MODES
-        for precision in PRECISIONS
+        for precision in measured.precisions
         for layout in LAYOUTS
     }
     if measured.begin(program.name):
@@ -200,13 +210,13 @@ def _measure_systems(measured: Run) -> None:
     systems = [one for one in programs.trainings(small=measured.small) if _is_system(one)]
     jobs = {
         (one.name, f"PyTorch {mode}, channels {layout}, {precision}"): (
-            f"{one.recipe.name} {mode} {precision if mode.startswith('compiled') else ''}",
+            f"{one.recipe.name} {mode} {layout + precision if mode.startswith('compiled') else ''}",
             f"torch train {one.recipe.name}/{mode}/{layout}/{precision}",
         )
         for one in systems
         for mode in TRAINING_MODES
         for layout in LAYOUTS[: 1 if one.recipe.name in DENSE or mode == "eager" else 2]
-        for precision in PRECISIONS
+        for precision in measured.precisions
     }
     if measured.begin("training of the systems"):
         with _Torch(measured, 0) as torch:
@@ -245,11 +255,11 @@ def _measure(measured: Run, some: Sequence[Program], others: Mapping[str, Mappin
             measured.fail(f"{program.name}: jaxad {precision}", error)
             return None
 
-    pairs = [(program, precision) for program in some for precision in PRECISIONS]
+    pairs = [(program, precision) for program in some for precision in measured.precisions]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(((one.name, precision) for one, precision in pairs), pool.map(ready, pairs), strict=True))
     for program in some:
-        ours = {precision: found[program.name, precision] for precision in PRECISIONS}
+        ours = {precision: found[program.name, precision] for precision in measured.precisions}
         rates = {f"jaxad {precision}": one[0] for precision, one in ours.items() if one}
         facts = {precision: one[1] for precision, one in ours.items() if one}
         more = others.get(program.name, {})
@@ -259,8 +269,10 @@ def _measure(measured: Run, some: Sequence[Program], others: Mapping[str, Mappin
 def compiled(program: Program, precision: str) -> tuple[Rate, dict[str, float]]:
     """A program ready to be timed on jax's device, and what compiling it took and gave."""
     products, dtype = PRECISIONS[precision]
-    function, arguments = program.make(dtype)
-    arguments = jax.device_put(arguments)
+    # On the host: what is drawn op by op would be compiled op by op for the device.
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        function, arguments = program.make(dtype)
+    arguments = jax.device_put(arguments, jax.local_devices()[0])
     began = time.perf_counter()
     with jax.default_matmul_precision(products):
         ready = jax.jit(function).lower(*arguments).compile()
@@ -295,7 +307,13 @@ class _Torch:
             jobs = {name: job for name, job in jobs.items() if "graph" not in job[1]}
         self.running = {process: self._start() for process, _ in jobs.values()}
         found: dict[Any, Rate] = {}
-        until = time.perf_counter() + min(PATIENCE, PEERS_SHARE * self.measured.left)
+        patience = min(PATIENCE, PEERS_SHARE * self.measured.left)
+        until = time.perf_counter() + patience
+        preparing = set(self.running)
+
+        def give_up() -> None:
+            for process in preparing & set(self.running):
+                self.running[process].process.kill()
 
         def prepare(process: str) -> None:
             for name, (where, line) in jobs.items():
@@ -309,9 +327,14 @@ class _Torch:
                     found[name] = partial(self._ask, process, line)
                 except PeerError as error:
                     self.measured.fail(line, error)
+            preparing.discard(process)
 
-        with ThreadPoolExecutor(16) as pool:
-            list(pool.map(prepare, self.running))
+        # A compiler that has begun may take minutes.
+        timer = threading.Timer(1.3 * patience, give_up)
+        timer.start()
+        with ThreadPoolExecutor(len(self.running) or 1) as pool:
+            list(pool.map(prepare, list(self.running)))
+        timer.cancel()
         return {name: found[name] for name in jobs if name in found}
 
     def _start(self) -> Peer:

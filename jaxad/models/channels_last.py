@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad.models.convolution import Pads, Pair
+from jaxad.models.plain_convolution import Pads, Pair
 
 Padding = Literal["SAME"] | int
 """`"SAME"` as TensorFlow pads, which depends on the image's size; a number of zeros on every side, as PyTorch pads."""

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad.models.convolution import Pair, convolve
+from jaxad.models.convolution import convolve
 from jaxad.models.normalisation import normalise, rescale
+from jaxad.models.plain_convolution import Pair
 
 Padding = Literal["SAME", "VALID"]
 

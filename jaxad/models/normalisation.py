@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxad.models.sums import channel_sums
+
 
 def normalise(
     x: Float[Array, "n *space c"],
@@ -60,9 +62,28 @@ def _standardise(x: Array, scale: Array, bias: Array, axis: int, epsilon: float)
 
     No gradient flows through those two. It is written by hand because autodiff goes over the images more often.
     """
-    others = tuple(i for i in range(x.ndim) if i != axis)
-    mean, variance = jnp.mean(x, others), jnp.var(x, others)
+    mean, variance = _moments(x, axis)
     return rescale(x, mean, scale * jax.lax.rsqrt(variance + epsilon), bias, axis=axis), mean, variance
+
+
+def _moments(x: Array, axis: int) -> tuple[Array, Array]:
+    """Mean and variance of every channel.
+
+    With channels last both sums are of one pass, over differences from some number of the channel, so that little is
+    lost where the variance is small beside the mean.
+    """
+    if axis == 0:
+        others = range(1, x.ndim)
+        return jnp.mean(x, others), jnp.var(x, others)
+    some = x[(0,) * (x.ndim - 1)]
+    apart = x - _along(some, x, axis)
+    count = x.size // x.shape[axis]
+    mean, square = _total(apart, axis) / count, _total(apart * apart, axis) / count
+    return some + mean, jnp.maximum(square - mean * mean, 0.0)
+
+
+def _total(x: Array, axis: int) -> Array:
+    return jnp.sum(x, range(1, x.ndim)) if axis == 0 else channel_sums(x)
 
 
 def _standardise_forward(
@@ -77,9 +98,8 @@ def _standardise_backward(
 ) -> tuple[Array, Array, Array]:
     """Ioffe & Szegedy, arXiv:1502.03167, section 3."""
     (x, scale, mean, precision), (g, _, _) = kept, gradients
-    others = tuple(i for i in range(x.ndim) if i != axis)
     centred = x - _along(mean, x, axis)
-    for_bias, for_scale = jnp.sum(g, others), jnp.sum(g * centred, others) * precision
+    for_bias, for_scale = _total(g, axis), _total(g * centred, axis) * precision
     count = x.size // x.shape[axis]
     pull = _along(for_bias / count, x, axis) + centred * _along(for_scale * precision / count, x, axis)
     return (g - pull) * _along(scale * precision, x, axis), for_scale, for_bias

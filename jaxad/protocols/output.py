@@ -23,12 +23,19 @@ def environment() -> dict[str, Any]:
     """Versions, device and machine that a figure was measured with."""
     device = jax.devices()[0]
     return {
-        **{package: importlib.metadata.version(package) for package in PACKAGES},
+        **{package: _version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": f"{device.platform}: {device.device_kind}",
         "cores": os.cpu_count(),
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"  # a checkout on Python's path
 
 
 def save_figure(folder: Path, name: str, figure: "Figure") -> None:
