@@ -103,6 +103,26 @@ def test_defects_change_most_of_their_mask(name):
         assert changed[mask].mean() > 0.8
 
 
+def test_crops_seen_by_hand_share_no_windows():
+    def nearest(found):
+        crops = found.images[..., 0]
+        windows = [np.lib.stride_tricks.sliding_window_view(crop, (12, 12)).reshape(-1, 144) for crop in crops]
+        apart = np.concatenate([windows[0][::37]])[:, None] - np.concatenate(windows[1:])[None, ::3]
+        return np.sqrt((apart**2).mean(-1)).min()
+
+    plain, by_hand = (datasets.textures("brick", "train", size=48, count=20, by_hand=hand) for hand in (False, True))
+    assert nearest(plain) == 0
+    assert nearest(by_hand) > 0.02
+    assert by_hand.images.shape == plain.images.shape
+    assert 0 <= by_hand.images.min() < by_hand.images.max() <= 1
+
+
+def test_widest_crops_seen_by_hand():
+    datasets.textures("brick", "test", size=185, count=8, by_hand=True)
+    with pytest.raises(InputError, match="185"):
+        datasets.textures("brick", "test", size=186, count=8, by_hand=True)
+
+
 def test_textures_are_a_function_of_the_seed():
     first, same = (datasets.textures("brick", "test", seed=4, size=64, count=6) for _ in range(2))
     longer = datasets.textures("brick", "test", seed=4, size=64, count=9)

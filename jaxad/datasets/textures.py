@@ -6,6 +6,7 @@ and a gap between them keeps texture elements apart.
 """
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -17,13 +18,18 @@ from jaxad.datasets.image_set import ImageSet
 PHOTOGRAPHS = ("brick", "grass", "gravel")
 COLUMNS = {"train": slice(0, 248), "test": slice(264, 512)}
 
+FURTHEST, TILT = 1.25, 4.0
+"""Of crops seen by hand: the distance, and 1 over the nearest; degrees."""
+
 Photograph = Float[np.ndarray, "h w"]
 Crop = Float[np.ndarray, "s s"]
 Layer = tuple[Crop, Crop]
 """Opacity and paint, both in [0, 1]: the defect is opacity * paint over (1 - opacity) * image."""
 
 
-def textures(name: str, split: str, *, seed: int = 0, size: int = 128, count: int = 100) -> ImageSet:
+def textures(
+    name: str, split: str, *, seed: int = 0, size: int = 128, count: int = 100, by_hand: bool = False
+) -> ImageSet:
     """Random crops of a photographed texture; in the test split every second one has a drawn defect.
 
     The same arguments give the same bits, and a smaller `count` gives the beginning of a larger one.
@@ -37,6 +43,9 @@ def textures(name: str, split: str, *, seed: int = 0, size: int = 128, count: in
       seed: of all random choices.
       size: height and width of the crops, 32 to 248 pixels.
       count: number of crops.
+      by_hand: see each crop as a camera held by hand would: mirrored or not, from .8 to 1.25 times the distance, tilted
+        by up to 4 degrees, in its own light and with its own noise. Without that crops of one split share pixels, and a
+        limit by some of them is too low for any others.
 
     Returns:
       images [count, size, size, 1], labels [count] (0 good, 1 defective), masks [count, size, size],
@@ -51,6 +60,8 @@ def textures(name: str, split: str, *, seed: int = 0, size: int = 128, count: in
     need_at_least(size, 32, what="size of a texture crop")
     need_at_least(count, 1, what="count of texture crops")
     widest = COLUMNS[split].stop - COLUMNS[split].start
+    if by_hand:
+        widest = int(widest / (FURTHEST * (1 + math.sin(math.radians(TILT)))))
     if size > widest:
         raise InputError(f"size of a texture crop must be at most {widest}, the width of a split, got {size}")
 
@@ -62,7 +73,7 @@ def textures(name: str, split: str, *, seed: int = 0, size: int = 128, count: in
     names = []
     for index in range(count):
         rng = np.random.default_rng([seed, PHOTOGRAPHS.index(name), list(COLUMNS).index(split), index])
-        crop = _crop(photograph, rng, size=size)
+        crop = (_seen_by_hand if by_hand else _crop)(photograph, rng, size=size)
         kind = kinds[index // 2 % len(kinds)] if split == "test" and index % 2 else "good"
         if kind != "good":
             crop, masks[index] = _drawn(crop, DEFECTS[kind](crop, others, rng))
@@ -144,6 +155,24 @@ def _photograph(name: str) -> Photograph:
 def _crop(photograph: Photograph, rng: np.random.Generator, *, size: int) -> Crop:
     top, left = (rng.integers(length - size + 1) for length in photograph.shape)
     return photograph[top : top + size, left : left + size]
+
+
+def _seen_by_hand(photograph: Photograph, rng: np.random.Generator, *, size: int) -> Crop:
+    from scipy.ndimage import map_coordinates
+
+    distance = rng.uniform(1 / FURTHEST, FURTHEST)
+    tilt = math.radians(rng.uniform(-TILT, TILT))
+    down, across = distance * (np.mgrid[:size, :size] - (size - 1) / 2)
+    across = across * rng.choice([-1, 1])
+    reach = distance * size * (math.cos(tilt) + abs(math.sin(tilt))) / 2
+    middle = [rng.uniform(reach, length - reach) - 0.5 for length in photograph.shape]
+    places = (
+        middle[0] + down * math.cos(tilt) - across * math.sin(tilt),
+        middle[1] + down * math.sin(tilt) + across * math.cos(tilt),
+    )
+    seen = map_coordinates(photograph, places, order=1, mode="nearest")
+    lit = rng.uniform(0.85, 1.15) * seen + rng.uniform(-0.05, 0.05)
+    return np.clip(lit + rng.normal(0, 0.02, lit.shape), 0, 1).astype(np.float32)
 
 
 def _drawn(crop: Crop, layer: Layer) -> tuple[Crop, Bool[np.ndarray, "s s"]]:

@@ -84,6 +84,8 @@ def write_textures(
 ) -> dict[str, dict[str, int]]:
     """Write the demo's photographs as a folder in the layout of MVTec AD: PNG files, masks under ground_truth.
 
+    Each is seen as by hand (see `jaxad.datasets.textures`), so that what `jaxad fit` holds out is as new as what comes.
+
     Args:
         texture: see `jaxad.datasets.textures`.
         out: a folder that is new or empty.
@@ -96,7 +98,9 @@ def write_textures(
     Raises:
         InputError: the texture is unknown, or the folder holds something or cannot be written.
     """
-    sets = {split: datasets.textures(texture, split, seed=seed, count=count) for split in ("train", "test")}
+    sets = {
+        split: datasets.textures(texture, split, seed=seed, count=count, by_hand=True) for split in ("train", "test")
+    }
     folder = need_output_folder(out)
     if any(folder.iterdir()):
         raise InputError(f"folder {str(folder)!r} must be new or empty, and holds files; choose another")
