@@ -115,6 +115,18 @@ def test_the_page_serves_what_the_command_exports(whole: pipeline.Pipeline, tmp_
 
 
 @pytest.mark.slow
+def test_photographs_by_a_frozen_network_are_exported(tmp_path: Path) -> None:
+    """By what the model gave: eight deviations of which, at every position, little is left."""
+    need("onnx")
+    few = dataclasses.replace(RECIPES["patchcore"], stages=("depthwise_4",), bank=32, choices=64, turns=0)
+    part = with_usual(make_part(few, Preparation(1, "letterbox", box=(32, 40))))
+    facts = export_model(part, tmp_path, to="onnx")
+    assert facts["checked"]["images"] == len(part.golden) + 2
+    computation = make_computation(part, None)
+    np.testing.assert_allclose(computation.taken_off, part.usual.mean / part.usual.deviation)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["stablehlo", "onnx"])
 def test_region_of_interest_and_grey_are_inside(coloured: pipeline.Pipeline, tmp_path: Path, to: str) -> None:
     need(to)

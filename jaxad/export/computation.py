@@ -16,6 +16,8 @@ from jaxad.pipeline import Pipeline, brought_back, judge, look, region_at
 from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
+PLACE, NOISE = 8, 4
+"""Of random images: pixels along a place of one light, levels of noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,13 @@ class Computation:
         """Which of the detector's scores judges an image."""
         return self.detector.score_name
 
+    @property
+    def taken_off(self) -> Float[np.ndarray, "h w"]:
+        """What calibration takes off the maps, in their own units, `[h, w]` or `[1, 1]`; 0 where they are raw."""
+        applied = [one for one in (self.detector.usual, self.usual) if one is not None]
+        # The last to be applied: what was rounded before it is in its deviations.
+        return np.asarray(applied[-1].mean / applied[-1].deviation) if applied else np.zeros((1, 1), np.float32)
+
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Pipeline.score`."""
         if self.roi is not None:
@@ -66,11 +75,19 @@ class Computation:
         return np.array([one.score for one in found], np.float32), np.stack([one.map for one in found])
 
     def examples(self, golden: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w c"]:
-        """Images `[n, h, w, c]` to compare by: golden ones `[h, w, c]` brought to the size, and random ones."""
+        """Images `[n, h, w, c]` to compare by: golden ones `[h, w, c]` brought to the size, and random ones.
+
+        Random ones have light and dark places with a little noise, as photographs do. Of noise alone deep features
+        hardly vary, and where their light is taken out little but rounding is left.
+        """
         fit = Preparation(self.channels, "letterbox", box=self.size) if golden else None
         known = [np.rint(fit.prepare(pixels)[0] * WHITE) for pixels in photographs(golden)] if fit else []
-        rng = np.random.default_rng(0)
-        drawn = [rng.integers(low, high, self.shape) for low, high in ((0, 256), (96, 160))]
+        rng, (height, width) = np.random.default_rng(0), self.size
+        drawn = []
+        for low, high in ((0, 256), (96, 160)):
+            places = rng.integers(low, high, (-(-height // PLACE), -(-width // PLACE), self.channels))
+            even = places.repeat(PLACE, 0).repeat(PLACE, 1)[:height, :width]
+            drawn.append(np.clip(even + rng.integers(-NOISE, NOISE + 1, self.shape), 0, 255))
         return np.stack([*known, *drawn]).astype(np.uint8)
 
 
