@@ -12,7 +12,10 @@ import jaxtyping
 import matplotlib
 import pytest
 
-from tests import drawn  # noqa: F401  (its profile)
+from tests import (
+    drawn,  # noqa: F401  (its profile)
+    fast_compilation,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,16 +37,21 @@ DAYS_KEPT = 14
 def pytest_configure(config: pytest.Config) -> None:
     """Have jax keep whatever it compiles in pytest's cache, for the other worker, other files and the next run.
 
-    Where slow tests are left out, hypothesis draws few examples.
+    So do the processes that tests start. Where slow tests are left out, hypothesis draws few examples.
     """
     if "not slow" in config.option.markexpr:
         hypothesis.settings.load_profile("quick")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not hasattr(config, "cache"):
         return
     folder = config.cache.mkdir("compiled")
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
     if not hasattr(config, "workerinput"):
         oldest = time.time() - DAYS_KEPT * 24 * 3600
         for file in folder.iterdir():
@@ -102,9 +110,8 @@ def parity_dir() -> str:
 @pytest.fixture(scope="module")
 def compile_fast() -> Iterator[None]:
     """Compile with few optimisations, for modules whose time goes into compiling many small programs."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    with fast_compilation.used():
+        yield
 
 
 @contextlib.contextmanager

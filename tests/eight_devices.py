@@ -14,6 +14,7 @@ from jaxad.extents import Batch
 from jaxad.fitting import make_loss, start
 from jaxad.methods import PATCH_VAE, RECIPES
 from jaxad.sharding import make_mesh
+from tests import fast_compilation
 
 CONV = replace(RECIPES["conv-ae"], epochs=1, batch_size=12)
 DENSE = replace(RECIPES["latent-ocsvm"], epochs=1, batch_size=12)
@@ -58,9 +59,8 @@ def devices_that_score(mesh):
     return [len({shard.device for shard in leaf.addressable_shards}) for leaf in jax.tree.leaves(scored)]
 
 
+@fast_compilation.used()
 def main():
-    # Most of the time goes into compiling.
-    jax.config.update("jax_disable_most_optimizations", True)
     eight, five, square = make_mesh(), make_mesh(count=5), jax.make_mesh((2, 4), ("rows", "columns"))
     dense_extras = {"extra_batch": GOOD[:5], "watched": {"test": TEST}}
     autoencoder = fit(jax.random.key(0), CONV, GOOD)[0]

@@ -17,6 +17,7 @@ import jax
 
 from jaxad.folders import fit_folder
 from jaxad.sharding import make_mesh
+from tests import fast_compilation
 from tests.photograph_folder import QUICK
 
 
@@ -24,7 +25,6 @@ def main():
     index, port, root, out = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
     dies_in = sys.argv[5] if index else None
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
-    jax.config.update("jax_disable_most_optimizations", True)
     losses = []
 
     def on_epoch(done, terms):
@@ -34,7 +34,8 @@ def main():
 
     part = out / "part.jaxad"
     kept = {"checkpoints": out / "kept", "resume": True}
-    fit_folder(root, part, recipe=replace(QUICK, epochs=4), mesh=make_mesh(), on_epoch=on_epoch, **kept)
+    with fast_compilation.used():
+        fit_folder(root, part, recipe=replace(QUICK, epochs=4), mesh=make_mesh(), on_epoch=on_epoch, **kept)
     jax.distributed.shutdown()
     (out / f"{index}.json").write_text(json.dumps(losses))
 

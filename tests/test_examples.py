@@ -16,6 +16,7 @@ import jaxad
 from jaxad.export import export_model
 from jaxad.folders import fit_folder
 from jaxad.protocols.demo import write_textures
+from tests import fast_compilation
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 METHODS = {"denoising", "flow", "template", "vqvae"}  # tests/test_methods.py fits each
@@ -36,7 +37,7 @@ def python(name: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(EXAMPLES.parent), "MPLBACKEND": "Agg"}
+    return {**os.environ, **fast_compilation.environment(), "PYTHONPATH": str(EXAMPLES.parent), "MPLBACKEND": "Agg"}
 
 
 @pytest.mark.slow
@@ -73,7 +74,7 @@ def test_notebooks_are_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(tmp_path_factory: pytest.TempPathFactory, compile_fast: None) -> Path:
     """A folder with photographs, a pipeline and its ONNX file."""
     pytest.importorskip("jax2onnx")
     pytest.importorskip("onnxruntime")

@@ -13,6 +13,8 @@ from tests.drawn import examples
 from tests.references.features import gradient_energies as slow_gradient_energies
 from tests.references.features import oriented_gradients as slow_oriented_gradients
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 PHOTOGRAPH = (skimage.data.camera()[100:228:8, 100:292:8] / 255).astype(np.float32)[None, :, :, None]
 
 

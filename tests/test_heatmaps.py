@@ -18,6 +18,8 @@ from tests.drawn_grids import grids, whole_numbers
 from tests.references.heatmap import heatmap as slow_heatmap
 from tests.references.heatmap import positions
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 # Pixels and scores are whole numbers, so that a sum is exact in float32; a mean is rounded once, or twice where
 # the compiler multiplies by a reciprocal.
 ONE_DIVISION = 2**-22

@@ -7,6 +7,8 @@ import pytest
 from jaxad import features
 from jaxad.extents import Extent
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 SIZE = (30, 460)
 REACH = features.ENERGIES_REACH
 

@@ -13,6 +13,8 @@ from jaxad.memory_bank import choose_spread, reweigh
 from tests.conftest import no_shape_checks
 from tests.references import frozen as slow
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 RNG = np.random.default_rng(0)
 MAPS = RNG.normal(2, 1, (2, 5, 7, 3)).astype(np.float32)
 ROWS = RNG.normal(3, 1, (60, 6)).astype(np.float32)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import fast_compilation
 from tests.run_page import blocks, runnable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,7 +27,7 @@ def shown_by_ci(name: str) -> list[str]:
 def run_page(*pages: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run each page in an empty folder, as a reader would, with this checkout importable and figures off screen."""
     folder.mkdir(exist_ok=True)
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    env = {**os.environ, **fast_compilation.environment(), "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-m", "tests.run_page", *map(str, pages)]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 

@@ -12,6 +12,8 @@ from jaxad import plots
 from jaxad._check import InputError
 from jaxad.metrics import Confusion
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 generator = np.random.default_rng(0)
 GREY = generator.random((12, 28, 28, 1), np.float32)
 COLOUR = generator.random((4, 20, 60, 3), np.float32)

@@ -24,6 +24,8 @@ from jaxad.report import page, write_report
 from tests.browser import open_browser
 from tests.scored_folder import EVIL_NAMES, THRESHOLD, write_errors, write_folder
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 Edit = Callable[[Path], object]
 
 

@@ -10,6 +10,8 @@ from jaxad import InputError, fit
 from jaxad.fitting import FitDivergedError, fit_members
 from jaxad.methods import LATENT_OCSVM, PATCH_VAE
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 1), np.float32)
 WINDOWS = replace(PATCH_VAE, window=(4, 4), filters=(4,), crops=48, epochs=3, batch_size=16)
 CODES = replace(LATENT_OCSVM, encoder=(4, 2), decoder=(4,), code_activation="linear", epochs=3, batch_size=4)

@@ -29,6 +29,8 @@ from tests.drawn import examples
 from tests.photograph_folder import QUICK, write_set
 from tests.tiny_training import IMAGES, RECIPE, digest
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 TRAINING = {"recipe": "a"}
 
 

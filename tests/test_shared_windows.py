@@ -23,6 +23,8 @@ from tests.drawn import examples
 from tests.drawn_grids import grids, whole_numbers
 from tests.drawn_variables import drawn_variables
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 
 @flax.struct.dataclass
 class Weighted:

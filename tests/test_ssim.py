@@ -14,6 +14,8 @@ from jaxad.ssim import gaussian_rows, ssim, ssim_map
 from tests.drawn import examples
 from tests.references.ssim_slow import ssim_map_slow
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 pixels = st.floats(0, 1, width=32)
 shapes = st.sampled_from([(1, 11, 14, 2), (2, 13, 11, 1)])  # few, because every shape is compiled anew
 pairs = shapes.flatmap(lambda s: st.tuples(*(hnp.arrays(np.float32, s, elements=pixels) for _ in range(2))))

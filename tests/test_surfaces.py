@@ -17,6 +17,8 @@ from jaxad.pipeline import load
 from tests.photograph_folder import unlike_each_other
 from tests.references.heatmap import heatmap as slow_heatmap
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compile_fast")]
+
 GRADIENTS = RECIPES["surface-gradients"]
 COMPONENTS = replace(RECIPES["patch-components"], crops=500)
 DRAWN = replace(RECIPES["drawn-defects"], crops=32, epochs=1, filters=(4, 8), crop=(16, 16))
@@ -28,12 +30,11 @@ OTHER_SIZE = datasets.textures("brick", "test", count=2, size=61).images[:, :, :
 
 
 @pytest.fixture(scope="module")
-def each():
+def each(compile_fast):
     """A detector of every kind."""
     return {name: fit(jax.random.key(0), recipe, TRAIN.images)[0] for name, recipe in KINDS.items()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_any_size_is_scored_and_the_image_is_as_bad_as_its_worst_pixel(name, each):
     scores = each[name].score(OTHER_SIZE)
@@ -45,7 +46,6 @@ def test_any_size_is_scored_and_the_image_is_as_bad_as_its_worst_pixel(name, eac
         each[name].score(np.repeat(OTHER_SIZE, 3, axis=-1))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gradients", "components"])
 def test_they_find_defects(name, each):
     scores = each[name].score(TEST.images)
@@ -53,7 +53,6 @@ def test_they_find_defects(name, each):
     assert metrics.pixel_auroc(TEST.masks, scores.map) > 0.7
 
 
-@pytest.mark.slow
 def test_gradients_judge_every_cell_alike(each):
     """The score of a cell is its Mahalanobis distance, and a cell in the middle does not know its place."""
     detector, image = each["gradients"], TEST.images[:1]
@@ -65,7 +64,6 @@ def test_gradients_judge_every_cell_alike(each):
     np.testing.assert_allclose(detector.score(image).map, spread, rtol=2e-3)
 
 
-@pytest.mark.slow
 def test_components_against_the_double_loop(each):
     detector, image = each["components"], TEST.images[0]
     scales = []
@@ -83,7 +81,6 @@ def test_components_against_the_double_loop(each):
     np.testing.assert_allclose(detector.score(image[None]).map[0], np.mean(scales, axis=0), rtol=5e-3, atol=5e-3)
 
 
-@pytest.mark.slow
 def test_smoother_than_usual_is_as_odd_as_rougher(each):
     smooth, rough = TRAIN.images[:1].copy(), TRAIN.images[:1].copy()
     smooth[:, 12:36, 12:36] = smooth[:, 12:36, 12:36].mean()
@@ -92,7 +89,6 @@ def test_smoother_than_usual_is_as_odd_as_rougher(each):
     assert min(odd) > 1.5 * usual
 
 
-@pytest.mark.slow
 def test_a_fusion_adds_its_parts_in_units_of_what_was_held_out(each):
     scored = each["fusion"].score_all(TEST.images)
     assert scored.keys() == {"fused", *(part.name for part in FUSION.parts)}
@@ -101,7 +97,6 @@ def test_a_fusion_adds_its_parts_in_units_of_what_was_held_out(each):
         np.testing.assert_allclose(getattr(scored["fused"], kind), sum(parts), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_units_of_a_fusion_come_from_images_its_parts_never_saw(each):
     """With neighbours, an image that was fitted on is at distance 0 of itself; a held-out one is not."""
     recipe = replace(SURFACE, parts=(replace(GRADIENT_NEIGHBOURS, count=1),), holdout=0.3)
@@ -117,7 +112,6 @@ def test_units_of_a_fusion_come_from_images_its_parts_never_saw(each):
     assert in_unit(distances, fit_unit(distances)).std(ddof=1) == pytest.approx(1, rel=1e-4)
 
 
-@pytest.mark.slow
 def test_members_of_a_fusion_differ_in_what_was_drawn_only():
     members, history = fit_members(jax.random.key(0), FUSION, TRAIN.images, count=2)
     first, second = (member.score_all(TEST.images[:2]) for member in members)
@@ -125,7 +119,6 @@ def test_members_of_a_fusion_differ_in_what_was_drawn_only():
     assert history.terms["drawn-defects loss"].shape == (1, 2)
 
 
-@pytest.mark.slow
 def test_what_a_part_fits_after_training_is_kept(tmp_path):
     svm = replace(RECIPES["latent-ocsvm"], encoder=(4, 2), decoder=(4,), epochs=1)
     detector, _ = fit(jax.random.key(0), replace(FUSION, parts=(svm, COMPONENTS)), TRAIN.images)
@@ -135,7 +128,6 @@ def test_what_a_part_fits_after_training_is_kept(tmp_path):
     np.testing.assert_array_equal(scores.score, again.score)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -154,7 +146,6 @@ def test_unsound_recipes_are_refused(change, words):
         fit(jax.random.key(0), replace(FUSION, **change), TRAIN.images)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gradient-neighbours", "surface-gradients"])
 def test_images_without_room_for_an_edge_are_refused(name):
     recipe, images = replace(RECIPES[name], count=2), np.random.default_rng(0).random((12, 4, 4, 1), "f4")
@@ -166,7 +157,6 @@ def test_images_without_room_for_an_edge_are_refused(name):
             detector.score([images[0], images[0, :3]])
 
 
-@pytest.mark.slow
 def test_drawn_defects_are_found_on_images_that_were_not_seen():
     recipe = replace(DRAWN, crops=512, epochs=8, crop=(32, 32), filters=(8, 16))
     detector, history = fit(jax.random.key(0), recipe, TRAIN.images)
@@ -189,7 +179,6 @@ def objects(count, seed=0):
 QUICK = replace(AUTO, candidates=(*(r for r in AUTO.candidates if r.kind == "closed_form"), COMPONENTS))
 
 
-@pytest.mark.slow
 def test_auto_compares_and_keeps_the_best(tmp_path):
     detector, _ = fit(jax.random.key(0), QUICK, objects(40))
     by_name = {candidate.name: candidate for candidate in detector.comparison}
@@ -205,7 +194,6 @@ def test_auto_compares_and_keeps_the_best(tmp_path):
     np.testing.assert_array_equal(named.score(objects(3, seed=1)).score, detector.score(objects(3, seed=1)).score)
 
 
-@pytest.mark.slow
 def test_auto_leaves_positions_alone_where_images_are_not_aligned():
     detector, _ = fit(jax.random.key(0), QUICK, TRAIN.images)
     reasons = {candidate.name: candidate.reason for candidate in detector.comparison}
@@ -213,7 +201,6 @@ def test_auto_leaves_positions_alone_where_images_are_not_aligned():
     assert detector.recipe.name in ("surface-gradients", "patch-components")
 
 
-@pytest.mark.slow
 def test_auto_says_why_a_candidate_cannot_be_fitted():
     few = objects(8)
     reasons = {c.name: c.reason for c in fit(jax.random.key(0), QUICK, few)[0].comparison}
@@ -221,14 +208,12 @@ def test_auto_says_why_a_candidate_cannot_be_fitted():
     assert reasons["gradient-neighbours"] == ""
 
 
-@pytest.mark.slow
 def test_auto_warns_where_nothing_is_told():
     hopeless = replace(AUTO, candidates=(GRADIENTS,))
     with pytest.warns(NothingToldWarning, match="auto found no recipe .* the best of 1, surface-gradients, does so"):
         fit(jax.random.key(0), hopeless, unlike_each_other(20))
 
 
-@pytest.mark.slow
 def test_auto_judges_large_images_by_fewer_and_tells_how_far_it_is(monkeypatch):
     seen, steps = [], []
 
@@ -247,7 +232,6 @@ def test_auto_judges_large_images_by_fewer_and_tells_how_far_it_is(monkeypatch):
     assert [one.separation for one in full] != [one.separation for one in fewer]
 
 
-@pytest.mark.slow
 def test_auto_with_nothing_to_choose_from():
     hopeless = replace(AUTO, candidates=(replace(GRADIENT_NEIGHBOURS, count=1000),))
     with pytest.raises(InputError, match="auto could fit none of its candidates:\n  gradient-neighbours: 1000 neigh"):
