@@ -107,6 +107,18 @@ def scaling() -> str:
     return table((f"{what}, {kept['date']}", "whole command, s", "images/s once connected", "times as long"), rows)
 
 
+def accelerators() -> str:
+    """What compilers say of programs for devices that are not there."""
+    kept = read("accelerators")
+    rows = []
+    for program, gpu in kept["h100"].items():
+        tpu = kept["v5e"].get(program)
+        cost = gpu["modelled"] + gpu["bound_of_the_rest"]
+        cycles = f"{tpu['modelled'] / 1e6:.3g} M" if tpu else "-"
+        rows.append((program, f"{cost:,.0f}", str(gpu["launches"]), f"{gpu['temporary_bytes'] / 1e6:,.0f}", cycles))
+    return table(("program", "H100, us", "launches", "temporary MB", "TPU v5e, cycles"), rows)
+
+
 def published(name: str) -> Callable[[], str]:
     """What a system was published with beside what `benchmarks.recipes` found over several seeds."""
 
@@ -225,7 +237,7 @@ def catalogue() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{made.__name__: made for made in (readme, one_class, defects, photos, speed, scaling, catalogue)},
+    **{made.__name__: made for made in (readme, one_class, defects, photos, speed, scaling, accelerators, catalogue)},
     **{name: published(name) for name in SYSTEMS},
 }
 

@@ -16,7 +16,7 @@ MOST_READS = 2**25
 
 
 def small_products(x: Array, kernel: Array, *, pads: Pads, strides: Pair, spacing: Pair) -> Array:
-    """The convolution as a matrix product, channels last, where its slices are few; else as it is."""
+    """The convolution of `[n, h, w, c]` as a matrix product, channels last, where outputs read few numbers."""
     p, q, c, f = kernel.shape
     down, across = (
         outputs_along(length, size, around, stride=stride)

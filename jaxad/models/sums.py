@@ -14,7 +14,7 @@ def channel_sums(x: Float[Array, "n *space c"]) -> Float[Array, " c"]:
 
 @jax.custom_vjp
 def add_bias(x: Float[Array, "n *space c"], bias: Float[Array, " c"]) -> Float[Array, "n *space c"]:
-    """`x` with one number added a channel; its gradient is the sum by channel."""
+    """`x` `[n, ..., c]` with one number added a channel, `[c]`; its gradient is the sum by channel."""
     return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

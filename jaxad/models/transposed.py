@@ -12,7 +12,7 @@ from jaxad.models.plain_convolution import Pads, Pair, outputs_along, turned
 
 
 def transposed(x: Array, kernel: Array, *, pads: Pads, dilation: Pair, convolution: Callable[..., Array]) -> Array:
-    """A transposed convolution by the plain ones of `phases`; its gradients by that whose transpose it is."""
+    """A transposed convolution of `[n, h, w, c]` by `phases`; its gradients by the plain one that it transposes."""
     rows, columns = (
         (
             size - 1 - before,
@@ -35,7 +35,7 @@ def transposed(x: Array, kernel: Array, *, pads: Pads, dilation: Pair, convoluti
 
 
 def phases(x: Array, kernel: Array, *, pads: Pads, dilation: Pair, convolution: Callable[..., Array]) -> Array:
-    """A transposed convolution as one plain convolution, whose channels are the outputs between two inputs.
+    """A transposed convolution of `[n, h, w, c]` as one plain one, whose channels are the outputs between two inputs.
 
     No zeros stand between the inputs. Where the stride does not divide the kernel some taps are zero; that costs less
     than a convolution for each of the phases of the stride.
