@@ -107,7 +107,7 @@ def test_crops_seen_by_hand_share_no_windows():
     def nearest(found):
         crops = found.images[..., 0]
         windows = [np.lib.stride_tricks.sliding_window_view(crop, (12, 12)).reshape(-1, 144) for crop in crops]
-        apart = np.concatenate([windows[0][::37]])[:, None] - np.concatenate(windows[1:])[None, ::3]
+        apart = windows[0][::37, None] - np.concatenate(windows[1:])[None, ::3]
         return np.sqrt((apart**2).mean(-1)).min()
 
     plain, by_hand = (datasets.textures("brick", "train", size=48, count=20, by_hand=hand) for hand in (False, True))

@@ -21,11 +21,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accelerators import PRECISIONS
 from benchmarks.accelerators.compiling import all_programs, compile_all
 from benchmarks.accelerators.targets import DESCRIPTIONS, TARGETS, TargetError
 
 TASKS = ("kernel", "training", "scoring")
-PRECISIONS = ("TF32", "float32", "bfloat16")
 BOUNDS = DESCRIPTIONS / "bounds.json"
 RESULTS = DESCRIPTIONS.parent / "results" / "accelerators.json"
 
@@ -41,7 +41,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600, help="begin no measurement after so many, with --run")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, help="what to time")
     parser.add_argument(
-        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of products and models, with --run"
+        "--precisions",
+        nargs="+",
+        choices=PRECISIONS,
+        default=list(PRECISIONS),
+        help="of products and models, with --run",
     )
     parser.add_argument("--small", action="store_true", help="time few images, to see that all of it runs")
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter with PyTorch; by default this one if it has it")

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.accelerators import programs
+from benchmarks.accelerators import PRECISIONS, programs
 from benchmarks.accelerators.programs import Program
 from benchmarks.drawn import drawn_detector
 from benchmarks.measure import ROUNDS, SERVE, Peer, PeerError, stamp
@@ -29,12 +29,6 @@ from jaxad.protocols.output import environment
 Rate = Callable[[int], float]
 """How many images, windows or samples a second, of so many calls one after the other."""
 
-PRECISIONS = {
-    "TF32": ("tensorfloat32", "float32"),
-    "float32": ("float32", "float32"),
-    "bfloat16": ("tensorfloat32", "bfloat16"),
-}
-"""What products may round float32 operands to, where the code asks for nothing else; and what models compute in."""
 TORCH = SERVE.parent / "torch_device.py"
 KERNEL_MODES, TRAINING_MODES = ("eager", "compiled", "graph", "compiled-graph"), ("graph", "compiled-graph", "eager")
 LAYOUTS = ("last", "first")
@@ -145,7 +139,7 @@ def run(
     small: bool,
     seconds: float,
     peers: str | None,
-    precisions: Sequence[str] = tuple(PRECISIONS),
+    precisions: Sequence[str],
 ) -> None:
     """Measure, most important first, and write what was measured, what failed and what there was no time for."""
     measured = Run(output, small, seconds, peers, precisions)

@@ -41,7 +41,7 @@ def textures(
       name: "brick", "grass" or "gravel".
       split: "train", all good, or "test"; the two share no pixel of the photograph.
       seed: of all random choices.
-      size: height and width of the crops, 32 to 248 pixels.
+      size: height and width of the crops, 32 to 248 pixels, or to 185 `by_hand`.
       count: number of crops.
       by_hand: see each crop as a camera held by hand would: mirrored or not, from .8 to 1.25 times the distance, tilted
         by up to 4 degrees, in its own light and with its own noise. Without that crops of one split share pixels, and a
@@ -63,7 +63,8 @@ def textures(
     if by_hand:
         widest = int(widest / (FURTHEST * (1 + math.sin(math.radians(TILT)))))
     if size > widest:
-        raise InputError(f"size of a texture crop must be at most {widest}, the width of a split, got {size}")
+        what = "what a hand shows of the width of a split" if by_hand else "the width of a split"
+        raise InputError(f"size of a texture crop must be at most {widest}, {what}, got {size}")
 
     photograph = _photograph(name)[:, COLUMNS[split]]
     others = [_photograph(other)[:, COLUMNS[split]] for other in PHOTOGRAPHS if other != name]

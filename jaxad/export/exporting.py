@@ -134,10 +134,10 @@ def _check(candidate: Path, to: str, computation: Computation, golden: Sequence[
         image, score_map = computation.expected(images)
     sizes = _sizes(image)
     # Rounding is relative to what the model gave, of which what is usual leaves a small difference.
-    given_by_model = np.abs(score_map + computation.taken_off).max(axis=(1, 2), keepdims=True)
+    given_by_model = np.maximum(np.abs(score_map), np.abs(score_map + computation.taken_off))
     differences = (
         _difference(found["image"], image, sizes),
-        _difference(found["map"], score_map, np.maximum(given_by_model, np.abs(score_map).max((1, 2), keepdims=True))),
+        _difference(found["map"], score_map, given_by_model.max(axis=(1, 2), keepdims=True)),
     )
     alone = _difference(found["first"], image[:1], sizes[:1])
     # Written so that NaN is refused.

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxad.models.plain_convolution import Pads, Pair
+from jaxad.models.plain_convolution import Pads, plain_convolution, shifted
 
 Padding = Literal["SAME"] | int
 """`"SAME"` as TensorFlow pads, which depends on the image's size; a number of zeros on every side, as PyTorch pads."""
@@ -91,7 +91,7 @@ def convolve_dense(
         pads: zeros before and after each axis.
         stride: pixels from one output to the next.
     """
-    whole = partial(_grouped, pads=pads, stride=stride, groups=1)
+    whole = partial(plain_convolution, pads=pads, strides=(stride, stride))
     if kernel.shape[:2] == (1, 1) and pads == ((0, 0), (0, 0)):
         y = jax.lax.platform_dependent(x, kernel, cpu=partial(_product, stride=stride), default=whole)
     else:
@@ -111,7 +111,7 @@ def convolve_depthwise(
         pads: zeros before and after each axis.
         stride: pixels from one output to the next.
     """
-    grouped = partial(_grouped, pads=pads, stride=stride, groups=x.shape[-1])
+    grouped = partial(plain_convolution, pads=pads, strides=(stride, stride), groups=x.shape[-1])
     y = jax.lax.platform_dependent(
         x,
         kernel,
@@ -130,20 +130,9 @@ def max_pool(x: Float[Array, "n h w c"], *, size: int, stride: int, padding: int
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, stride, stride, 1), edges)
 
     def shifts(x: Array) -> Array:
-        return reduce(jnp.maximum, _shifted(x, (size, size), pads, stride, beyond=-jnp.inf))
+        return reduce(jnp.maximum, shifted(x, (size, size), pads=pads, strides=(stride, stride), beyond=-jnp.inf))
 
     return jax.lax.platform_dependent(x, cpu=shifts, default=windows)
-
-
-def _grouped(x: Array, kernel: Array, *, pads: Pads, stride: int, groups: int) -> Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        pads,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
 
 
 def _product(x: Array, kernel: Array, *, stride: int) -> Array:
@@ -152,12 +141,5 @@ def _product(x: Array, kernel: Array, *, stride: int) -> Array:
 
 def _shifted_products(x: Array, kernel: Array, *, pads: Pads, stride: int) -> Array:
     p, q, c = kernel.shape
-    taps = kernel.reshape(p * q, 1, 1, 1, c)
-    return reduce(operator.add, (y * tap for y, tap in zip(_shifted(x, (p, q), pads, stride), taps, strict=True)))
-
-
-def _shifted(x: Array, size: Pair, pads: Pads, stride: int, beyond: float = 0.0) -> list[Array]:
-    """What each place of a window sees as it moves over the images, row by row of the window."""
-    x = jnp.pad(x, [(0, 0), *pads, (0, 0)], constant_values=beyond)
-    (p, q), (h, w) = size, x.shape[1:3]
-    return [x[:, a : h - p + a + 1 : stride, b : w - q + b + 1 : stride] for a in range(p) for b in range(q)]
+    taps, seen = kernel.reshape(p * q, 1, 1, 1, c), shifted(x, (p, q), pads=pads, strides=(stride, stride))
+    return reduce(operator.add, (y * tap for y, tap in zip(seen, taps, strict=True)))

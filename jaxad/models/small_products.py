@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxad.models.plain_convolution import Pads, Pair, outputs_along, plain_convolution, turned
+from jaxad.models.plain_convolution import Pads, Pair, outputs_along, plain_convolution, shifted, turned
 from jaxad.models.transposed import phases
 
 MOST_READS = 2**25
@@ -41,8 +41,8 @@ def _shifted_products(x: Array, kernel: Array, pads: Pads, shape: Pair) -> Array
         for length, outputs, size, (before, _) in zip((h, w), shape, (p, q), pads, strict=True)
     ]
     whole = (0, 0, 0)
-    shifted = [jax.lax.pad(next(taps), zero, [whole, *pair, whole]) for pair in itertools.product(*edges)]
-    return reduce(operator.add, shifted)
+    sums = (jax.lax.pad(next(taps), zero, [whole, *pair, whole]) for pair in itertools.product(*edges))
+    return reduce(operator.add, sums)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -85,9 +85,4 @@ def _rows(x: Array) -> Array:
 
 def _reads(x: Array, shape: tuple[int, ...], pads: Pads, strides: Pair) -> Array:
     """The `p q c` numbers that each output reads, `[n, h2, w2, p q c]`."""
-    x = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
-    h, w = (length - size + 1 for length, size in zip(x.shape[1:3], shape[:2], strict=True))
-    slices = [
-        x[:, a : a + h : strides[0], b : b + w : strides[1]] for a, b in itertools.product(*map(range, shape[:2]))
-    ]
-    return jnp.concatenate(slices, -1)
+    return jnp.concatenate(shifted(x, (shape[0], shape[1]), pads=pads, strides=strides), -1)

@@ -45,8 +45,7 @@ def held_back() -> Iterator[HeldBack]:
             real = os.dup(2)
             stack.callback(os.close, real)
             # Python's own goes on as it did: progress is shown meanwhile.
-            own = open(real, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-            stack.enter_context(own)
+            own = stack.enter_context(open(real, "w", buffering=1, errors="backslashreplace", closefd=False))
             # A bar on a terminal puts something of its own around the stream.
             if getattr(sys.stderr, "rich_proxied_file", sys.stderr) is sys.__stderr__:
                 stack.enter_context(contextlib.redirect_stderr(own))
