@@ -46,14 +46,15 @@ def run(peers: Peers) -> dict[str, Any]:
         contestants = peers.contestants({"PyTorch": f"torch backbone {find_lite0()}:{SIDE}:{count}"}, TIMES)
         rates = alternate({"jaxad": ours(count), **contestants})
         found[str(count)] = {"images_per_second": rates, "ratio_to_fastest_peer": ratio_to_peers(rates, contestants)}
-    return {"side": SIDE, "at_once": found, "versions": peers.versions}
+    result = {"side": SIDE, "at_once": found, "versions": peers.versions}
+    keep("backbone", result)
+    return result
 
 
 def main() -> None:
     """Measure, print and keep."""
     arguments = parser(__doc__).parse_args()
     result = run(Peers(arguments.peers))
-    keep("backbone", result)
     for count, row in result["at_once"].items():
         for name, rate in row["images_per_second"].items():
             print(f"{count} at once, {name:8} {rate['median']:8.1f} photographs/s")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxad
+from benchmarks.__main__ import PARTS
 from benchmarks.__main__ import rows as speed_rows
 from benchmarks.measure import RESULTS
 from benchmarks.recipes import cell
@@ -83,10 +84,9 @@ def photos() -> str:
 
 def speed() -> str:
     """Beside peers, against goals."""
-    kept = [read(name) for name in ("startup", "heatmap", "training", "closed_form", "memory")]
     rows = [
         (what, measured, beside, goal, "-" if met is None else "yes" if met else "no")
-        for what, measured, beside, goal, met in speed_rows(*kept)
+        for what, measured, beside, goal, met in speed_rows(*map(read, PARTS))
     ]
     return table(("what", "jaxad", "beside it", "goal", "met"), rows)
 
@@ -138,7 +138,7 @@ def readme() -> str:
     classes = {(row["dataset"], row["recipe"]): row for row in read("one_class")["rows"]}
     surface = next(row for row in read("defects")["rows"] if row["recipe"] == "surface")["mean"]
     textures = f"{surface['image_auroc']:.3f}, {surface['aupro']:.3f}"
-    found = list(speed_rows(*(read(name) for name in ("startup", "heatmap", "training", "closed_form", "memory"))))
+    found = list(speed_rows(*map(read, PARTS)))
     kept = read("recipes")
     best = [_percent(classes[name, "gradient-neighbours"]) for name in ("mnist", "fashion_mnist")]
     _, heatmap, beside, *_ = found[0]
