@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests import fast_compilation
+
 
 def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -14,7 +16,7 @@ def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", **environment},
+        env={**os.environ, **fast_compilation.environment(), "COLUMNS": "200", **environment},
         check=False,
     )
 

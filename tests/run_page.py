@@ -4,7 +4,8 @@ Blocks run in their order: Python blocks share their names, and languages other 
 are blocks under
 `<!-- ci: NAME -->`, which `.ci/run` runs, and under `<!-- no-test: reason -->`. A block with a title is kept as that
 file too. What a reader has already, such as a folder of photographs, is made by `<!-- setup ... -->`, in bash, or
-`<!-- setup python ... -->`; no page shows it.
+`<!-- setup python ... -->`; no page shows it. Under `<!-- run as: OLD -> NEW -->` a block runs with NEW in
+place of the one OLD that it shows: the same commands over fewer photographs.
 """
 
 import os
@@ -20,6 +21,7 @@ FENCE = re.compile(
     r"""(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<language>\w*)(?: title="(?P<title>[^"\n]*)")?\n(?P<text>.*?)^```$""",
     re.M | re.S,
 )
+RUN_AS = "run as: "
 EITHER = re.compile(f"{SETUP.pattern}|{FENCE.pattern}", re.M | re.S)
 
 
@@ -45,9 +47,17 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def as_run(block: Block) -> Block:
+    if not block.mark.startswith(RUN_AS):
+        return block
+    shown, run = block.mark.removeprefix(RUN_AS).split(" -> ")
+    before, after = block.text.split(shown)
+    return block._replace(text=before + run + after)
+
+
 def runnable(page: str) -> list[Block]:
     return [
-        block
+        as_run(block)
         for block in blocks(page)
         if block.language in {"python", "bash"} and not block.mark.startswith(("ci: ", "no-test: "))
     ]

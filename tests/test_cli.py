@@ -63,6 +63,7 @@ def test_recipe_run_writes_figures_and_results(tmp_path: Path, tfds_dir: str, pu
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compile_fast")
 def test_demo_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     import dataclasses
 

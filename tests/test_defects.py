@@ -69,7 +69,7 @@ def test_same_key_same_defects(drawn):
 def test_any_size_stays_in_range(n, h, w, c):
     images = np.random.default_rng(0).random((n, h, w, c), np.float32)
     for found in (
-        draw_defects(jax.random.key(h), images)[0],
+        jax.jit(draw_defects)(jax.random.key(h), images)[0],
         turn_upside_down(images),
         turn_by_half(images),
         mix(images),

@@ -24,6 +24,7 @@ from jaxad.folders import evaluate_folder, fit_folder
 from jaxad.methods import RECIPES, named
 from jaxad.recipes import KINDS, Recipe, from_document, to_document, with_settings
 from jaxad.testing import check_recipe
+from tests import fast_compilation
 from tests.conftest import ROOT, no_shape_checks
 from tests.photograph_folder import write_set
 
@@ -57,8 +58,9 @@ def test_examples_keep_the_laws(name: str) -> None:
 
 def small(recipe: Recipe) -> Recipe:
     """The same recipe, so that it is fitted in a moment on few images."""
-    least = {"epochs": 1, "crops": 64, "restarts": 1, "count": 4, "images": 40}
-    changes: dict[str, object] = {name: value for name, value in least.items() if hasattr(recipe, name)}
+    least: dict[str, object] = {"epochs": 1, "crops": 64, "restarts": 1, "count": 4, "images": 40}
+    least |= {"stages": ("depthwise_1", "depthwise_4"), "bank": 64, "choices": 256, "numbers": 16}
+    changes = {name: value for name, value in least.items() if hasattr(recipe, name)}
     for holder in ("parts", "candidates"):
         if hasattr(recipe, holder):
             changes[holder] = tuple(map(small, getattr(recipe, holder)))
@@ -130,7 +132,8 @@ def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: st
 
 
 def jaxad_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": f"{ROOT / 'examples'}{os.pathsep}{ROOT}"}
+    path = f"{ROOT / 'examples'}{os.pathsep}{ROOT}"
+    environment = {**os.environ, **fast_compilation.environment(), "COLUMNS": "200", "PYTHONPATH": path}
     command = [sys.executable, "-m", "jaxad", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests import fast_compilation
-from tests.run_page import blocks, runnable
+from tests.run_page import RUN_AS, blocks, runnable
 
 ROOT = Path(__file__).resolve().parent.parent
 CI_NAMES = ("install", "demo", "test")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = [path for path in PAGES if path.parent.name == "reference"]
+WORK_MORE_THAN_COMPILE = {ROOT / "README.md", ROOT / "docs" / "inspector.md"}
+"""Pages with networks over whole photographs: code that is compiled fast takes longer than compiling it well."""
 WITH_CODE = [path for path in PAGES if path not in REFERENCE and runnable(path.read_text())]
 
 
@@ -27,7 +29,8 @@ def shown_by_ci(name: str) -> list[str]:
 def run_page(*pages: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run each page in an empty folder, as a reader would, with this checkout importable and figures off screen."""
     folder.mkdir(exist_ok=True)
-    env = {**os.environ, **fast_compilation.environment(), "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    fast = {} if WORK_MORE_THAN_COMPILE & set(pages) else fast_compilation.environment()
+    env = {**os.environ, **fast, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-m", "tests.run_page", *map(str, pages)]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
@@ -80,10 +83,10 @@ def test_ci_runs_what_the_page_says(page: str, name: str) -> None:
 def test_every_mark_is_known(path: Path) -> None:
     """`no-test` needs a reason, `ci` is for README alone, and each stands right above a block."""
     text = path.read_text()
-    others = {"setup", "needs", "table", "end", "ci", "no-test"}
+    others = {"setup", "needs", "table", "end", "ci", "no-test", "run"}
     assert set(re.findall(r"<!-- ?([\w-]+)", text)) <= others
-    comments = re.findall(r"<!-- ?((?:ci|no-test)[^\n]*?) ?-->", text)
-    known = [mark for mark in comments if mark.startswith("no-test: ")]
+    comments = re.findall(r"<!-- ?((?:ci|no-test|run)[^\n]*?) ?-->", text)
+    known = [mark for mark in comments if mark.startswith(("no-test: ", RUN_AS))]
     if path.name == "README.md":
         known += [mark for mark in comments if mark.removeprefix("ci: ") in CI_NAMES]
     assert sorted(comments) == sorted(known)
@@ -107,8 +110,9 @@ x = 1
 ```python
 raise SystemExit(3)
 ```
+<!-- run as: nothing -> made -->
 ```bash
-test -s made
+test -s nothing
 jaxad --help > help
 ```
 
@@ -121,7 +125,7 @@ assert x == {value}, __name__
 def test_blocks_are_found() -> None:
     assert [(block.line, block.language, block.mark) for block in blocks(PAGE)] == [
         (5, "bash", "ci: test"), (9, "bash", "setup"), (12, "python", ""), (16, "python", "no-test: it ends"),
-        (19, "bash", ""), (24, "python", ""),
+        (20, "bash", "run as: nothing -> made"), (25, "python", ""),
     ]  # fmt: skip
 
 
@@ -132,8 +136,8 @@ def test_a_failing_block_is_noticed(tmp_path: Path) -> None:
     path.write_text(PAGE.format(value=2))
     failed = run_page(path, folder=tmp_path / "value")
     assert failed.returncode == 1
-    assert 'page.md", line 24' in failed.stderr
-    path.write_text(PAGE.format(value=1).replace("test -s made", "test -s nothing"))
+    assert 'page.md", line 25' in failed.stderr
+    path.write_text(PAGE.format(value=1).replace("-> made", "-> missing"))
     failed = run_page(path, folder=tmp_path / "shell")
     assert failed.returncode == 1
-    assert "page.md, line 19: ended with 1" in failed.stderr
+    assert "page.md, line 20: ended with 1" in failed.stderr
