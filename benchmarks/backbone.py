@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
 from jaxad import backbones
-from jaxad.backbones.files import find_lite0
+from jaxad.backbones.files import INSTALLED
 
 SIDE = 320
 TIMES = 5
@@ -43,7 +43,9 @@ def run(peers: Peers) -> dict[str, Any]:
     """Rates of both, by how many photographs are seen at once."""
     found: dict[str, Any] = {}
     for count in BATCHES:
-        contestants = peers.contestants({"PyTorch": f"torch backbone {find_lite0()}:{SIDE}:{count}"}, TIMES)
+        contestants = peers.contestants(
+            {"PyTorch": f"torch backbone {INSTALLED[backbones.DEFAULT].find()}:{SIDE}:{count}"}, TIMES
+        )
         rates = alternate({"jaxad": ours(count), **contestants})
         found[str(count)] = {"images_per_second": rates, "ratio_to_fastest_peer": ratio_to_peers(rates, contestants)}
     result = {"side": SIDE, "at_once": found, "versions": peers.versions}

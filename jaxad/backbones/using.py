@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxad._check import InputError
 from jaxad.backbones.backbone import Backbone
-from jaxad.backbones.layouts import NETWORKS, Network
+from jaxad.backbones.layouts import NETWORKS, PAIRS, Network
 
 
 def used_weights(backbone: Backbone, stages: Sequence[str]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def find_network(weights: Mapping[str, Any], stages: Sequence[str]) -> Network:
     """The network that `used_weights` are of, told by their names and shapes.
 
     Raises:
-        InputError: they are of none of `NETWORKS`.
+        InputError: they are of none of `NETWORKS` and `PAIRS`.
     """
     leaves, structure = jax.tree.flatten(dict(weights))
     return _find(structure, tuple(tuple(leaf.shape) for leaf in leaves), tuple(stages))
@@ -35,13 +35,15 @@ def find_network(weights: Mapping[str, Any], stages: Sequence[str]) -> Network:
 
 @lru_cache(maxsize=64)
 def _find(structure: Any, shapes: tuple[tuple[int, ...], ...], stages: tuple[str, ...]) -> Network:
-    for network, _ in NETWORKS.values():
+    for network in (*(network for network, _ in NETWORKS.values()), *PAIRS.values()):
         if not set(stages) <= set(network.stages):
             continue
         leaves, wanted = jax.tree.flatten(_shapes(network, stages))
         if wanted == structure and tuple(tuple(leaf.shape) for leaf in leaves) == shapes:
             return network
-    raise InputError(f"these weights belong to none of {', '.join(NETWORKS)} at the stages {', '.join(stages)}")
+    raise InputError(
+        f"these weights belong to none of {', '.join((*NETWORKS, *PAIRS))} at the stages {', '.join(stages)}"
+    )
 
 
 @lru_cache(maxsize=64)

@@ -140,7 +140,8 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
 
 
 def _settings(fields: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in fields.items())
+    texts = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+    return ", ".join(f"{name}={value}" for name, value in texts.items())
 
 
 def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mapping[str, str], chosen: str) -> None:

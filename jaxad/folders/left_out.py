@@ -7,12 +7,10 @@ those of the few images that were held out.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from jaxad import pipeline
-from jaxad._types import AnyArray
 from jaxad.detector import Detector, pool_maps
 from jaxad.folders.training_images import Roi, TrainingImages
 from jaxad.preparation import Preparation
@@ -43,26 +41,18 @@ def judge_left_out(
         training: images, with one file each.
         sizes: heights and widths of their files by path.
     """
-    recipe, images = detector.recipe, training.images
+    recipe, images, variables = detector.recipe, training.images, detector.for_scoring.variables
     if not isinstance(recipe, SolvedRecipe) or not recipe.leaves_out or detector.usual or len(images) < FEWEST:
         return
     for begin in range(0, len(images), BATCH):
         # The last batch is filled, so that there is one program.
         places = np.minimum(np.arange(begin, begin + BATCH), len(images) - 1)
-        maps = np.asarray(_score_left_out(detector.for_scoring, images[places], places))
+        maps = np.asarray(recipe.score_left_out(variables, images[places], places))
         for path, score_map in zip(training.paths[begin : begin + BATCH], maps, strict=False):
             inside = pipeline.region_at(roi, *sizes[path])
             counted = None if inside is None else pipeline.prepare_region(preparation, inside)
             score = pool_maps(recipe, score_map[None], counted=None if counted is None else counted[None])
             yield pipeline.Seen(float(score[0]), score_map, counted, preparation.geometry(*sizes[path]), inside)
-
-
-@jax.jit
-def _score_left_out(
-    detector: Detector, images: Float[AnyArray, "b h w c"], places: Int[AnyArray, " b"]
-) -> Float[Array, "b h w"]:
-    assert isinstance(detector.recipe, SolvedRecipe)
-    return detector.recipe.score_left_out(detector.variables, images, places)
 
 
 def agree(held_out: Float[np.ndarray, " n"], left_out: Float[np.ndarray, " m"]) -> bool:

@@ -226,7 +226,8 @@ def _plan_grid(
         if asked:
             return preparation, ""
         seen = recipe.seen_size(preparation.box)
-        box = min(seen, preparation.box, key=math.prod)
+        # Resized once, as it is read: twice would blur it. Not where the model would enlarge that again.
+        box = seen if recipe.seen_size(seen) == seen else preparation.box
         why = "" if box == preparation.box else f"the model sees them at {times(box)}"
         # What is smaller than the photographs is held once; else there is a copy at the size of the model's own.
         values = VALUES if box == preparation.box else SEEN_VALUES

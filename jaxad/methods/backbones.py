@@ -1,17 +1,19 @@
 """Another frozen network in the place of a recipe's own."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from jaxad._check import InputError
 from jaxad.backbones import open_backbone
 from jaxad.methods.frozen import FrozenRecipe
+from jaxad.methods.patchcore import BESIDE_STAGES
 from jaxad.recipes import ChoiceRecipe, Recipe
 
 MIDDLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "efficientnet-lite0": FrozenRecipe.stages,
+        "efficientnet-lite1": ("depthwise_6", "depthwise_10", "depthwise_14"),
+        "efficientnet-lite0+efficientnet-lite1": BESIDE_STAGES,
         "resnet18": ("layer2", "layer3"),
         "resnet50": ("layer2", "layer3"),
         "wide-resnet50-2": ("layer2", "layer3"),
@@ -39,4 +41,4 @@ def with_backbone(recipe: Recipe, source: str) -> Recipe:
             f"recipe {recipe.name!r} has no backbone to put {source!r} in the place of; name a recipe on features of a "
             "frozen network, such as patchcore or padim"
         )
-    return replace(found, backbone=source, stages=MIDDLE[open_backbone(source).name])
+    return found.on(source, MIDDLE[open_backbone(source).name])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -79,6 +80,10 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         raise_problems(problems)
         self.seen_size(shape[:2])
 
+    def on(self, backbone: str, stages: tuple[str, ...]) -> "FrozenRecipe":
+        """The same recipe on these stages of another network."""
+        return replace(self, backbone=backbone, stages=stages)
+
     def learn(self, cells: Callable[[Any], Cells], images: Float[Any, "n h w c"]) -> Variables:
         """What is learned of normal images `[n, h, w, c]`, given what makes cells of some of them."""
         raise self._lacks("learn(self, cells, images)")
@@ -91,20 +96,25 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         """See `SolvedRecipe`; of images `[n, h, w, c]` the network's weights, as far as used, and what is learned."""
         weights = backbones.used_weights(backbones.open_backbone(self.backbone), self.stages)
         fitted = {"network": weights, "whitening": self.fit_whitening(weights, images)}
-        return {**fitted, "learned": self.learn(partial(jax.jit(self.cells), fitted), images)}
+
+        def cells(some: Any) -> Cells:
+            found = self.cells(fitted, _filled(some))
+            return {stage: one[: len(some)] for stage, one in found.items()}
+
+        return {**fitted, "learned": self.learn(cells, images)}
 
     def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
         cells = self.cells(variables, images)
-        return self._together([self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages], images)
+        judged = [self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages]
+        return self._together(judged, images.shape[1:3])
 
     def cells(self, variables: Variables, images: Float[Any, "n h w c"]) -> Cells:
-        """The rows of numbers that images `[n, h, w, c]` are compared by: `[n, rows, columns, d]` a stage."""
-        white, found = variables["whitening"], {}
-        for stage, maps in self._stage_maps(variables["network"], images).items():
-            centred = maps - white[stage]["mean"][None, None, None]
-            found[stage] = jnp.matmul(centred, white[stage]["matrix"], precision="highest")
-        return found
+        """The rows of numbers that images `[n, h, w, c]` are compared by: `[n, rows, columns, d]` a stage.
+
+        Compiled once for each count and size of images, however often a fit asks for them.
+        """
+        return _whiten(self._stage_maps(variables["network"], images), variables["whitening"])
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """See `Recipe`; a size that came of this stays as it is, for another resize by one pixel would blur stripes.
@@ -124,37 +134,25 @@ class FrozenRecipe(SolvedRecipe, kind=""):
             )
         return seen
 
-    def _together(self, judged: list[Any], images: Float[Any, "n h w c"]) -> ScoreMap:
-        """The sum of what stages say, each `[n, rows, columns]`, smoothed and brought to the images' size."""
+    @partial(jax.jit, static_argnames=("self", "size"))
+    def _together(self, judged: list[Any], size: tuple[int, int]) -> ScoreMap:
+        """The sum of what stages say, each `[n, rows, columns]`, smoothed and brought to that height and width."""
         total = sum(jax.image.resize(one, judged[0].shape, "linear") for one in judged)
-        return spread_smoothly(total, (images.shape[1], images.shape[2]), blur=self.blur)
+        return spread_smoothly(total, size, blur=self.blur)
 
     def _stage_maps(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
         """The network's outputs for images `[n, h, w, c]`, by stage."""
-        network = backbones.find_network(weights, self.stages)
-        size = self.seen_size(images.shape[1:3])
-        if images.shape[1:3] != size:
-            images = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
-        found = backbones.stage_outputs(network, weights, images, stages=self.stages)
-        if self.light:
-            found = {stage: take_out_light(found[stage]) for stage in self.stages}
-        return {stage: average_neighbours(found[stage]) for stage in self.stages}
+        network, size = backbones.find_network(weights, self.stages), self.seen_size(images.shape[1:3])
+        return _feature_maps(weights, images, network=network, stages=self.stages, size=size, light=self.light)
 
     def fit_whitening(self, weights: Variables, images: Float[Any, "n h w c"]) -> Variables:
         """Mean `[channels]` and matrix `[channels, numbers]` of each stage."""
-
-        @jax.jit
-        def moments(weights: Variables, some: Any) -> dict[str, tuple[Any, Any]]:
-            maps = self._stage_maps(weights, some)
-            rows = {stage: one.reshape(-1, one.shape[-1]) for stage, one in maps.items()}
-            return {
-                stage: (jnp.mean(x, axis=0), jnp.matmul(x.T, x, precision="highest") / len(x))
-                for stage, x in rows.items()
-            }
-
-        step = -(-len(images) // WHITENED_BY)
-        found = [moments(weights, images[i : i + 1]) for i in range(0, len(images), step)]
-        means: Any = jax.tree.map(lambda *each: jnp.mean(jnp.stack(each), axis=0), *found)
+        looked_at, found = images[:: -(-len(images) // WHITENED_BY)], []
+        for begin in range(0, len(looked_at), BATCH):
+            some = looked_at[begin : begin + BATCH]
+            found.append(_moments(self._stage_maps(weights, _filled(some))))
+        count = len(looked_at)
+        means: Any = jax.tree.map(lambda *each: jnp.mean(jnp.concatenate(each)[:count], axis=0), *found)
         return {
             stage: {
                 "mean": mean,
@@ -169,3 +167,45 @@ class FrozenRecipe(SolvedRecipe, kind=""):
             raise InputError(
                 f"{what} would take {size / 1e9:.1f} GB of memory, and {MOST_BYTES / 1e9:.1f} GB are allowed; {mend}"
             )
+
+
+def _filled(images: Float[Any, "n h w c"]) -> Float[Any, "batch h w c"]:
+    """`BATCH` images: those given, then copies of the last one."""
+    missing = BATCH - len(images)
+    return jnp.concatenate([images, jnp.repeat(images[-1:], missing, axis=0)]) if missing else images
+
+
+@partial(jax.jit, static_argnames=("network", "stages", "size", "light"))
+def _feature_maps(
+    weights: Variables,
+    images: Float[Any, "n h w c"],
+    *,
+    network: backbones.Network,
+    stages: tuple[str, ...],
+    size: tuple[int, int],
+    light: bool,
+) -> dict[str, Any]:
+    if images.shape[1:3] != size:
+        images = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
+    found = backbones.stage_outputs(network, weights, images, stages=stages)
+    if light:
+        found = {stage: take_out_light(found[stage]) for stage in stages}
+    return {stage: average_neighbours(found[stage]) for stage in stages}
+
+
+@jax.jit
+def _whiten(maps: dict[str, Any], white: Variables) -> dict[str, Any]:
+    return {
+        stage: jnp.matmul(one - white[stage]["mean"][None, None, None], white[stage]["matrix"], precision="highest")
+        for stage, one in maps.items()
+    }
+
+
+@jax.jit
+def _moments(maps: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Of each image the mean of its rows and of their products."""
+    rows = {stage: one.reshape(len(one), -1, one.shape[-1]) for stage, one in maps.items()}
+    return {
+        stage: (jnp.mean(x, axis=1), jnp.matmul(x.swapaxes(1, 2), x, precision="highest") / x.shape[1])
+        for stage, x in rows.items()
+    }

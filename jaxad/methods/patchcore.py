@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,11 +12,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxad import backbones, linear, memory_bank
-from jaxad._check import need_at_least
+from jaxad._check import InputError, need_at_least
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
 from jaxad.recipes import Shape, Variables
 
+BESIDE_STAGES = (
+    *("efficientnet-lite0.depthwise_4", "efficientnet-lite0.depthwise_7"),
+    *("efficientnet-lite1.depthwise_10", "efficientnet-lite1.depthwise_14"),
+)
+"""Of the default network and the one beside it: what each tells best for what it costs."""
 KNOWN, JUDGED = 32, 8
 """Images that are known, and others that are judged, to find out whether parts lie anyhow."""
 NEARNESS = 0.96
@@ -28,6 +34,12 @@ UNIT_ROWS = 4096
 class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     """Distance of each cell to the nearest of a spread choice of normal ones; Roth et al., arXiv:2106.08265."""
 
+    beside: str = "efficientnet-lite1"
+    """A network that sees the images too where its weights are installed, beside EfficientNet-Lite0; empty for none.
+
+    Without them, or on other stages than the usual ones, the recipe settles for `backbone` alone; see `settle`.
+    """
+    pool: str = "high"
     bank: int = 2048
     """Normal cells of each stage that are remembered: those that cover the others, see `jaxad.memory_bank`."""
     choices: int = 16384
@@ -40,9 +52,15 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     -1 leaves it to the images, see `settle`. With any, positions do not count, as they say nothing of such parts.
     """
 
+    def on(self, backbone: str, stages: tuple[str, ...]) -> "PatchCoreRecipe":
+        """See `FrozenRecipe`; on that network alone."""
+        return replace(self, backbone=backbone, stages=stages, beside="")
+
     def check(self, shape: Shape) -> None:
         """See `Recipe`."""
         super().check(shape)
+        if self.beside not in ("", PatchCoreRecipe.beside):
+            raise InputError(f"beside must be {PatchCoreRecipe.beside!r}, or empty for none, got {self.beside!r}")
         for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1)):
             need_at_least(getattr(self, name), least, what=name)
 
@@ -55,15 +73,22 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         """See `Recipe`: parts lie anyhow in images `[n, h, w, c]` whose turned copies bring others much nearer.
 
         Then `TURNS` copies of each are shown, the memory is as large as `TURNED_BANK` at least, for it holds all
-        angles, and the pool of the highest tenth becomes that of the highest hundredth: such parts fill little of an
-        image.
+        angles, and the pool of the highest twentieth becomes that of the highest hundredth: such parts fill little of
+        an image. Last, the network `beside` comes in.
         """
+        settled = self._with_beside()
         if self.turns >= 0:
-            return self
+            return settled
         if len(images) < KNOWN + JUDGED or self._nearness_when_turned(images) > NEARNESS:
-            return replace(self, turns=0)
-        bank, pool = max(self.bank, TURNED_BANK), "peak" if self.pool == "top" else self.pool
-        return replace(self, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
+            return replace(settled, turns=0)
+        bank, pool = max(self.bank, TURNED_BANK), "peak" if self.pool == "high" else self.pool
+        return replace(settled, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
+
+    def _with_beside(self) -> "PatchCoreRecipe":
+        usual = (self.backbone, self.stages) == (FrozenRecipe.backbone, FrozenRecipe.stages)
+        if not self.beside or not usual or not backbones.is_installed(self.beside):
+            return self
+        return replace(self, backbone=f"{self.backbone}+{self.beside}", stages=BESIDE_STAGES)
 
     def _nearness_when_turned(self, images: Float[Any, "n h w c"]) -> float:
         """How far the furthest tenth of cells of some images are from cells of others and of their turned copies.
@@ -75,10 +100,9 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         deepest = replace(self, stages=self.stages[-1:])
         weights = backbones.used_weights(backbones.open_backbone(self.backbone), deepest.stages)
         fitted = {"network": weights, "whitening": deepest.fit_whitening(weights, known)}
-        make_cells = jax.jit(deepest.cells)
 
         def rows(some: Any) -> Any:
-            (one,) = make_cells(fitted, some).values()
+            (one,) = deepest.cells(fitted, some).values()
             return one.reshape(-1, one.shape[-1])
 
         angles = jax.random.uniform(jax.random.key(4), (KNOWN,), maxval=2 * math.pi)
@@ -142,18 +166,22 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         Which cells of the others are remembered, and how cells are whitened, stays as it is: of hundreds of images
         one hardly changes that.
         """
-        cells, judged = self.cells(variables, images), []
-        for stage in self.stages:
-            learned = variables["learned"][stage]
+        cells, learned = self.cells(variables, images), variables["learned"]
+        return self._together(
+            [self._judge_left_out(learned, stage, cells[stage], places) for stage in self.stages], images.shape[1:3]
+        )
 
-            def one(given: tuple[Any, Any], stage: str = stage, learned: Variables = learned) -> Any:
-                theirs = learned["image"] == given[1]
-                # In the place of what is left out stands a cell of another image, which is there already.
-                others = jnp.where(theirs[:, None], learned["memory"][jnp.argmin(theirs)][None], learned["memory"])
-                return self.judge({stage: {**learned, "memory": others}}, stage, given[0][None])[0]
+    @partial(jax.jit, static_argnames=("self", "stage"))
+    def _judge_left_out(
+        self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"], places: Int[Any, " n"]
+    ) -> ScoreMap:
+        def one(given: tuple[Any, Any]) -> Any:
+            theirs, memory = learned[stage]["image"] == given[1], learned[stage]["memory"]
+            # In the place of what is left out stands a cell of another image, which is there already.
+            others = jnp.where(theirs[:, None], memory[jnp.argmin(theirs)][None], memory)
+            return self.judge({stage: {**learned[stage], "memory": others}}, stage, given[0][None])[0]
 
-            judged.append(jax.lax.map(one, (cells[stage], places)))
-        return self._together(judged, images)
+        return jax.lax.map(one, (cells, places))
 
     def _shown(self, images: Float[Any, "n h w c"]) -> Iterator[tuple[int, Any]]:
         """The images in batches, each followed by its turned copies, and the place of the first of each."""

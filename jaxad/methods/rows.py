@@ -250,7 +250,7 @@ SURFACE = FusionRecipe(
 
 PATCHCORE = PatchCoreRecipe(
     name="patchcore",
-    summary="distance to remembered features of a frozen network, EfficientNet-Lite0 by default, for photographs",
+    summary="distance to remembered features of frozen networks, EfficientNet-Lite by default, for photographs",
     source="Roth et al., arXiv:2106.08265",
 )
 

@@ -23,6 +23,8 @@ LITE0: Blocks = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+LITE1: Blocks = (LITE0[0], *((row[0] + 1, *row[1:]) for row in LITE0[1:-1]), LITE0[-1])
+"""A block more in each row but the first and the last."""
 
 
 class EfficientNetLite(nn.Module):

@@ -183,6 +183,8 @@ class SolvedRecipe(Recipe, kind=""):
     ) -> Float[Any, "n h w"]:
         """The anomaly maps `[n, h, w]` of images that were solved on, each as if it had not been among them.
 
+        It is called outside `jax.jit`, so that it may compile what it shares with `solve` but once.
+
         Args:
             variables: what `solve` gave.
             images: some of those that were solved on, `[n, h, w, c]`.

@@ -40,7 +40,7 @@ class Recipe:
     """Where it was published."""
     pool: str = "mean"
     """How a map becomes one score: `"mean"` or `"max"` over its pixels, or the mean of the highest tenth,
-    `"top"`, or of the highest hundredth, `"peak"`."""
+    `"top"`, of the highest twentieth, `"high"`, or of the highest hundredth, `"peak"`."""
     holdout: float = 0.0
     """Share of the normal images kept from training, by which scores are put in units of what is usual at each
     position; see `jaxad.calibration`. With 0 scores keep the unit of the model."""
