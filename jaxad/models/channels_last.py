@@ -74,8 +74,9 @@ HE_DEPTHWISE = nn.initializers.he_normal(batch_axis=-1, out_axis=())
 def make_pads(x: Float[Array, "n h w c"], size: int, stride: int, padding: Padding) -> Pads:
     """Zeros before and after the rows and the columns of images `[n, h, w, c]`."""
     if padding == "SAME":
-        down, across = jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), "SAME")
-        return down, across
+        # jax 0.8 gives integers of NumPy.
+        (top, bottom), (left, right) = jax.lax.padtype_to_pads(x.shape[1:3], (size, size), (stride, stride), "SAME")
+        return (int(top), int(bottom)), (int(left), int(right))
     return (padding, padding), (padding, padding)
 
 
