@@ -140,8 +140,9 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
 
 
 def _settings(fields: Mapping[str, Any]) -> str:
-    texts = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-    return ", ".join(f"{name}={value}" for name, value in texts.items())
+    from jaxad.recipes import as_text
+
+    return ", ".join(f"{name}={as_text(value)}" for name, value in fields.items())
 
 
 def _print_comparison(comparison: Sequence[Mapping[str, Any]], left_aside: Mapping[str, str], chosen: str) -> None:

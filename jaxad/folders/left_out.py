@@ -41,9 +41,10 @@ def judge_left_out(
         training: images, with one file each.
         sizes: heights and widths of their files by path.
     """
-    recipe, images, variables = detector.recipe, training.images, detector.for_scoring.variables
+    recipe, images = detector.recipe, training.images
     if not isinstance(recipe, SolvedRecipe) or not recipe.leaves_out or detector.usual or len(images) < FEWEST:
         return
+    variables = detector.for_scoring.variables
     for begin in range(0, len(images), BATCH):
         # The last batch is filled, so that there is one program.
         places = np.minimum(np.arange(begin, begin + BATCH), len(images) - 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from jaxad import backbones, linear
@@ -171,8 +172,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
 
 def _filled(images: Float[Any, "n h w c"]) -> Float[Any, "batch h w c"]:
     """`BATCH` images: those given, then copies of the last one."""
-    missing = BATCH - len(images)
-    return jnp.concatenate([images, jnp.repeat(images[-1:], missing, axis=0)]) if missing else images
+    return images[np.minimum(np.arange(BATCH), len(images) - 1)]
 
 
 @partial(jax.jit, static_argnames=("network", "stages", "size", "light"))

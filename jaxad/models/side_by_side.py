@@ -23,11 +23,6 @@ class SideBySide(nn.Module):
     networks: tuple[Any, ...]
 
     @property
-    def least(self) -> int:
-        """Fewest pixels that a side may have."""
-        return max(network.least for network in self.networks)
-
-    @property
     def stages(self) -> dict[str, Stage]:
         """What the networks can be asked for, one network after the other."""
         return {

@@ -3,6 +3,7 @@
 from jaxad.recipes.methods import ChoiceRecipe, ConvertedLayers, NetworkRecipe, Scores, SolvedRecipe
 from jaxad.recipes.recipe import KINDS, Recipe, Shape, Variables
 from jaxad.recipes.settings import (
+    as_text,
     count_epochs,
     from_document,
     is_trained,
@@ -22,6 +23,7 @@ __all__ = [
     "Shape",
     "SolvedRecipe",
     "Variables",
+    "as_text",
     "count_epochs",
     "from_document",
     "is_trained",

@@ -52,7 +52,7 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
             try:
                 changes[name] = parse(value, offered[name])
             except ValueError:
-                problems.append(f"cannot set {text!r}: {name} takes a value like {_as_text(getattr(recipe, name))}")
+                problems.append(f"cannot set {text!r}: {name} takes a value like {as_text(getattr(recipe, name))}")
     for part, its in texts.items():
         try:
             inside[part] = with_settings(inside[part], its)
@@ -78,7 +78,7 @@ def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -
     if takers:
         settings = " or ".join(f"{part}.{name}={value}" for part in takers)
         return f"{recipe.name} has no {name} of its own and its parts have: write {settings}"
-    shown = ", ".join(f"{field}={_as_text(getattr(recipe, field))}" for field in _offered(recipe))
+    shown = ", ".join(f"{field}={as_text(getattr(recipe, field))}" for field in _offered(recipe))
     lacks = f"{recipe.name} has no {name}; " if name and name not in _offered(recipe) else ""
     return f"{lacks}write field=value with one of {shown}"
 
@@ -149,7 +149,12 @@ def parse(text: str, kind: Any) -> Any:
     return kind(text)
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """The value of a field as `with_settings` reads it.
+
+    >>> as_text(((32, 2), (64, 2)))
+    '32:2,64:2'
+    """
     if not isinstance(value, tuple):
         return str(value)
     return ",".join(":".join(map(str, entry)) if isinstance(entry, tuple) else str(entry) for entry in value)
