@@ -54,11 +54,13 @@ def take_out_light(maps: FeatureMaps) -> Float[Array, "n rows columns c"]:
         InputError: no float maps.
     """
     need_floats(maps, "n rows columns c", what="maps")
-    x = jnp.asarray(maps)
+    given = jnp.asarray(maps)
+    # Half precision holds no softening as small as a silent image needs.
+    x = given.astype(jnp.promote_types(given.dtype, jnp.float32))
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
     deviation = jnp.sqrt(jnp.mean((x - mean) ** 2, axis=(1, 2), keepdims=True))
     softening = SOFTENING * jnp.mean(deviation, axis=-1, keepdims=True) + TINY
-    return (x - mean) / (deviation + softening)
+    return ((x - mean) / (deviation + softening)).astype(given.dtype)
 
 
 def spread_smoothly(

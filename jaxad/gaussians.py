@@ -60,7 +60,9 @@ def _fit_gaussians(rows: Float[AnyArray, "n positions d"]) -> Gaussians:
         whitening = jax.scipy.linalg.solve_triangular(factor, jnp.eye(d, dtype=some.dtype), lower=True)
         return mean, whitening
 
-    by_position = jnp.asarray(rows).transpose(1, 0, 2)
+    # Nothing is factored in half precision.
+    rows = jnp.asarray(rows)
+    by_position = rows.astype(jnp.promote_types(rows.dtype, jnp.float32)).transpose(1, 0, 2)
     return Gaussians(*jax.lax.map(lambda some: fit(some), by_position))
 
 

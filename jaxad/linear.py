@@ -155,8 +155,9 @@ def whitening(covariance: Float[AnyArray, "d d"], *, count: int, floor: float = 
     need_at_least(count, 1, what="count of components")
     if covariance.shape[0] != covariance.shape[1]:
         raise InputError(f"a covariance must be square, got {covariance.shape[0]} x {covariance.shape[1]}")
+    # Nothing is factored in half precision.
     covariance = jnp.asarray(covariance)
-    values, vectors = jnp.linalg.eigh(covariance)
+    values, vectors = jnp.linalg.eigh(covariance.astype(jnp.promote_types(covariance.dtype, jnp.float32)))
     # Rounding leaves small negative ones.
     values = jnp.maximum(values, 0.0)
     least = floor * jnp.mean(values) + TINY

@@ -150,7 +150,7 @@ def window_products(
     """
     need_images(images)
     need_floats(matrix, "d k", what="matrix")
-    images, matrix = jnp.asarray(images), jnp.asarray(matrix)
+    images, matrix = (jnp.asarray(each, jnp.result_type(images, matrix)) for each in (images, matrix))
     n, h, w, c = images.shape
     need_window((h, w), size, stride)
     d, k = matrix.shape

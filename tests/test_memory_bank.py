@@ -29,7 +29,8 @@ def test_light_that_lies_over_the_whole_image_is_taken_out():
     found = take_out_light(MAPS)
     np.testing.assert_allclose(found, slow.take_out_light(MAPS, SOFTENING, TINY), atol=1e-5)
     np.testing.assert_allclose(take_out_light(3 * MAPS + 5), found, atol=1e-4)
-    assert np.isfinite(take_out_light(np.ones((1, 2, 2, 3), np.float32))).all()
+    for dtype in (np.float32, np.float16):
+        assert np.isfinite(take_out_light(np.zeros((1, 2, 2, 3), dtype))).all(), dtype
 
 
 @pytest.mark.parametrize("blur", [0.7, 2.0])
@@ -131,3 +132,13 @@ def test_wrong_input_is_named(call, words):
     with no_shape_checks(), pytest.raises(InputError) as caught:
         call()
     assert words in str(caught.value)
+
+
+def test_rows_in_half_precision_are_taken_for_what_they_are():
+    halves = ROWS.astype(np.float16)
+    covariance = np.cov(halves.T).astype(np.float16)
+    for half, whole in (
+        (whitening(covariance, count=3), whitening(covariance.astype(np.float32), count=3)),
+        (fit_gaussians(halves[:, None]).whitening, fit_gaussians(halves[:, None].astype(np.float32)).whitening),
+    ):
+        np.testing.assert_array_equal(half, whole)
