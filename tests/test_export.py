@@ -115,10 +115,13 @@ def test_the_page_serves_what_the_command_exports(whole: pipeline.Pipeline, tmp_
 
 
 @pytest.mark.slow
-def test_photographs_by_a_frozen_network_are_exported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("upright", [False, True])
+def test_photographs_by_a_frozen_network_are_exported(upright: bool, tmp_path: Path) -> None:
     """By what the model gave: eight deviations of which, at every position, little is left."""
     need("onnx")
-    few = dataclasses.replace(RECIPES["patchcore"], stages=("depthwise_4",), bank=32, choices=64, turns=0)
+    few = dataclasses.replace(
+        RECIPES["patchcore"], stages=("depthwise_4",), bank=32, choices=64, turns=0, upright=upright
+    )
     part = with_usual(make_part(few, Preparation(1, "letterbox", box=(32, 40))))
     facts = export_model(part, tmp_path, to="onnx")
     assert facts["checked"]["images"] == len(part.golden) + 2

@@ -29,6 +29,7 @@ SMALL = {
     "patchcore": dataclasses.replace(RECIPES["patchcore"], bank=64, choices=256, numbers=16, stages=STAGES),
     "padim": dataclasses.replace(RECIPES["padim"], numbers=8, stages=STAGES),
 }
+UPRIGHT = dataclasses.replace(SMALL["patchcore"], upright=True, pool="peak")
 KEY = jax.random.key(0)
 
 
@@ -49,8 +50,9 @@ IMAGES = waves(12)
     [
         *SMALL.values(),
         dataclasses.replace(SMALL["patchcore"], neighbours=4, turns=1, light=False, stages=("depthwise_1",), blur=0.0),
+        UPRIGHT,
     ],
-    ids=["patchcore", "padim", "settings"],
+    ids=["patchcore", "padim", "settings", "upright"],
 )
 def test_they_keep_the_laws(recipe: jaxad.Recipe) -> None:
     check_recipe(recipe, images=IMAGES)
@@ -68,9 +70,9 @@ def test_a_saved_detector_needs_no_weights(name: str, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_exported_they_score_alike(name: str) -> None:
-    computation = make_computation(jaxad.fit(KEY, SMALL[name], IMAGES)[0], None)
+@pytest.mark.parametrize("recipe", [*SMALL.values(), UPRIGHT], ids=[*SMALL, "upright"])
+def test_exported_they_score_alike(recipe: jaxad.Recipe) -> None:
+    computation = make_computation(jaxad.fit(KEY, recipe, IMAGES)[0], None)
     images = np.rint(IMAGES[:3] * 255).astype(np.uint8)
     exported = lower_for_all(computation)
     for found, wanted in zip(exported.call(images), computation.expected(images), strict=True):
@@ -210,7 +212,9 @@ def test_gaussians_need_two_images() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"turns": 1, "neighbours": 3}], ids=["plain", "turned"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"turns": 1, "neighbours": 3}, {"upright": True}], ids=["plain", "turned", "upright"]
+)
 def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -> None:
     recipe = dataclasses.replace(SMALL["patchcore"], **changes)
     variables = recipe.solve(IMAGES)
@@ -251,31 +255,50 @@ def test_left_out_images_count_only_where_they_score_as_new_ones() -> None:
     assert not agree(held, left[:0])
 
 
-def turned_wedges(count: int, *, angles: bool) -> np.ndarray:
-    """One wedge of stripes on a plain ground, at any angle or always at the same."""
+def turned_wedges(count: int, *, parts: int, anyhow: bool = True) -> np.ndarray:
+    """Wedges of stripes on a plain ground, each at an angle of its own or always at the same."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[-32:32, -32:32]
     images = []
-    for angle in rng.uniform(0, 2 * np.pi, count) * angles:
-        along = rows * np.cos(angle) + columns * np.sin(angle)
-        beside = columns * np.cos(angle) - rows * np.sin(angle)
-        part = (np.abs(along) < 24) & (np.abs(beside) < 4 + along / 6)
-        images.append(np.where(part, 0.4 + 0.3 * np.sin(along), 0.8) + rng.normal(0, 0.01, (64, 64)))
+    for angles in rng.uniform(0, 2 * np.pi, (count, parts)) * anyhow:
+        image = 0.8 + rng.normal(0, 0.01, (64, 64))
+        for angle, middle in zip(angles, np.linspace(-16, 16, parts) if parts > 1 else [0], strict=True):
+            down, across = rows - middle, columns - middle
+            along, beside = down * np.cos(angle) + across * np.sin(angle), across * np.cos(angle) - down * np.sin(angle)
+            part = (np.abs(along) < 24 / parts) & (np.abs(beside) < 4 / parts + along / 6)
+            image[part] += 0.3 * np.sin(along[part]) - 0.4
+        images.append(image)
     return np.clip(np.stack(images)[..., None], 0, 1).astype(np.float32)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("angles", "turns", "pool"), [(True, 2, "peak"), (False, 0, "high")])
-def test_parts_at_any_angle_are_turned(angles: bool, turns: int, pool: str) -> None:
-    images = turned_wedges(44, angles=angles)
+@pytest.mark.parametrize(
+    ("parts", "anyhow", "upright", "turns", "pool"),
+    [(1, True, True, 0, "peak"), (2, True, False, 2, "peak"), (1, False, False, 0, "high")],
+    ids=["one part", "two parts", "aligned"],
+)
+def test_parts_that_lie_anyhow_are_noticed(parts: int, anyhow: bool, upright: bool, turns: int, pool: str) -> None:
+    images = turned_wedges(44, parts=parts, anyhow=anyhow)
     deep = dataclasses.replace(SMALL["patchcore"], stages=RECIPES["patchcore"].stages, beside="")
     recipe = deep.settle(images)
-    assert (recipe.turns, recipe.pool, recipe.aligned) == (turns, pool, not angles)
-    assert recipe.bank == (8192 if angles else 64)
+    assert (recipe.upright, recipe.turns, recipe.pool, recipe.aligned) == (upright, turns, pool, not anyhow)
+    assert recipe.bank == (8192 if turns else 64)
     assert recipe.settle(images) == recipe
     assert deep.settle(images[:30]).turns == 0
     asked = dataclasses.replace(deep, turns=0)
     assert asked.settle(images) == asked
+
+
+@pytest.mark.slow
+def test_a_spot_on_a_part_that_lies_anyhow_is_found_where_it_is() -> None:
+    images = turned_wedges(24, parts=1)
+    detector, _ = jaxad.fit(KEY, UPRIGHT, images[:20])
+    good, bad = images[20:], images[20:].copy()
+    bad[:, 28:36, 28:36] = 0.05
+    scores = detector.score(np.concatenate([good, bad]))
+    assert scores.score[4:].min() > scores.score[:4].max()
+    for one in scores.map[4:]:
+        assert np.abs(np.subtract(np.unravel_index(np.argmax(one), one.shape), 31.5)).max() < 12
 
 
 def test_what_a_network_sees_is_seen_as_it_is() -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxad import backbones, linear, memory_bank
+from jaxad import backbones, calibration, linear, memory_bank, poses
 from jaxad._check import InputError, need_at_least
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
@@ -27,6 +27,10 @@ KNOWN, JUDGED = 32, 8
 NEARNESS = 0.96
 """How near turned copies must bring them; see `PatchCoreRecipe.settle`."""
 TURNS, TURNED_BANK = 2, 8192
+ALIKE = 0.5
+"""Share of their differences that is left at most where parts are brought upright."""
+CALIBRATING = 256
+"""Images that tell what is usual at each position of upright parts, at most."""
 UNIT_ROWS = 4096
 """Cells that tell how far normal ones usually are from the memory, at most."""
 
@@ -46,6 +50,11 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     """Cells that these are chosen from; random ones, as many of each image."""
     neighbours: int = 1
     """Cells of the memory around the nearest one that its distance is weighed by; 1 for none."""
+    upright: bool = False
+    """Whether each image's part is brought upright before it is compared, see `jaxad.poses`; `settle` finds that out.
+
+    Then positions of the part count, by images left out in turn, and those of the image do not.
+    """
     turns: int = -1
     """Copies of each image, turned by random angles, whose cells may be remembered too: for parts that lie anyhow.
 
@@ -67,21 +76,27 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     @property
     def aligned(self) -> bool:
         """See `Recipe`."""
-        return self.turns < 1
+        return self.turns < 1 and not self.upright
 
     def settle(self, images: Float[Any, "n h w c"]) -> "PatchCoreRecipe":
-        """See `Recipe`: parts lie anyhow in images `[n, h, w, c]` whose turned copies bring others much nearer.
+        """See `Recipe`: whether parts lie anyhow in the images `[n, h, w, c]`.
 
-        Then `TURNS` copies of each are shown, the memory is as large as `TURNED_BANK` at least, for it holds all
-        angles, and the pool of the highest twentieth becomes that of the highest hundredth: such parts fill little of
-        an image. Last, the network `beside` comes in.
+        Where they differ in less than half as much once they are upright, they are brought upright. Else, where turned
+        copies bring others much nearer, `TURNS` copies of each are shown, and the memory is as large as `TURNED_BANK`
+        at least, for it holds all angles. In both cases the pool of the highest twentieth becomes that of the highest
+        hundredth: such parts fill little of an image. Last, the network `beside` comes in.
         """
         settled = self._with_beside()
-        if self.turns >= 0:
+        if self.turns >= 0 or self.upright:
             return settled
-        if len(images) < KNOWN + JUDGED or self._nearness_when_turned(images) > NEARNESS:
+        pool = "peak" if self.pool == "high" else self.pool
+        if len(images) < KNOWN + JUDGED:
             return replace(settled, turns=0)
-        bank, pool = max(self.bank, TURNED_BANK), "peak" if self.pool == "high" else self.pool
+        if poses.fit_frame(images).left < ALIKE:
+            return replace(settled, turns=0, upright=True, pool=pool)
+        if self._nearness_when_turned(images) > NEARNESS:
+            return replace(settled, turns=0)
+        bank = max(self.bank, TURNED_BANK)
         return replace(settled, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
 
     def _with_beside(self) -> "PatchCoreRecipe":
@@ -153,6 +168,30 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             found = memory_bank.reweigh(found, around, dimensions=rows.shape[1])
         return found.reshape(cells.shape[:3]) / learned[stage]["unit"]
 
+    def solve(self, images: Float[Any, "n h w c"]) -> Variables:
+        """See `SolvedRecipe`; images are `[n, h, w, c]`."""
+        if not self.upright:
+            return super().solve(images)
+        frame = poses.fit_frame(images)
+        batches = range(0, len(images), BATCH)
+        upright = np.concatenate([_brought_upright(images[i : i + BATCH], frame)[0] for i in batches])
+        solved = super().solve(upright)
+        places, maps = np.arange(len(images))[:: -(-len(images) // CALIBRATING)], []
+        for begin in range(0, len(places), BATCH):
+            some = places[np.minimum(np.arange(begin, begin + BATCH), len(places) - 1)]
+            maps.append(self._left_out(solved, upright[some], some))
+        left_out = jnp.concatenate(maps)[: len(places)]
+        usual = calibration.fit_usual(left_out, trust=calibration.fit_trust(left_out))
+        return {**solved, "frame": frame._asdict(), "usual": usual._asdict()}
+
+    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
+        """See `SolvedRecipe`; images are `[n, h, w, c]`."""
+        if not self.upright:
+            return super().score(variables, images)
+        frame = poses.Frame(**variables["frame"])
+        upright, lying = _brought_upright(images, frame)
+        return _put_back(super().score(variables, upright), variables["usual"], lying, frame)
+
     @property
     def leaves_out(self) -> bool:
         """See `SolvedRecipe`."""
@@ -166,6 +205,15 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         Which cells of the others are remembered, and how cells are whitened, stays as it is: of hundreds of images
         one hardly changes that.
         """
+        if not self.upright:
+            return self._left_out(variables, images, places)
+        frame = poses.Frame(**variables["frame"])
+        upright, lying = _brought_upright(images, frame)
+        return _put_back(self._left_out(variables, upright, places), variables["usual"], lying, frame)
+
+    def _left_out(
+        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
+    ) -> Float[Any, "n h w"]:
         cells, learned = self.cells(variables, images), variables["learned"]
         return self._together(
             [self._judge_left_out(learned, stage, cells[stage], places) for stage in self.stages], images.shape[1:3]
@@ -203,3 +251,20 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         if self.neighbours > 1:
             learned["around"] = linear.nearest(memory, memory, count=min(self.neighbours, len(memory)))[1]
         return learned
+
+
+@jax.jit
+def _brought_upright(images: Float[Any, "n h w c"], frame: poses.Frame) -> tuple[Float[Any, "n h w c"], poses.Pose]:
+    lying = poses.find_poses(images, frame)
+    return poses.bring_upright(images, lying, frame), lying
+
+
+@jax.jit
+def _put_back(maps: ScoreMap, usual: dict[str, Any], lying: poses.Pose, frame: poses.Frame) -> ScoreMap:
+    """Maps of upright images in deviations, those of what is usual there made one level, on the images as they lie.
+
+    The level stays in them, as a pipeline takes it off with what is usual everywhere: so rounding is small beside it.
+    """
+    there = calibration.Usual(**usual)
+    level = jnp.mean(there.mean / there.deviation)
+    return poses.put_back(calibration.unusualness(maps, there) + level, lying, frame)
