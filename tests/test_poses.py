@@ -48,6 +48,7 @@ def test_the_pose_is_the_one_that_was_drawn(size, angle, row, column):
     wanted = angle if size[1] >= size[0] else angle - np.pi / 2
     between = np.arctan2(found.sine[0], found.cosine[0]) - wanted
     assert abs(np.sin(between)) < 0.02
+    # Of which an eighth may be the step of a quarter, in which poses are told.
     np.testing.assert_allclose([found.row[0] - middle[0], found.column[0] - middle[1]], [row, column], atol=0.3)
 
 

@@ -186,11 +186,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
 
     def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
-        if not self.upright:
-            return super().score(variables, images)
-        frame = poses.Frame(**variables["frame"])
-        upright, lying = _brought_upright(images, frame)
-        return _put_back(super().score(variables, upright), variables["usual"], lying, frame)
+        return self._in_frame(variables, images, partial(super().score, variables))
 
     @property
     def leaves_out(self) -> bool:
@@ -205,11 +201,17 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         Which cells of the others are remembered, and how cells are whitened, stays as it is: of hundreds of images
         one hardly changes that.
         """
+        return self._in_frame(variables, images, lambda some: self._left_out(variables, some, places))
+
+    def _in_frame(
+        self, variables: Variables, images: Float[Any, "n h w c"], score: Callable[[Any], ScoreMap]
+    ) -> ScoreMap:
+        """What `score` says of images as they are, or brought upright and its maps put back."""
         if not self.upright:
-            return self._left_out(variables, images, places)
+            return score(images)
         frame = poses.Frame(**variables["frame"])
         upright, lying = _brought_upright(images, frame)
-        return _put_back(self._left_out(variables, upright, places), variables["usual"], lying, frame)
+        return _put_back(score(upright), variables["usual"], lying, frame)
 
     def _left_out(
         self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
