@@ -27,21 +27,33 @@ def run_all(
     """Each command in an empty folder of its own, called as the command is here; see `tests.many_commands`."""
     for name in commands:
         (root / name).mkdir()
+    done = _run([(words, root / name) for name, words in commands.items()], environment)
+    return dict(zip(commands, done, strict=True))
+
+
+def run_in_turn(*commands: Sequence[str], cwd: Path, **environment: str) -> list[subprocess.CompletedProcess[str]]:
+    """One command after the other in one folder, each in a process of its own; see `tests.many_commands`."""
+    return _run([(words, cwd) for words in commands], {**fast_compilation.environment(), **environment})
+
+
+def _run(
+    commands: Sequence[tuple[Sequence[str], Path]], environment: Mapping[str, str]
+) -> list[subprocess.CompletedProcess[str]]:
     if not hasattr(os, "fork"):
-        return {name: jaxad(*words, cwd=root / name, **environment) for name, words in commands.items()}
+        return [jaxad(*words, cwd=folder, **environment) for words, folder in commands]
     done = subprocess.run(
         [sys.executable, "-m", "tests.many_commands"],
-        input=json.dumps([[words, str(root / name)] for name, words in commands.items()]),
+        input=json.dumps([[words, str(folder)] for words, folder in commands]),
         capture_output=True,
         text=True,
         cwd=Path(__file__).resolve().parents[1],
         env={**os.environ, "COLUMNS": "200", **environment},
         check=True,
     )
-    return {
-        name: subprocess.CompletedProcess(words, *found)
-        for (name, words), found in zip(commands.items(), json.loads(done.stdout), strict=True)
-    }
+    return [
+        subprocess.CompletedProcess(words, *found)
+        for (words, _), found in zip(commands, json.loads(done.stdout), strict=True)
+    ]
 
 
 def need_refusal(done: subprocess.CompletedProcess[str], *words: str) -> None:

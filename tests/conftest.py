@@ -15,6 +15,7 @@ import pytest
 from tests import (
     drawn,  # noqa: F401  (its profile)
     fast_compilation,
+    garbage,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
         for file in folder.iterdir():
             if file.stat().st_mtime < oldest:
                 file.unlink()
+
+
+def pytest_collection_finish() -> None:
+    """By now all is imported."""
+    garbage.collect_seldom()
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

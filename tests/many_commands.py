@@ -13,6 +13,7 @@ from pathlib import Path
 import jax  # noqa: F401  (imported, not started: nothing that a fork would break runs yet)
 
 from jaxad.cli import main
+from tests import garbage
 
 
 def run(arguments: list[str], folder: str) -> tuple[int, str, str]:
@@ -46,4 +47,5 @@ def _end(arguments: list[str], folder: str, written: list[Path]) -> int:
 
 
 if __name__ == "__main__":
+    garbage.collect_seldom()
     json.dump([run(*one) for one in json.load(sys.stdin)], sys.stdout)

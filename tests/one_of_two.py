@@ -17,7 +17,7 @@ import jax
 
 from jaxad.folders import fit_folder
 from jaxad.sharding import make_mesh
-from tests import fast_compilation
+from tests import fast_compilation, garbage
 from tests.photograph_folder import QUICK
 
 
@@ -26,6 +26,7 @@ def main():
     dies_in = sys.argv[5] if index else None
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
     losses = []
+    garbage.collect_seldom()
 
     def on_epoch(done, terms):
         losses.append(terms["loss"])

@@ -5,7 +5,8 @@ are blocks under
 `<!-- ci: NAME -->`, which `.ci/run` runs, and under `<!-- no-test: reason -->`. A block with a title is kept as that
 file too. What a reader has already, such as a folder of photographs, is made by `<!-- setup ... -->`, in bash, or
 `<!-- setup python ... -->`; no page shows it. Under `<!-- run as: OLD -> NEW -->` a block runs with NEW in
-place of the one OLD that it shows: the same commands over fewer photographs.
+place of the one OLD that it shows, and with more of these behind semicolons: the same commands over fewer photographs,
+or by a recipe that is fitted sooner.
 """
 
 import os
@@ -15,6 +16,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+from tests import garbage
 
 SETUP = re.compile(r"^<!-- setup(?: (?P<hidden>python))?\n(?P<made>.*?)^-->$", re.M | re.S)
 FENCE = re.compile(
@@ -50,9 +53,12 @@ def blocks(page: str) -> list[Block]:
 def as_run(block: Block) -> Block:
     if not block.mark.startswith(RUN_AS):
         return block
-    shown, run = block.mark.removeprefix(RUN_AS).split(" -> ")
-    before, after = block.text.split(shown)
-    return block._replace(text=before + run + after)
+    text = block.text
+    for change in block.mark.removeprefix(RUN_AS).split("; "):
+        shown, run = change.split(" -> ")
+        before, after = text.split(shown)
+        text = before + run + after
+    return block._replace(text=text)
 
 
 def runnable(page: str) -> list[Block]:
@@ -83,6 +89,7 @@ def run(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    garbage.collect_seldom()
     here = Path.cwd()
     for page in sys.argv[1:]:  # each in a folder of its own
         place = here / Path(page).stem

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxad.cli import process
-from tests.command import jaxad, need_refusal, run_all
+from tests.command import jaxad, need_refusal, run_all, run_in_turn
 
 SMALL = ["--set", "crops=256", "--set", "epochs=1", "--set", "stride=8,8"]
 
@@ -231,54 +231,72 @@ def test_unprepared_data_says_what_to_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
-    def run(*arguments: str, code: int = 0) -> dict:
-        done = jaxad(*arguments, "--json", cwd=tmp_path)
-        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    def run(*commands: str) -> list[subprocess.CompletedProcess[str]]:
+        done = run_in_turn(*(command.split() for command in commands), cwd=tmp_path)
+        for one in done:
+            assert "Traceback" not in one.stderr, one
+        return done
+
+    def found(done: subprocess.CompletedProcess[str], code: int = 0) -> dict:
+        assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
-    written = run("demo", "--write", "bricks", "--count", "12", "--texture", "gravel")
-    assert written["train"] == {"good": 12}
-    assert sum(written["test"].values()) == 12
-    assert run("inspect", "bricks")["masks"] == {
+    written, inspected, again, fitted, verified, scored, reported, unasked = run(
+        "demo --write bricks --count 12 --texture gravel --json",
+        "inspect bricks --json",
+        "demo --write bricks",
+        "fit bricks -o a.jaxad --fpr 0.4 --resize 64",
+        "verify a.jaxad --json",
+        "score a.jaxad bricks -o out --maps png16 --json",
+        "report out --json",
+        "score a.jaxad bricks -o out",
+    )
+    assert found(written)["train"] == {"good": 12}
+    assert sum(found(written)["test"].values()) == 12
+    assert found(inspected)["masks"] == {
         **{"paired": 6, "missing": [], "unmatched": [], "misfit": [], "ambiguous": [], "odd": []}
     }
-    need_refusal(jaxad("demo", "--write", "bricks", cwd=tmp_path), "new or empty")
+    need_refusal(again, "new or empty")
 
-    fitted = jaxad("fit", "bricks", "-o", "a.jaxad", "--fpr", "0.4", "--resize", "64", cwd=tmp_path)
     assert fitted.returncode == 0, fitted.stderr
     assert fitted.stdout.count("(chosen)") == 1
     assert "10 images" in fitted.stdout
     assert "jaxad: warning: 2 held-out images do not support" in fitted.stderr
-    assert run("verify", "a.jaxad") == {"part": "a.jaxad", "golden": 2, "differences": []}
+    assert found(verified) == {"part": "a.jaxad", "golden": 2, "differences": []}
 
-    scored = run("score", "a.jaxad", "bricks", "-o", "out", "--maps", "png16")
-    assert scored["counts"]["scored"] == 12
-    assert run("report", "out")["bytes"] > 10_000
-    need_refusal(jaxad("score", "a.jaxad", "bricks", "-o", "out", cwd=tmp_path), "--resume")
+    assert found(scored)["counts"]["scored"] == 12
+    assert found(reported)["bytes"] > 10_000
+    need_refusal(unasked, "--resume")
     assert {path.suffix for path in (tmp_path / "out" / "maps").iterdir()} == {".png"}
 
     (tmp_path / "bricks" / "test" / "good" / "empty.png").write_bytes(b"")
-    done = jaxad("score", "a.jaxad", "bricks", "-o", "out", "--maps", "png16", "--resume", cwd=tmp_path)
-    assert done.returncode == 3
-    assert "jaxad: 1 files could not be scored; out/errors.csv says why" in done.stderr
-    assert run("score", "a.jaxad", "bricks/test/good/empty.png", "-o", "none", code=2)["counts"]["failed"] == 1
-
-    evaluated = run("evaluate", "a.jaxad", "bricks", code=3)
-    assert evaluated["images"]["good"] == 6
-    shown = jaxad("evaluate", "a.jaxad", "bricks", cwd=tmp_path)
-    for words in ("image AUROC", "best F1 (chosen by the labels)", "AUPRO", "scratch"):
-        assert words in shown.stdout
-    assert "empty.png" in shown.stderr
-
     whole = (tmp_path / "a.jaxad").read_bytes()
     (tmp_path / "cut.jaxad").write_bytes(whole[:-100])
-    for verb in (["verify"], ["score", "-o", "x"], ["evaluate"]):
-        more = ["bricks"] if verb != ["verify"] else []
-        need_refusal(jaxad(verb[0], "cut.jaxad", *more, *verb[1:], cwd=tmp_path), "cut.jaxad", "damaged")
-    assert not (tmp_path / "x").exists()
 
     from jaxad import bundle
 
     arrays, document = bundle.read(tmp_path / "a.jaxad")
     bundle.write(tmp_path / "b.jaxad", {**arrays, "part/golden_scores": arrays["part/golden_scores"] * 1.01}, document)
-    assert len(run("verify", "b.jaxad", code=1)["differences"]) == 2
+    resumed, none, evaluated, shown, *cut, changed = run(
+        "score a.jaxad bricks -o out --maps png16 --resume",
+        "score a.jaxad bricks/test/good/empty.png -o none --json",
+        "evaluate a.jaxad bricks --json",
+        "evaluate a.jaxad bricks",
+        "verify cut.jaxad",
+        "score cut.jaxad bricks -o x",
+        "evaluate cut.jaxad bricks",
+        "verify b.jaxad --json",
+    )
+    assert resumed.returncode == 3
+    assert "jaxad: 1 files could not be scored; out/errors.csv says why" in resumed.stderr
+    assert found(none, code=2)["counts"]["failed"] == 1
+
+    assert found(evaluated, code=3)["images"]["good"] == 6
+    for words in ("image AUROC", "best F1 (chosen by the labels)", "AUPRO", "scratch"):
+        assert words in shown.stdout
+    assert "empty.png" in shown.stderr
+
+    for done in cut:
+        need_refusal(done, "cut.jaxad", "damaged")
+    assert not (tmp_path / "x").exists()
+    assert len(found(changed, code=1)["differences"]) == 2

@@ -661,10 +661,10 @@ def test_threshold_can_be_asked_again(made: Pipeline, root: Path, tmp_path: Path
     assert not (tmp_path / "c").exists()
 
 
-@pytest.fixture
-def troubled(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every kind of bad file among good ones, whose names cannot all be printed."""
-    root = tmp_path / "troubled"
+    root = tmp_path_factory.mktemp("of all kinds") / "troubled"
     for index, name in enumerate(("a.png", "line\nbreak, comma.png", "not\udcff text.png", "z.png")):
         save(root / name, photograph(index, bad=True))
     save(root / "small.png", photograph(1, (6, 40)))
@@ -719,16 +719,22 @@ def test_a_run_is_not_overwritten(made: Pipeline, scored: tuple[Path, dict], roo
     assert tree_of(scored[0]) == before
 
 
+@pytest.fixture(scope="module")
+def whole(made: Pipeline, troubled: Path) -> Path:
+    """A run over them that nothing stopped."""
+    score_folder(made, troubled, troubled.parent / "whole", maps="npy")
+    return troubled.parent / "whole"
+
+
 CUTS = ["", "file,defect", "HEAD", "2", "2 half", "2 no end", "2 quoted", "all"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_killed_run_goes_on(
-    made: Pipeline, troubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+    made: Pipeline, troubled: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
 ) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    score_folder(made, troubled, whole, maps="npy")
+    out = tmp_path / "out"
     shutil.copytree(whole, out)
     (out / "run.json").unlink()
     table = (out / "results.csv").read_bytes()
