@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxad import linear
 from jaxad._check import InputError, need_floats
 from jaxad._types import AnyArray
 
@@ -49,10 +50,7 @@ def _fit_gaussians(rows: Float[AnyArray, "n positions d"]) -> Gaussians:
         centred = some - mean[None]
         covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST) / n
         level = jnp.trace(covariance) / d
-        apart = jnp.sum((covariance - level * jnp.eye(d, dtype=some.dtype)) ** 2)
-        # The mean squared distance of each row's own product to the covariance, over the count of rows.
-        error = (jnp.mean(jnp.sum(centred**2, axis=1) ** 2) - jnp.sum(covariance**2)) / n
-        share = jnp.where(apart > 0, jnp.clip(error / jnp.where(apart > 0, apart, 1.0), 0.0, 1.0), 1.0)
+        share = linear.shrinkage(jnp.sum(centred**2, axis=1), squares=jnp.sum(covariance**2), level=level, length=d)
         share = jnp.maximum(share, LEAST)
         shrunk = (1 - share) * covariance + share * level * jnp.eye(d, dtype=some.dtype)
         shrunk = jnp.where(level > TINY, shrunk, jnp.eye(d, dtype=some.dtype))

@@ -138,6 +138,30 @@ def parts(components: Components, rows: Rows) -> tuple[Float[Array, "n d"], Floa
     return centred - codes @ components.directions.T, codes
 
 
+def shrinkage(
+    sizes: Float[AnyArray, " n"], *, squares: Float[AnyArray, ""], level: Float[AnyArray, ""], length: int
+) -> Float[Array, ""]:
+    """By how much a covariance of rows is drawn towards the mean variance, as its own error asks for: in [0, 1].
+
+    Ledoit & Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", J. Multivariate Analysis
+    88, 2004, sect. 3.3; 1 where all directions have the same variance.
+
+    Args:
+        sizes: squared lengths of the n rows, without their mean.
+        squares: sum of the squares of the covariance's entries, or of its variances along principal components.
+        level: the mean variance.
+        length: of a row.
+
+    Raises:
+        InputError: no float lengths.
+    """
+    need_floats(sizes, "n", what="squared lengths")
+    apart = squares - length * level**2
+    # The mean squared distance of each row's own product to the covariance, over the count of rows.
+    error = (jnp.mean(sizes**2) - squares) / len(sizes)
+    return jnp.where(apart > 0, jnp.clip(error / jnp.where(apart > 0, apart, 1.0), 0.0, 1.0), 1.0)
+
+
 def whitening(covariance: Float[AnyArray, "d d"], *, count: int, floor: float = 0.01) -> Float[Array, "d count"]:
     """The matrix `[d, count]` by which rows of this covariance vary alike along their first principal components.
 

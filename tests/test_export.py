@@ -127,6 +127,7 @@ def test_photographs_by_a_frozen_network_are_exported(upright: bool, tmp_path: P
     assert facts["checked"]["images"] == len(part.golden) + 2
     computation = make_computation(part, None)
     np.testing.assert_allclose(computation.taken_off, part.usual.mean / part.usual.deviation)
+    assert computation.taken_off_scores == pytest.approx(np.mean(computation.taken_off))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,12 +12,16 @@ from PIL import Image
 import jaxad
 from jaxad import backbones
 from jaxad._check import InputError
+from jaxad.calibration import Usual
+from jaxad.detector.computing import pool_maps
 from jaxad.export.computation import make_computation
 from jaxad.export.to_stablehlo import lower_for_all
+from jaxad.extents import Batch
 from jaxad.folders import evaluate_folder, fit_folder, held_out, inspect_folder
 from jaxad.folders.left_out import agree
-from jaxad.methods import RECIPES, frozen, with_backbone
+from jaxad.methods import RECIPES, frozen, patchcore, with_backbone
 from jaxad.methods.patchcore import BESIDE_STAGES
+from jaxad.pipeline import judge
 from jaxad.recipes import with_settings
 from jaxad.testing import check_recipe
 from tests.photograph_folder import photograph, write_set
@@ -219,17 +224,38 @@ def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -
     recipe = dataclasses.replace(SMALL["patchcore"], **changes)
     variables = recipe.solve(IMAGES)
     places = np.array([5, 0])
-    found = recipe.score_left_out(variables, IMAGES[places], places)
+    found = recipe.score_left_out(variables, IMAGES[places], places).map
     for place, score_map in zip(places, found, strict=True):
         learned = {
             stage: {**one, "memory": one["memory"].at[one["image"] == place].set(1e3)}
             for stage, one in variables["learned"].items()
         }
         if not changes:
-            wanted = recipe.score({**variables, "learned": learned}, IMAGES[place][None])[0]
+            wanted = recipe.score({**variables, "learned": learned}, IMAGES[place][None]).map[0]
             np.testing.assert_allclose(score_map, wanted, rtol=1e-5)
-        known = recipe.score(variables, IMAGES[place][None])[0]
+        known = recipe.score(variables, IMAGES[place][None]).map[0]
         assert np.mean(score_map) > np.mean(known)
+
+
+@pytest.mark.slow
+def test_an_unusual_style_adds_to_the_pool_of_the_map_in_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patchcore, "FEWEST_STYLES", 3)
+    recipe = SMALL["patchcore"]
+    detector, _ = jaxad.fit(KEY, recipe, IMAGES)
+    odd = np.concatenate([IMAGES[:2], 1 - IMAGES[:1] / 3])
+    found = detector.score(odd)
+    beyond = found.score - pool_maps(recipe, found.map)
+    unusual = np.asarray(recipe.score(detector.variables, jnp.asarray(odd)).beyond)
+    np.testing.assert_allclose(beyond, unusual, atol=1e-5)
+    assert unusual[2] > 2 * max(abs(unusual[:2]))
+    usual = Usual(jnp.full((1, 1), 3.0), jnp.full((1, 1), 0.5))
+    anew = judge(detector, usual, Batch(jnp.asarray(odd)))["score"]
+    np.testing.assert_allclose(anew.score - pool_maps(recipe, anew.map), unusual / 0.5, atol=1e-4)
+    left_out = recipe.score_left_out(detector.variables, IMAGES[:2], np.arange(2))
+    assert np.all(left_out.beyond > recipe.score(detector.variables, IMAGES[:2]).beyond)
+    without, _ = jaxad.fit(KEY, dataclasses.replace(recipe, style=0.0), IMAGES)
+    np.testing.assert_allclose(without.score(odd).map, found.map, rtol=1e-5)
+    np.testing.assert_allclose(without.score(odd).score, pool_maps(recipe, found.map), rtol=1e-5)
 
 
 @pytest.mark.slow

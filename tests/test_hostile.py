@@ -35,6 +35,7 @@ from jaxad import (
     poses,
     preparation,
     ssim,
+    styles,
     thresholds,
 )
 from tests.conftest import ROOT
@@ -60,6 +61,7 @@ SVM = one_class_svm.fit(ROWS)
 USUAL = calibration.fit_usual(MAPS)
 FRAME = poses.fit_frame(IMAGES)
 POSE = poses.find_poses(IMAGES, FRAME)
+STYLES = styles.fit_usual(ROWS)
 LETTERBOX = preparation.Preparation(1, "letterbox", box=(7, 9))
 HALF = preparation.Preparation(3, "scale", scale=0.5)
 GEOMETRY = preparation.Preparation(1, "scale", scale=0.5).geometry(10, 12)
@@ -193,9 +195,18 @@ DOORS = [
     Door("linear.mahalanobis", lambda x: linear.mahalanobis(fit_two(x), ROWS), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(x, ROWS, count=2), ROWS.shape, NUMBERS),
     Door("linear.nearest", lambda x: linear.nearest(ROWS, x, count=2), ROWS.shape, NUMBERS),
+    Door(
+        "linear.shrinkage",
+        lambda x: linear.shrinkage(x, squares=jnp.float32(4), level=jnp.float32(1), length=3),
+        (6,),
+        POSITIVE,
+    ),
     Door("linear.whitening", lambda x: linear.whitening(x, count=2), (3, 3), NUMBERS),
     Door("feature_maps.average_neighbours", feature_maps.average_neighbours, GRIDS.shape, NUMBERS),
     Door("feature_maps.take_out_light", feature_maps.take_out_light, GRIDS.shape, NUMBERS),
+    Door("styles.styles", styles.styles, GRIDS.shape, NUMBERS),
+    Door("styles.fit_usual", styles.fit_usual, ROWS.shape, NUMBERS),
+    Door("styles.unusualness", lambda x: styles.unusualness(x, STYLES), ROWS.shape, NUMBERS),
     Door("poses.fit_frame", poses.fit_frame, IMAGES.shape, UNIT),
     Door("poses.find_poses", lambda x: poses.find_poses(x, FRAME), IMAGES.shape, UNIT),
     Door("poses.bring_upright", lambda x: poses.bring_upright(x, POSE, FRAME), IMAGES.shape, UNIT),

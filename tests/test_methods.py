@@ -22,7 +22,7 @@ from jaxad._check import InputError
 from jaxad.export import export_model
 from jaxad.folders import evaluate_folder, fit_folder
 from jaxad.methods import RECIPES, named
-from jaxad.recipes import KINDS, Recipe, from_document, to_document, with_settings
+from jaxad.recipes import KINDS, PooledMap, Recipe, from_document, to_document, with_settings
 from jaxad.testing import check_recipe
 from tests import fast_compilation
 from tests.conftest import ROOT, no_shape_checks
@@ -234,6 +234,10 @@ class NoWeights(nn.Module):
 
 WRONG = {
     "score of another shape": ({"score": lambda self, model, variables, images: images}, "score must give the anomaly"),
+    "more than a pool, and not said": (
+        {"score": lambda self, model, variables, images: PooledMap(images[..., 0], images[:, 0, 0, 0])},
+        "would be lost where maps are calibrated; let judges_beyond_maps be True",
+    ),
     "loss of another shape": (
         {"loss": lambda self, model, variables, batch, key: (batch, {}, {})},
         r"loss must be a scalar, got shape \(2, 32, 40, 1\); take its mean",

@@ -27,7 +27,7 @@ BETWEEN_ROOMS = {
     "convert": {"Kind", "Row"},
     "detector": {
         *("Found", "Names", "PART", "Scored", "Shot", "example_of", "from_contents", "need_sound", "on_devices"),
-        *("score_shapes", "score_shots", "start_shapes", "template"),
+        *("pool_anew", "pooled", "score_shapes", "score_shots", "start_shapes", "template"),
     },
     "heatmaps": {"ScoreWindows"},
     "metrics": {"Curve"},

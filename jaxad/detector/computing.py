@@ -12,10 +12,10 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad._check import InputError, mend_opacity, need_one_of
 from jaxad._types import AnyArray, Images, Maps
-from jaxad.calibration import Unit
+from jaxad.calibration import Unit, Usual
 from jaxad.extents import Batch
 from jaxad.pooling import POOLS
-from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
+from jaxad.recipes import NetworkRecipe, PooledMap, Recipe, Shape, SolvedRecipe, Variables
 
 
 class Scored(NamedTuple):
@@ -76,8 +76,8 @@ def apply_recipe(
     for name, one in found.items():
         _need_scored(recipe, one, (n, h, w))
         one = jax.tree.map(_as_float32, one)
-        pair = one if isinstance(one, tuple) else (pool_maps(recipe, one, counted=batch.counted), one)
-        scores[name] = Scored(*pair)
+        is_pair = isinstance(one, tuple) and not isinstance(one, PooledMap)
+        scores[name] = Scored(*one) if is_pair else pooled(recipe, one, counted=batch.counted)
     return scores
 
 
@@ -116,6 +116,27 @@ def reconstruct_images(recipe: Recipe, shape: Shape, variables: PyTree, images: 
 def pool_maps(recipe: Recipe, maps: Maps, *, counted: Bool[AnyArray, "n h w"] | None = None) -> Float[Array, " n"]:
     """What the recipe's pool makes of maps `[n, h, w]`, where they are counted: `[n]`."""
     return POOLS[recipe.pool](maps, where=counted)
+
+
+def pooled(recipe: Recipe, found: Maps | PooledMap, *, counted: Bool[AnyArray, "n h w"] | None = None) -> Scored:
+    """Maps `[n, h, w]` with the scores that the recipe makes of them, where they are counted."""
+    if isinstance(found, PooledMap):
+        return Scored(pool_maps(recipe, found.map, counted=counted) + found.beyond, found.map)
+    return Scored(pool_maps(recipe, found, counted=counted), found)
+
+
+def pool_anew(
+    recipe: Recipe, scored: Scored, maps: Maps, usual: Usual, *, counted: Bool[AnyArray, "n h w"] | None = None
+) -> Float[Array, " n"]:
+    """Scores `[n]` that follow from maps `[n, h, w]` in deviations above the usual, of what was scored before.
+
+    What a score is beyond the pool of its map is then in deviations as well, in their mean over the positions.
+    """
+    score = pool_maps(recipe, maps, counted=counted)
+    if not recipe.judges_beyond_maps:
+        return score
+    beyond = scored.score - pool_maps(recipe, scored.map, counted=counted)
+    return score + beyond / jnp.mean(usual.deviation)
 
 
 def for_scoring(recipe: Recipe, shape: Shape, variables: PyTree) -> PyTree:
@@ -229,10 +250,17 @@ def _as_float32(leaf: Any) -> Any:
 
 
 def _need_scored(recipe: Recipe, found: Any, shape: tuple[int, int, int]) -> None:
+    beyond = isinstance(found, PooledMap)
     pair = isinstance(found, tuple)
+    parts = (found.beyond, found.map) if beyond else found if pair else (found,)
     wanted = ((shape[0],), shape) if pair else (shape,)
-    seen = tuple(getattr(one, "shape", type(one).__name__) for one in (found if pair else (found,)))
-    if seen != wanted or (pair and recipe.reach is not None and not recipe.ingredients):
+    seen = tuple(getattr(one, "shape", type(one).__name__) for one in parts)
+    if beyond and not recipe.judges_beyond_maps:
+        raise InputError(
+            f"{what_is(recipe)}: score gave a PooledMap, and what is beyond its pool would be lost where maps are "
+            "calibrated; let judges_beyond_maps be True"
+        )
+    if seen != wanted or (pair and not beyond and recipe.reach is not None and not recipe.ingredients):
         raise InputError(
             f"{what_is(recipe)}: score must give the anomaly map [n, h, w], or scores [n] and the map for images of "
             f"one size, so {wanted[-1]} for {shape[0]} images of {shape[1]} x {shape[2]} pixels; it gave "

@@ -23,7 +23,7 @@ from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
 from jaxad.detector.arrays import flat
 from jaxad.detector.batches import Found, Names, Shot, score_shots
-from jaxad.detector.computing import Scored, apply_recipe, for_scoring, need_shape, pool_maps, reconstruct_images, times
+from jaxad.detector.computing import Scored, apply_recipe, for_scoring, need_shape, pool_anew, reconstruct_images, times
 from jaxad.extents import Batch, Extent, model_input, on_photograph
 from jaxad.images import WHOLE, batches, photographs, unit_pixels
 from jaxad.recipes import Recipe
@@ -147,8 +147,10 @@ class Detector:
         scored = apply_recipe(self.recipe, self.shape, self.variables, batch, dtype=dtype)
         if self.usual is None:
             return scored
-        score_map = unusualness(scored[self.recipe.score_name].map, self.usual)
-        return {**scored, CALIBRATED: Scored(pool_maps(self.recipe, score_map, counted=counted), score_map)}
+        judged = scored[self.recipe.score_name]
+        score_map = unusualness(judged.map, self.usual)
+        score = pool_anew(self.recipe, judged, score_map, self.usual, counted=counted)
+        return {**scored, CALIBRATED: Scored(score, score_map)}
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of height, width and channels that it cannot judge.

@@ -55,6 +55,12 @@ class Computation:
         # The last to be applied: what was rounded before it is in its deviations.
         return np.asarray(applied[-1].mean / applied[-1].deviation) if applied else np.zeros((1, 1), np.float32)
 
+    @property
+    def taken_off_scores(self) -> float:
+        """The same for scores of images: the mean of it where they are pooled from calibrated maps, else 0."""
+        pooled = self.usual is None or self.detector.recipe.pools_maps
+        return float(np.mean(self.taken_off)) if pooled else 0.0
+
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Pipeline.score`."""
         if self.roi is not None:

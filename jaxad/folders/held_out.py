@@ -184,9 +184,9 @@ def _calibrated(
 
     def in_unit() -> Iterator[pipeline.Seen]:
         for one, score_map in zip(kept, by_others, strict=True):
-            yield pipeline.judged_anew(detector, one, score_map)
+            yield pipeline.judged_anew(detector, one, score_map, usual)
         for one in seen:
-            yield pipeline.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0])
+            yield pipeline.judged_anew(detector, one, np.asarray(unusualness(one.map[None], usual))[0], usual)
 
     return usual, in_unit()
 

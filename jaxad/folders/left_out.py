@@ -7,11 +7,12 @@ those of the few images that were held out.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from jaxad import pipeline
-from jaxad.detector import Detector, pool_maps
+from jaxad.detector import Detector, pooled
 from jaxad.folders.training_images import Roi, TrainingImages
 from jaxad.preparation import Preparation
 from jaxad.recipes import SolvedRecipe
@@ -48,12 +49,13 @@ def judge_left_out(
     for begin in range(0, len(images), BATCH):
         # The last batch is filled, so that there is one program.
         places = np.minimum(np.arange(begin, begin + BATCH), len(images) - 1)
-        maps = np.asarray(recipe.score_left_out(variables, images[places], places))
-        for path, score_map in zip(training.paths[begin : begin + BATCH], maps, strict=False):
+        found = jax.tree.map(np.asarray, recipe.score_left_out(variables, images[places], places))
+        for i, path in enumerate(training.paths[begin : begin + BATCH]):
             inside = pipeline.region_at(roi, *sizes[path])
             counted = None if inside is None else pipeline.prepare_region(preparation, inside)
-            score = pool_maps(recipe, score_map[None], counted=None if counted is None else counted[None])
-            yield pipeline.Seen(float(score[0]), score_map, counted, preparation.geometry(*sizes[path]), inside)
+            one = jax.tree.map(lambda part, i=i: part[i : i + 1], found)
+            (score,), (score_map,) = pooled(recipe, one, counted=None if counted is None else counted[None])
+            yield pipeline.Seen(float(score), score_map, counted, preparation.geometry(*sizes[path]), inside)
 
 
 def agree(held_out: Float[np.ndarray, " n"], left_out: Float[np.ndarray, " m"]) -> bool:

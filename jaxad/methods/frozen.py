@@ -4,14 +4,14 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxad import backbones, linear
+from jaxad import backbones, linear, styles
 from jaxad._check import InputError, raise_problems
 from jaxad.feature_maps import average_neighbours, spread_smoothly, take_out_light
 from jaxad.recipes import Shape, SolvedRecipe, Variables
@@ -26,8 +26,14 @@ WHITENED_BY = 64
 LEAST = 32
 """Pixels of a side of what a network sees, at least."""
 
-Cells = dict[str, Float[Any, "n rows columns d"]]
-"""What images are compared by: rows of numbers on a grid, for each stage."""
+
+class Cells(NamedTuple):
+    """What images are compared by; a pytree."""
+
+    stages: dict[str, Float[Any, "n rows columns d"]]
+    """Rows of numbers on a grid, for each stage."""
+    styles: Float[Any, "n k"]
+    """Of the last stage before each image's light is taken out of it; see `jaxad.styles`."""
 
 
 class FrozenRecipe(SolvedRecipe, kind=""):
@@ -99,23 +105,24 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         fitted = {"network": weights, "whitening": self.fit_whitening(weights, images)}
 
         def cells(some: Any) -> Cells:
-            found = self.cells(fitted, _filled(some))
-            return {stage: one[: len(some)] for stage, one in found.items()}
+            found: Cells = jax.tree.map(lambda part: part[: len(some)], self.cells(fitted, _filled(some)))
+            return found
 
         return {**fitted, "learned": self.learn(cells, images)}
 
     def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
-        cells = self.cells(variables, images)
+        cells = self.cells(variables, images).stages
         judged = [self.judge(variables["learned"], stage, cells[stage]) for stage in self.stages]
         return self._together(judged, images.shape[1:3])
 
     def cells(self, variables: Variables, images: Float[Any, "n h w c"]) -> Cells:
-        """The rows of numbers that images `[n, h, w, c]` are compared by: `[n, rows, columns, d]` a stage.
+        """What images `[n, h, w, c]` are compared by.
 
         Compiled once for each count and size of images, however often a fit asks for them.
         """
-        return _whiten(self._stage_maps(variables["network"], images), variables["whitening"])
+        found = self._seen(variables["network"], images)
+        return Cells(_whiten(found.stages, variables["whitening"]), found.styles)
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """See `Recipe`; a size that came of this stays as it is, for another resize by one pixel would blur stripes.
@@ -141,8 +148,8 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         total = sum(jax.image.resize(one, judged[0].shape, "linear") for one in judged)
         return spread_smoothly(total, size, blur=self.blur)
 
-    def _stage_maps(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
-        """The network's outputs for images `[n, h, w, c]`, by stage."""
+    def _seen(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
+        """The network's outputs for images `[n, h, w, c]`."""
         network, size = backbones.find_network(weights, self.stages), self.seen_size(images.shape[1:3])
         return _feature_maps(weights, images, network=network, stages=self.stages, size=size, light=self.light)
 
@@ -151,7 +158,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         looked_at, found = images[:: -(-len(images) // WHITENED_BY)], []
         for begin in range(0, len(looked_at), BATCH):
             some = looked_at[begin : begin + BATCH]
-            found.append(_moments(self._stage_maps(weights, _filled(some))))
+            found.append(_moments(self._seen(weights, _filled(some)).stages))
         count = len(looked_at)
         means: Any = jax.tree.map(lambda *each: jnp.mean(jnp.concatenate(each)[:count], axis=0), *found)
         return {
@@ -184,13 +191,14 @@ def _feature_maps(
     stages: tuple[str, ...],
     size: tuple[int, int],
     light: bool,
-) -> dict[str, Any]:
+) -> Cells:
     if images.shape[1:3] != size:
         images = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
     found = backbones.stage_outputs(network, weights, images, stages=stages)
+    seen = styles.styles(found[stages[-1]])
     if light:
         found = {stage: take_out_light(found[stage]) for stage in stages}
-    return {stage: average_neighbours(found[stage]) for stage in stages}
+    return Cells({stage: average_neighbours(found[stage]) for stage in stages}, seen)
 
 
 @jax.jit

@@ -22,7 +22,7 @@ class PaDiMRecipe(FrozenRecipe, kind="padim"):
         """See `FrozenRecipe`; images are `[n, h, w, c]`."""
         if len(images) < 2:
             raise InputError(f"recipe {self.name!r} needs at least 2 images, got {len(images)}; use more normal images")
-        shapes = jax.eval_shape(cells, images[:1])
+        shapes = jax.eval_shape(cells, images[:1]).stages
         size = sum(
             4 * x.shape[1] * x.shape[2] * x.shape[3] * (2 * len(images) + 2 * x.shape[3]) for x in shapes.values()
         )
@@ -32,7 +32,7 @@ class PaDiMRecipe(FrozenRecipe, kind="padim"):
         found = [cells(images[begin : begin + BATCH]) for begin in range(0, len(images), BATCH)]
         learned = {}
         for stage in self.stages:
-            known = jnp.concatenate([one[stage] for one in found])
+            known = jnp.concatenate([one.stages[stage] for one in found])
             learned[stage] = gaussians.fit_gaussians(known.reshape(len(images), -1, known.shape[-1]))._asdict()
         return learned
 

@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxad import backbones, calibration, linear, memory_bank, poses
+from jaxad import backbones, calibration, linear, memory_bank, poses, styles
 from jaxad._check import InputError, need_at_least
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
-from jaxad.recipes import Shape, Variables
+from jaxad.recipes import PooledMap, Shape, Variables
 
 BESIDE_STAGES = (
     *("efficientnet-lite0.depthwise_4", "efficientnet-lite0.depthwise_7"),
-    *("efficientnet-lite1.depthwise_10", "efficientnet-lite1.depthwise_14"),
+    *("efficientnet-lite1.depthwise_14", "efficientnet-lite1.depthwise_10"),
 )
-"""Of the default network and the one beside it: what each tells best for what it costs."""
+"""Of the default network and the one beside it: what each tells best for what it costs; styles are of the last."""
 KNOWN, JUDGED = 32, 8
 """Images that are known, and others that are judged, to find out whether parts lie anyhow."""
 NEARNESS = 0.96
@@ -31,6 +31,8 @@ ALIKE = 0.5
 """Share of their differences that is left at most where parts are brought upright."""
 CALIBRATING = 256
 """Images that tell what is usual at each position of upright parts, at most."""
+FEWEST_STYLES = 20
+"""Images that tell which styles are usual, at least; fewer hardly show how they vary."""
 UNIT_ROWS = 4096
 """Cells that tell how far normal ones usually are from the memory, at most."""
 
@@ -50,6 +52,8 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     """Cells that these are chosen from; random ones, as many of each image."""
     neighbours: int = 1
     """Cells of the memory around the nearest one that its distance is weighed by; 1 for none."""
+    style: float = 0.02
+    """What a deviation of the image's style counts in its score, in usual distances of cells; see `jaxad.styles`."""
     upright: bool = False
     """Whether each image's part is brought upright before it is compared, see `jaxad.poses`; `settle` finds that out.
 
@@ -70,8 +74,13 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         super().check(shape)
         if self.beside not in ("", PatchCoreRecipe.beside):
             raise InputError(f"beside must be {PatchCoreRecipe.beside!r}, or empty for none, got {self.beside!r}")
-        for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1)):
+        for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1), ("style", 0)):
             need_at_least(getattr(self, name), least, what=name)
+
+    @property
+    def judges_beyond_maps(self) -> bool:
+        """See `Recipe`: where a style is unusual, no map says."""
+        return self.style > 0
 
     @property
     def aligned(self) -> bool:
@@ -117,7 +126,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         fitted = {"network": weights, "whitening": deepest.fit_whitening(weights, known)}
 
         def rows(some: Any) -> Any:
-            (one,) = deepest.cells(fitted, some).values()
+            (one,) = deepest.cells(fitted, some).stages.values()
             return one.reshape(-1, one.shape[-1])
 
         angles = jax.random.uniform(jax.random.key(4), (KNOWN,), maxval=2 * math.pi)
@@ -136,15 +145,19 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
 
     def learn(self, cells: Callable[[Any], Cells], images: Float[Any, "n h w c"]) -> Variables:
         """See `FrozenRecipe`; images are `[n, h, w, c]`."""
+        styles_of_images: list[Any] = []
         drawn: dict[str, list[Any]] = {stage: [] for stage in self.stages}
         shown: dict[str, list[Any]] = {stage: [] for stage in self.stages}
         copies, wanted = len(images) * (1 + max(0, self.turns)), max(self.choices, self.bank)
-        for one in jax.eval_shape(cells, images[:1]).values():
+        for one in jax.eval_shape(cells, images[:1]).stages.values():
             count = min(wanted, copies * one.shape[1] * one.shape[2])
             size = 4 * (2 * count + min(self.bank, count)) * one.shape[3]
             self.need_room(f"{count} cells of {one.shape[3]} numbers", size, "set bank and choices lower")
         for i, (first, some) in enumerate(self._shown(images)):
-            for stage, found in cells(some).items():
+            seen = cells(some)
+            if first == len(styles_of_images) * BATCH:  # as they are, and not their turned copies
+                styles_of_images.append(seen.styles)
+            for stage, found in seen.stages.items():
                 rows = found.reshape(len(some), -1, found.shape[-1])
                 each = min(rows.shape[1], -(-wanted // copies))
                 keys = jax.random.split(jax.random.fold_in(jax.random.key(1), i), len(some))
@@ -152,9 +165,12 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
                 places = jax.vmap(lambda key, n=rows.shape[1]: jax.random.permutation(key, n))(keys)[:, :each]
                 drawn[stage].append(jnp.take_along_axis(rows, places[..., None], axis=1).reshape(-1, rows.shape[2]))
                 shown[stage].append(jnp.repeat(jnp.arange(first, first + len(some)), each))
-        return {
+        learned: Variables = {
             stage: self._remember(jnp.concatenate(rows), jnp.concatenate(shown[stage])) for stage, rows in drawn.items()
         }
+        if self.style and len(images) >= FEWEST_STYLES:
+            learned["style"] = styles.fit_usual(jnp.concatenate(styles_of_images))._asdict()
+        return learned
 
     def judge(self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]) -> ScoreMap:
         """See `FrozenRecipe`; cells are `[n, rows, columns, d]`."""
@@ -179,51 +195,58 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         places, maps = np.arange(len(images))[:: -(-len(images) // CALIBRATING)], []
         for begin in range(0, len(places), BATCH):
             some = places[np.minimum(np.arange(begin, begin + BATCH), len(places) - 1)]
-            maps.append(self._left_out(solved, upright[some], some))
+            maps.append(self._compared(solved, upright[some], some).map)
         left_out = jnp.concatenate(maps)[: len(places)]
         usual = calibration.fit_usual(left_out, trust=calibration.fit_trust(left_out))
+        # One level stays in the maps: a pipeline takes it off, and so rounding is small beside it.
+        level = jnp.mean(usual.mean / usual.deviation)
+        usual = usual._replace(mean=usual.mean - level * usual.deviation)
         return {**solved, "frame": frame._asdict(), "usual": usual._asdict()}
 
-    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> ScoreMap:
+    def score(self, variables: Variables, images: Float[Any, "n h w c"]) -> PooledMap:
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
-        return self._in_frame(variables, images, partial(super().score, variables))
+        return self._in_frame(variables, images, partial(self._compared, variables))
 
     @property
     def leaves_out(self) -> bool:
         """See `SolvedRecipe`."""
         return True
 
-    def score_left_out(
-        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
-    ) -> Float[Any, "n h w"]:
+    def score_left_out(self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]) -> PooledMap:
         """See `SolvedRecipe`; no cell of an image of `[n, h, w, c]` is compared with its own, or its turned copies'.
 
         Which cells of the others are remembered, and how cells are whitened, stays as it is: of hundreds of images
         one hardly changes that.
         """
-        return self._in_frame(variables, images, lambda some: self._left_out(variables, some, places))
+        return self._in_frame(variables, images, partial(self._compared, variables, places=places))
 
     def _in_frame(
-        self, variables: Variables, images: Float[Any, "n h w c"], score: Callable[[Any], ScoreMap]
-    ) -> ScoreMap:
-        """What `score` says of images as they are, or brought upright and its maps put back."""
+        self, variables: Variables, images: Float[Any, "n h w c"], compare: Callable[[Any], PooledMap]
+    ) -> PooledMap:
+        """What comes of comparing images as they are, or brought upright, with maps put back."""
         if not self.upright:
-            return score(images)
+            return compare(images)
         frame = poses.Frame(**variables["frame"])
         upright, lying = _brought_upright(images, frame)
-        return _put_back(score(upright), variables["usual"], lying, frame)
+        return _put_back(compare(upright), variables["usual"], lying, frame)
 
-    def _left_out(
-        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
-    ) -> Float[Any, "n h w"]:
+    def _compared(
+        self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"] | None = None
+    ) -> PooledMap:
+        """What is said of images, or of those at these places, each left out of what it is compared with."""
         cells, learned = self.cells(variables, images), variables["learned"]
-        return self._together(
-            [self._judge_left_out(learned, stage, cells[stage], places) for stage in self.stages], images.shape[1:3]
-        )
+        judge = self.judge if places is None else partial(self._judge_left_out, places)
+        judged = [judge(learned, stage, cells.stages[stage]) for stage in self.stages]
+        beyond = jnp.zeros(len(images))
+        if "style" in learned:
+            usual = styles.Usual(**learned["style"])
+            unusual = styles.unusualness(cells.styles, usual, left_out=places is not None)
+            beyond = self.style * len(self.stages) * unusual
+        return PooledMap(self._together(judged, images.shape[1:3]), beyond)
 
     @partial(jax.jit, static_argnames=("self", "stage"))
     def _judge_left_out(
-        self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"], places: Int[Any, " n"]
+        self, places: Int[Any, " n"], learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]
     ) -> ScoreMap:
         def one(given: tuple[Any, Any]) -> Any:
             theirs, memory = learned[stage]["image"] == given[1], learned[stage]["memory"]
@@ -262,11 +285,8 @@ def _brought_upright(images: Float[Any, "n h w c"], frame: poses.Frame) -> tuple
 
 
 @jax.jit
-def _put_back(maps: ScoreMap, usual: dict[str, Any], lying: poses.Pose, frame: poses.Frame) -> ScoreMap:
-    """Maps of upright images in deviations, those of what is usual there made one level, on the images as they lie.
-
-    The level stays in them, as a pipeline takes it off with what is usual everywhere: so rounding is small beside it.
-    """
+def _put_back(found: PooledMap, usual: dict[str, Any], lying: poses.Pose, frame: poses.Frame) -> PooledMap:
+    """What was found of upright images in deviations, what is usual there made one level, on the images as they lie."""
     there = calibration.Usual(**usual)
-    level = jnp.mean(there.mean / there.deviation)
-    return poses.put_back(calibration.unusualness(maps, there) + level, lying, frame)
+    maps = poses.put_back(calibration.unusualness(found.map, there), lying, frame)
+    return PooledMap(maps, found.beyond / jnp.mean(there.deviation))

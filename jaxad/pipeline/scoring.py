@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from PIL import Image
@@ -16,7 +17,7 @@ from PIL import Image
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases, OneCanvas
-from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_maps, score_shots
+from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_anew, score_shots
 from jaxad.extents import Batch, model_input, on_photograph
 from jaxad.images import unit_pixels
 from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
@@ -60,15 +61,16 @@ def judge(detector: Detector, usual: Usual | None, batch: Batch, *, names: Names
     """
     scored = detector.apply(model_input(batch, detector.shape[-1]), extent=batch.extent, counted=batch.counted)
     name, recipe = detector.score_name, detector.recipe
-    image, score_map = scored[name]
+    judged = scored[name]
     if usual is not None:
-        score_map = unusualness(score_map, usual)
+        score, score_map = judged.score, unusualness(judged.map, usual)
         if recipe.pools_maps:
             counted = batch.counted
             if counted is None and batch.extent is not None:
                 counted = on_photograph((score_map.shape[1], score_map.shape[2]), batch.extent)
-            image = pool_maps(recipe, score_map, counted=counted)
-    return {**{one: scored[one] for one in names or ()}, name: Scored(image, score_map)}
+            score = pool_anew(recipe, judged, score_map, usual, counted=counted)
+        judged = Scored(score, score_map)
+    return {**{one: scored[one] for one in names or ()}, name: judged}
 
 
 def look(
@@ -119,12 +121,14 @@ def look(
     return found
 
 
-def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "height width"]) -> Seen:
-    """What was seen, with another map, in another unit, and the score that follows from it; see `judge`."""
+def judged_anew(detector: Detector, seen: Seen, score_map: Float[np.ndarray, "height width"], usual: Usual) -> Seen:
+    """What was seen, with its map in deviations above the usual, and the score that follows from it; see `judge`."""
     if not detector.recipe.pools_maps:
         return seen._replace(map=score_map)
     counted = None if seen.counted is None else seen.counted[None]
-    return seen._replace(map=score_map, score=float(pool_maps(detector.recipe, score_map[None], counted=counted)[0]))
+    judged = Scored(jnp.asarray([seen.score], jnp.float32), seen.map[None])
+    (score,) = pool_anew(detector.recipe, judged, score_map[None], usual, counted=counted)
+    return seen._replace(map=score_map, score=float(score))
 
 
 def brought_back(seen: Seen) -> Found:

@@ -1,6 +1,6 @@
 """What a recipe is: frozen data that answers for itself, and what methods are made of; jaxad's own: `jaxad.methods`."""
 
-from jaxad.recipes.methods import ChoiceRecipe, ConvertedLayers, NetworkRecipe, Scores, SolvedRecipe
+from jaxad.recipes.methods import ChoiceRecipe, ConvertedLayers, NetworkRecipe, PooledMap, Scores, SolvedRecipe
 from jaxad.recipes.recipe import KINDS, Recipe, Shape, Variables
 from jaxad.recipes.settings import (
     as_text,
@@ -18,6 +18,7 @@ __all__ = [
     "ChoiceRecipe",
     "ConvertedLayers",
     "NetworkRecipe",
+    "PooledMap",
     "Recipe",
     "Scores",
     "Shape",

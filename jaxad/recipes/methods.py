@@ -1,7 +1,7 @@
 """What a method is: a recipe that says what its model is, what is trained or solved, and how it scores."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import optax
 from jaxtyping import Float, Int
@@ -10,7 +10,19 @@ from jaxad._check import InputError
 from jaxad.recipes.recipe import Recipe, Shape, Variables
 
 ScoreMap = Float[Any, "n h w"]
-Score = ScoreMap | tuple[Float[Any, " n"], ScoreMap]
+
+
+class PooledMap(NamedTuple):
+    """An anomaly map whose pool is a score of the image, and what that score is beyond the pool, in the map's unit.
+
+    The recipe's `judges_beyond_maps` must be True, so that it stays where maps are calibrated.
+    """
+
+    map: ScoreMap
+    beyond: Float[Any, " n"]
+
+
+Score = ScoreMap | PooledMap | tuple[Float[Any, " n"], ScoreMap]
 Scores = Score | dict[str, Score]
 LayerKind = Literal["Dense", "Conv", "ConvTranspose", "BatchNorm"]
 ConvertedLayers = tuple[tuple[str, LayerKind | tuple[LayerKind, ...]], ...]
@@ -103,8 +115,8 @@ class NetworkRecipe(Recipe, kind=""):
     def score(self, model: Any, variables: Variables, images: Float[Any, "n h w c"]) -> Scores:
         """The anomaly map `[n, h, w]`, which the recipe's `pool` makes a score of; or scores `[n]` and the map.
 
-        A method with several scores gives them by name, and `score_name` says which judges. `model.apply` computes in
-        the precision that is asked for, and gives float32.
+        A `PooledMap` adds to the pool what the map does not show. A method with several scores gives them by name, and
+        `score_name` says which judges. `model.apply` computes in the precision that is asked for, and gives float32.
         """
         raise self._lacks("score(self, model, variables, images)")
 
@@ -180,7 +192,7 @@ class SolvedRecipe(Recipe, kind=""):
 
     def score_left_out(
         self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
-    ) -> Float[Any, "n h w"]:
+    ) -> ScoreMap | PooledMap:
         """The anomaly maps `[n, h, w]` of images that were solved on, each as if it had not been among them.
 
         It is called outside `jax.jit`, so that it may compile what it shares with `solve` but once.

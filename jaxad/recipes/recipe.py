@@ -111,6 +111,11 @@ class Recipe:
         return self.sees_windows
 
     @property
+    def judges_beyond_maps(self) -> bool:
+        """Whether scores are more than the pool of the map; see `PooledMap`. What they are beyond it stays then."""
+        return False
+
+    @property
     def stretches(self) -> bool:
         """Whether photographs of several sizes are stretched over one another, border on border, to be compared.
 
