@@ -13,7 +13,7 @@ import jaxad
 from jaxad import backbones
 from jaxad._check import InputError
 from jaxad.calibration import Usual
-from jaxad.detector.computing import pool_maps
+from jaxad.detector import pool_maps
 from jaxad.export.computation import make_computation
 from jaxad.export.to_stablehlo import lower_for_all
 from jaxad.extents import Batch

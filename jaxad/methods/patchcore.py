@@ -80,7 +80,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
     @property
     def judges_beyond_maps(self) -> bool:
         """See `Recipe`: where a style is unusual, no map says."""
-        return self.style > 0
+        return True
 
     @property
     def aligned(self) -> bool:
