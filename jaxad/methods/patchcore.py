@@ -145,7 +145,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
 
     def learn(self, cells: Callable[[Any], Cells], images: Float[Any, "n h w c"]) -> Variables:
         """See `FrozenRecipe`; images are `[n, h, w, c]`."""
-        styles_of_images: list[Any] = []
+        seen_styles: dict[int, Any] = {}
         drawn: dict[str, list[Any]] = {stage: [] for stage in self.stages}
         shown: dict[str, list[Any]] = {stage: [] for stage in self.stages}
         copies, wanted = len(images) * (1 + max(0, self.turns)), max(self.choices, self.bank)
@@ -155,8 +155,8 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             self.need_room(f"{count} cells of {one.shape[3]} numbers", size, "set bank and choices lower")
         for i, (first, some) in enumerate(self._shown(images)):
             seen = cells(some)
-            if first == len(styles_of_images) * BATCH:  # as they are, and not their turned copies
-                styles_of_images.append(seen.styles)
+            # Images as they are come before their turned copies.
+            seen_styles.setdefault(first, seen.styles)
             for stage, found in seen.stages.items():
                 rows = found.reshape(len(some), -1, found.shape[-1])
                 each = min(rows.shape[1], -(-wanted // copies))
@@ -169,7 +169,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             stage: self._remember(jnp.concatenate(rows), jnp.concatenate(shown[stage])) for stage, rows in drawn.items()
         }
         if self.style and len(images) >= FEWEST_STYLES:
-            learned["style"] = styles.fit_usual(jnp.concatenate(styles_of_images))._asdict()
+            learned["style"] = styles.fit_usual(jnp.concatenate(list(seen_styles.values())))._asdict()
         return learned
 
     def judge(self, learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]) -> ScoreMap:
