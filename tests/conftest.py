@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     So do the processes that tests start. Where slow tests are left out, hypothesis draws few examples.
     """
+    garbage.collect_seldom()
     if "not slow" in config.option.markexpr:
         hypothesis.settings.load_profile("quick")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not hasattr(config, "cache"):
@@ -58,11 +59,6 @@ def pytest_configure(config: pytest.Config) -> None:
         for file in folder.iterdir():
             if file.stat().st_mtime < oldest:
                 file.unlink()
-
-
-def pytest_collection_finish() -> None:
-    """By now all is imported."""
-    garbage.collect_seldom()
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
