@@ -123,6 +123,7 @@ DAMAGED = {
         HEADER + dictionary({"x": tensor("a", 4, (4,), (1,), kind=b"ByteStorage")}) + BEHIND,
         "torch.ByteStorage",
     ),
+    "badly escaped": (b"\x80\x02S'\\o'\n.", "uses STRING"),
     "longer": (file_of(SMALL) + b"\0", "behind its last storage"),
 }
 

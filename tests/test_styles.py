@@ -24,7 +24,7 @@ def covariance_drawn_in(numbers: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 @settings(max_examples=examples(20), deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(4, 30), st.integers(2, 40))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 11, 30]), st.sampled_from([2, 13, 40]))
 def test_distances_are_those_of_the_shrunk_covariance_with_and_without_the_image(seed: int, n: int, d: int) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, d)) * rng.uniform(0.5, 2, d) + rng.normal(size=d)

@@ -9,6 +9,7 @@ import os
 import pickle
 import pickletools
 import struct
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,12 +129,16 @@ class _Unpickler(pickle.Unpickler):
 def _load(file: BinaryIO) -> Any:
     """The next object of a file, once every opcode up to its end was seen to be harmless."""
     start, size = file.tell(), os.fstat(file.fileno()).st_size
-    for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name not in OPCODES.split():
-            raise InputError(f"uses {opcode.name}, which PyTorch never wrote; it was not run: do not trust the file")
-        # The unpickler makes room for all places up to the highest, so one number could ask for all memory.
-        if opcode.name == "LONG_BINPUT" and int(argument or 0) > size:
-            raise InputError(f"asks for {argument} places, more than it has bytes")
+    # Arguments are decoded before the names of opcodes are seen, with a warning where a text is escaped badly.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name not in OPCODES.split():
+                raise InputError(
+                    f"uses {opcode.name}, which PyTorch never wrote; it was not run: do not trust the file"
+                )
+            # The unpickler makes room for all places up to the highest, so one number could ask for all memory.
+            if opcode.name == "LONG_BINPUT" and int(argument or 0) > size:
+                raise InputError(f"asks for {argument} places, more than it has bytes")
     file.seek(start)
     return _Unpickler(file).load()
 

@@ -1,4 +1,4 @@
-"""Convolutions in plain loops, from their definitions, in float64."""
+"""Convolutions from their definitions, in float64: one product of matrices for every place of the kernel."""
 
 import numpy as np
 
@@ -20,11 +20,10 @@ def convolution(image, kernel, strides, padding):
     rows = (h + top + bottom - p) // strides[0] + 1
     columns = (w + left + right - q) // strides[1] + 1
     result = np.zeros((rows, columns, f))
-    for y in range(rows):
-        for x in range(columns):
-            for a in range(p):
-                for b in range(q):
-                    result[y, x] += padded[y * strides[0] + a, x * strides[1] + b] @ np.float64(kernel[a, b])
+    for a in range(p):
+        for b in range(q):
+            seen = padded[a :: strides[0], b :: strides[1]][:rows, :columns]
+            result += seen @ np.float64(kernel[a, b])
     return result
 
 
@@ -37,11 +36,10 @@ def transposed_convolution(image, kernel, strides, padding):
     (h, w, _), (p, q, f, _) = image.shape, kernel.shape
     size = [(n - 1) * s + max(k, s) for n, s, k in zip((h, w), strides, (p, q), strict=True)]
     result = np.zeros((*size, f))
-    for y in range(h):
-        for x in range(w):
-            for a in range(p):
-                for b in range(q):
-                    result[y * strides[0] + a, x * strides[1] + b] += np.float64(kernel[a, b]) @ image[y, x]
+    for a in range(p):
+        for b in range(q):
+            touched = result[a :: strides[0], b :: strides[1]][:h, :w]
+            touched += image @ np.float64(kernel[a, b]).T
     if padding == "VALID":
         return result
     top, left = (pads(n * s, k, s, "SAME")[0] for n, s, k in zip((h, w), strides, (p, q), strict=True))
