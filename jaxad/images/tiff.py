@@ -7,6 +7,7 @@ white is zero. Of a single plane it decodes every compression in full, so such a
 import io
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from jaxad._check import name_some
@@ -139,14 +140,7 @@ class Tiff(NamedTuple):
 def read_tiff(file: Stream) -> Tiff | None:
     """What the tags of a TIFF say; None where the file is none. Raises ValueError or `struct.error` for garbage."""
     end = file.seek(0, io.SEEK_END)
-
-    def take(size: int, at: int | None = None) -> bytes:
-        if size > end:
-            raise ValueError("a tag is longer than the file")
-        if at is not None:
-            file.seek(at)
-        return file.read(size)
-
+    take = partial(_take, file, end)
     head = take(min(end, 4), 0)
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
     if not order or head[2:] not in {struct.pack(order + "H", 42), struct.pack(order + "H", 43)}:
@@ -164,6 +158,14 @@ def read_tiff(file: Stream) -> Tiff | None:
             packed = value[:size] if size <= room else take(size, *struct.unpack(order + offset, value))
             tags[tag] = struct.unpack(f"{order}{length}{_KINDS[kind]}", packed)
     return Tiff(order, big, tags, pages=bool(following))
+
+
+def _take(file: Stream, end: int, size: int, at: int | None = None) -> bytes:
+    if size > end:
+        raise ValueError("a tag is longer than the file")
+    if at is not None:
+        file.seek(at)
+    return file.read(size)
 
 
 def _directory(tags: Tags, order: str, start: int, *, big: bool) -> bytes:
