@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from jaxad import bundle
 from jaxad._check import InputError, need_channels_last, raise_problems
 from jaxad.batching import filled
-from jaxad.detector import from_contents
+from jaxad.detector import each_left_out, from_contents, pooled
 from jaxad.fitting import fit
 from jaxad.images.reading import WHOLE, unit_pixels
 from jaxad.methods import RECIPES, named
@@ -39,8 +39,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     """A `Detector` as a scikit-learn estimator: for pipelines, cross-validation and searches over recipes.
 
     The decision limit is the `contamination` quantile of the training samples' own scores, as elsewhere in
-    scikit-learn; models score what they were fitted on as a little too normal. `jaxad.thresholds` sets limits by
-    held-out images instead.
+    scikit-learn, each left out of what it is judged by where the recipe can do that; other models score what they were
+    fitted on as a little too normal. `jaxad.thresholds` sets limits by held-out images instead.
 
     Args:
         recipe: a name among `jaxad.RECIPES` or a recipe. None takes `"auto"` for images, and for rows the Mahalanobis
@@ -98,7 +98,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self._any_range = not as_images
         images = self._as_images(rows)
         self.detector_, _ = fit(self._key(), self._choose_recipe(rows, as_images=as_images), images)
-        self.offset_ = float(np.percentile(self._score(images), 100 * self.contamination))
+        # Where samples can be left out of what they are judged by they score as new ones will.
+        left_out = [pooled(self.detector_.recipe, one).score for one in each_left_out(self.detector_, images)]
+        scores = -np.concatenate(left_out).astype(np.float64) if left_out else self._score(images)
+        self.offset_ = float(np.percentile(scores, 100 * self.contamination))
         return self
 
     def score_samples(self, X: Any) -> Float[np.ndarray, " n"]:

@@ -21,6 +21,8 @@ FEWEST = 3
 LEAST = 1e-3
 """Least share of the mean variance: below it the smallest variance would be rounding."""
 TINY = 1e-12
+ROUNDING = 1e-5
+"""Of the numbers: images that differ in less are all the same."""
 
 Styles = Float[AnyArray, "n d"]
 
@@ -100,7 +102,8 @@ def _fit_usual(rows: Styles) -> Usual:
     counted = jnp.asarray(n, x.dtype)
     usual = Usual(mean, softened, found.directions, variances, noise, counted, kept, jnp.zeros(()), jnp.ones(()))
     distances = _without_own(usual, _squared_distances(usual, x))
-    return usual._replace(distance=jnp.mean(distances), spread=jnp.std(distances))
+    same = jnp.mean(deviation) <= ROUNDING * jnp.sqrt(jnp.mean(mean**2))
+    return usual._replace(distance=jnp.mean(distances), spread=jnp.where(same, 0.0, jnp.std(distances)))
 
 
 def unusualness(rows: Styles, usual: Usual, *, left_out: bool = False) -> Float[Array, " n"]:

@@ -18,7 +18,7 @@ from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import file_sum
-from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder, sources
+from jaxad.folders import evaluate_folder, fit_folder, fitting, inspect_folder, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.training_images import plan_tiles, read_tiles
@@ -54,6 +54,16 @@ def made(fitted: tuple[Pipeline, dict]) -> Pipeline:
 
 
 # Fitting
+
+
+def test_what_is_refused_leaves_no_pipeline(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> list[str]:
+        raise InputError("its score must be finite")
+
+    monkeypatch.setattr(fitting, "find_faults", refuse)
+    with pytest.raises(InputError, match="must be finite"):
+        fit_folder(root, tmp_path / "part.jaxad", recipe=AT_ONCE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Pipeline, dict], root: Path) -> None:

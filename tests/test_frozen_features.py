@@ -14,6 +14,7 @@ from jaxad import backbones
 from jaxad._check import InputError
 from jaxad.calibration import Usual
 from jaxad.detector import pool_maps
+from jaxad.estimator import AnomalyDetector
 from jaxad.export.computation import make_computation
 from jaxad.export.to_stablehlo import lower_for_all
 from jaxad.extents import Batch
@@ -310,7 +311,8 @@ def test_parts_that_lie_anyhow_are_noticed(parts: int, anyhow: bool, upright: bo
     assert (recipe.upright, recipe.turns, recipe.pool, recipe.aligned) == (upright, turns, pool, not anyhow)
     assert recipe.bank == (8192 if turns else 64)
     assert recipe.settle(images) == recipe
-    assert deep.settle(images[:30]).turns == 0
+    few = deep.settle(images[:12])
+    assert (few.upright, few.turns) == (upright, 0)
     asked = dataclasses.replace(deep, turns=0)
     assert asked.settle(images) == asked
 
@@ -325,6 +327,27 @@ def test_a_spot_on_a_part_that_lies_anyhow_is_found_where_it_is() -> None:
     assert scores.score[4:].min() > scores.score[:4].max()
     for one in scores.map[4:]:
         assert np.abs(np.subtract(np.unravel_index(np.argmax(one), one.shape), 31.5)).max() < 12
+
+
+@pytest.mark.slow
+def test_an_estimator_lets_most_new_images_pass() -> None:
+    images = waves(40)
+    found = AnomalyDetector(recipe=SMALL["patchcore"], contamination=0.1).fit(images[:24]).predict(images[24:])
+    assert np.mean(found == 1) > 0.6
+
+
+@pytest.mark.slow
+def test_images_that_are_all_the_same_have_no_rounding_for_a_unit() -> None:
+    images = np.full((22, 64, 64, 1), 0.4, np.float32)
+    detector, _ = jaxad.fit(KEY, SMALL["patchcore"], images)
+    first, *others = detector.score(np.concatenate([images[:2], images[:1] + 0.001])).score
+    assert max(abs(score - first) for score in others) < 1
+
+
+def test_a_style_without_bound_is_refused() -> None:
+    for weight in (101.0, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="style must be"):
+            dataclasses.replace(SMALL["patchcore"], style=weight).check((32, 40, 1))
 
 
 def test_what_a_network_sees_is_seen_as_it_is() -> None:

@@ -104,7 +104,7 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], str]:
             f's.save_file(torch.load({str(path)!r}, weights_only=True), {target!r})"'
         )
     if path.suffix != ".safetensors":
-        raise InputError(f"{str(path)!r} must end in .safetensors; save the weights as that")
+        raise InputError(f"{str(path)!r} must end in .safetensors, or be one of {', '.join(INSTALLED)}")
     with needing("torch", what="reading weights of PyTorch"):
         from safetensors import SafetensorError, safe_open
     try:

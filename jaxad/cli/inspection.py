@@ -69,7 +69,9 @@ def _facts(found: Mapping[str, Any]) -> Table:
     if plan["grid"]:
         grid = " x ".join(map(str, plan["grid"]))
         table.add_row("would compare them at", f"{grid}: {plan['grid_reason']}" if plan["grid_reason"] else grid)
-    table.add_row("would choose among", ", ".join(plan["compares"]))
+    table.add_row("would fit", plan["recipe"])
+    if plan["compares"]:
+        table.add_row("would choose among", ", ".join(plan["compares"]))
     for reason in sorted(set(plan["left_aside"].values())):
         names = [name for name, why in plan["left_aside"].items() if why == reason]
         table.add_row("not among", f"{', '.join(names)}: {reason}")

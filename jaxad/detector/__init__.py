@@ -15,6 +15,7 @@ from jaxad.detector.computing import (
     what_is,
 )
 from jaxad.detector.detector import CALIBRATED, PART, Candidate, Detector, Scores, on_devices
+from jaxad.detector.left_out import each_left_out
 from jaxad.detector.loading import from_contents
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Scored",
     "Scores",
     "Shot",
+    "each_left_out",
     "example_of",
     "from_contents",
     "need_sound",

@@ -196,9 +196,6 @@ def fit_folder(
         usual=held.usual,
         shapes=plan.shapes if whole and preparation.mode == "letterbox" else None,
     )
-    if is_first(mesh):
-        made.save(out)
-    wait_for_all(mesh)
     told = any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts)
     unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
     left_out = [
@@ -207,7 +204,7 @@ def fit_folder(
         *((error.path, error.reason) for error in unfit),
     ]
     failed = [(error.path, error.reason) for error in unfit if not isinstance(error, RepeatedError)]
-    return {
+    done = {
         "part": str(out),
         "recipe": detector.recipe.name,
         "settled": settled_fields(chosen, detector.recipe),
@@ -236,6 +233,11 @@ def fit_folder(
             *([] if told else _blindness(detector, looked_at.images, seed)),
         ],
     }
+    # Last, for any of the above may refuse the model.
+    if is_first(mesh):
+        made.save(out)
+    wait_for_all(mesh)
+    return done
 
 
 def _few(sizes: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:

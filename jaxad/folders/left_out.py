@@ -7,19 +7,14 @@ those of the few images that were held out.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from jaxad import pipeline
-from jaxad.detector import Detector, pooled
+from jaxad.detector import Detector, each_left_out, pooled
 from jaxad.folders.training_images import Roi, TrainingImages
 from jaxad.preparation import Preparation
-from jaxad.recipes import SolvedRecipe
 
-BATCH = 8
-FEWEST = 3
-"""Images to leave one out of; where there are fewer, hardly any others are left."""
 DOUBT = 0.05
 """Probability by chance below which held-out images score higher than left-out ones."""
 LEAST = 0.3
@@ -42,20 +37,11 @@ def judge_left_out(
         training: images, with one file each.
         sizes: heights and widths of their files by path.
     """
-    recipe, images = detector.recipe, training.images
-    if not isinstance(recipe, SolvedRecipe) or not recipe.leaves_out or detector.usual or len(images) < FEWEST:
-        return
-    variables = detector.for_scoring.variables
-    for begin in range(0, len(images), BATCH):
-        # The last batch is filled, so that there is one program.
-        places = np.minimum(np.arange(begin, begin + BATCH), len(images) - 1)
-        found = jax.tree.map(np.asarray, recipe.score_left_out(variables, images[places], places))
-        for i, path in enumerate(training.paths[begin : begin + BATCH]):
-            inside = pipeline.region_at(roi, *sizes[path])
-            counted = None if inside is None else pipeline.prepare_region(preparation, inside)
-            one = jax.tree.map(lambda part, i=i: part[i : i + 1], found)
-            (score,), (score_map,) = pooled(recipe, one, counted=None if counted is None else counted[None])
-            yield pipeline.Seen(float(score), score_map, counted, preparation.geometry(*sizes[path]), inside)
+    for path, one in zip(training.paths, each_left_out(detector, training.images), strict=False):
+        inside = pipeline.region_at(roi, *sizes[path])
+        counted = None if inside is None else pipeline.prepare_region(preparation, inside)
+        (score,), (score_map,) = pooled(detector.recipe, one, counted=None if counted is None else counted[None])
+        yield pipeline.Seen(float(score), score_map, counted, preparation.geometry(*sizes[path]), inside)
 
 
 def agree(held_out: Float[np.ndarray, " n"], left_out: Float[np.ndarray, " m"]) -> bool:

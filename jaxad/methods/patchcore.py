@@ -22,6 +22,8 @@ BESIDE_STAGES = (
     *("efficientnet-lite1.depthwise_14", "efficientnet-lite1.depthwise_10"),
 )
 """Of the default network and the one beside it: what each tells best for what it costs; styles are of the last."""
+FEWEST_POSES = 12
+"""Images that tell whether they differ less once upright; fewer are too soon alike by chance."""
 KNOWN, JUDGED = 32, 8
 """Images that are known, and others that are judged, to find out whether parts lie anyhow."""
 NEARNESS = 0.96
@@ -31,8 +33,12 @@ ALIKE = 0.5
 """Share of their differences that is left at most where parts are brought upright."""
 CALIBRATING = 256
 """Images that tell what is usual at each position of upright parts, at most."""
+MOST_STYLE = 100
+"""Weight at which nothing else counts any more."""
 FEWEST_STYLES = 20
 """Images that tell which styles are usual, at least; fewer hardly show how they vary."""
+LEAST_UNIT = 0.01
+"""Of the length of a row."""
 UNIT_ROWS = 4096
 """Cells that tell how far normal ones usually are from the memory, at most."""
 
@@ -76,6 +82,8 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             raise InputError(f"beside must be {PatchCoreRecipe.beside!r}, or empty for none, got {self.beside!r}")
         for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1), ("style", 0)):
             need_at_least(getattr(self, name), least, what=name)
+        if not self.style <= MOST_STYLE:
+            raise InputError(f"style must be at most {MOST_STYLE}, got {self.style}")
 
     @property
     def judges_beyond_maps(self) -> bool:
@@ -99,11 +107,9 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         if self.turns >= 0 or self.upright:
             return settled
         pool = "peak" if self.pool == "high" else self.pool
-        if len(images) < KNOWN + JUDGED:
-            return replace(settled, turns=0)
-        if poses.fit_frame(images).left < ALIKE:
+        if len(images) >= FEWEST_POSES and poses.fit_frame(images).left < ALIKE:
             return replace(settled, turns=0, upright=True, pool=pool)
-        if self._nearness_when_turned(images) > NEARNESS:
+        if len(images) < KNOWN + JUDGED or self._nearness_when_turned(images) > NEARNESS:
             return replace(settled, turns=0)
         bank = max(self.bank, TURNED_BANK)
         return replace(settled, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
@@ -270,8 +276,9 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         chosen = memory_bank.choose_spread(known, count=min(self.bank, len(known)))
         memory = known[chosen]
         distances = linear.nearest(memory, known[:: -(-len(known) // UNIT_ROWS)], count=1)[0]
-        # Rows that are remembered are no distance at all.
+        # Rows that are remembered are no distance at all; of images that are all the same, rounding would be the unit.
         unit = jnp.sum(distances) / jnp.maximum(jnp.sum(distances > 0), 1)
+        unit = jnp.maximum(unit, LEAST_UNIT * jnp.sqrt(jnp.mean(jnp.sum(known**2, axis=1))))
         learned = {"memory": memory, "image": images[chosen], "unit": jnp.where(unit > 0, unit, 1.0)}
         if self.neighbours > 1:
             learned["around"] = linear.nearest(memory, memory, count=min(self.neighbours, len(memory)))[1]
