@@ -128,6 +128,10 @@ def fold(
     return fold_axis(strips, 1, rows, shape[0])
 
 
+CHANNELS = 64
+"""Channels that `window_products` fills on CPU."""
+
+
 def window_products(
     images: Images, matrix: Float[AnyArray, "d k"], *, size: tuple[int, int], stride: tuple[int, int]
 ) -> Float[Array, "n rows columns k"]:
@@ -151,16 +155,27 @@ def window_products(
     need_images(images)
     need_floats(matrix, "d k", what="matrix")
     images, matrix = (jnp.asarray(each, jnp.result_type(images, matrix)) for each in (images, matrix))
-    n, h, w, c = images.shape
+    _, h, w, c = images.shape
     need_window((h, w), size, stride)
     d, k = matrix.shape
     if d != math.prod(size) * c:
         raise InputError(
             f"the matrix must have {math.prod(size) * c} rows, as many as a window of {size} has numbers, got {d}"
         )
-    down, across = ((length - p) // s + 1 for length, p, s in zip((h, w), size, stride, strict=True))
     # XLA's convolutions on CPU are fast with many channels out: so few channels are those of several windows at once.
     beside = max(1, math.isqrt(CHANNELS // k))
+    several, one = (partial(_products_beside, size=size, stride=stride, beside=count) for count in (beside, 1))
+    products: Array = jax.lax.platform_dependent(images, matrix, cpu=several, default=one)
+    return products
+
+
+def _products_beside(
+    images: Array, matrix: Array, *, size: tuple[int, int], stride: tuple[int, int], beside: int
+) -> Array:
+    """Products of as many windows down and across at once."""
+    n, h, w, c = images.shape
+    k = matrix.shape[1]
+    down, across = ((length - p) // s + 1 for length, p, s in zip((h, w), size, stride, strict=True))
     spans = tuple(p + (beside - 1) * s for p, s in zip(size, stride, strict=True))
     filters = matrix.reshape(*size, c, k)
     shifted = []
@@ -180,10 +195,6 @@ def window_products(
     rows, columns = products.shape[1:3]
     products = products.reshape(n, rows, columns, beside, beside, k).transpose(0, 1, 3, 2, 4, 5)
     return products.reshape(n, rows * beside, columns * beside, k)[:, :down, :across]
-
-
-CHANNELS = 64
-"""Channels that `window_products` fills."""
 
 
 def cover_count(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import jaxad
 from jaxad.detector import Detector
 from jaxad.models import PatchVAE, decoder_table, with_decoder_table
-from jaxad.models.decoder_products import decode_by_products
+from jaxad.models.decoder_products import DecoderProducts
 from tests.drawn import examples
 from tests.drawn_variables import drawn_variables
 
@@ -130,7 +130,9 @@ def test_products_say_what_the_table_says(seed, places, filters, channels):
     with mock.patch.object(decoder_table, "LARGEST", 2**30):
         tabulated = with_decoder_table(model, drawn_variables(model, seed))
     first = jnp.asarray(np.abs(np.random.default_rng(seed).normal(size=(32, places[0] * places[1]))), jnp.float32)
-    by_products = jax.jit(partial(decode_by_products, window=size, depth=len(filters)), compiler_options=COMPILE_FAST)
+    by_products = jax.jit(DecoderProducts.multiply, compiler_options=COMPILE_FAST)(
+        tabulated["tables"]["products"], first
+    )
     looked_up = tabulated["tables"]["decoder"].look_up(first)
-    for ours, theirs in zip(by_products(first, tabulated), looked_up, strict=True):
+    for ours, theirs in zip(by_products, looked_up, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5 * np.abs(theirs).max())

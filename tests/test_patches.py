@@ -1,5 +1,6 @@
 import math
 from functools import partial
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -223,8 +224,9 @@ def test_bad_input(call, message, unchecked):
 
 
 @settings(max_examples=examples(20), deadline=None)
-@given(grids(), st.integers(1, 20))
-def test_products_of_windows_are_those_of_each(case, count):
+@given(grids(), st.integers(1, 20), st.sampled_from([patches.CHANNELS, 1]))
+def test_products_of_windows_are_those_of_each(case, count, channels):
+    """Of several windows at once, as on CPU, and one by one, as elsewhere."""
     shape, options = case
     size, stride = options["size"], options["stride"]
     images, matrix = whole_numbers(shape), whole_numbers((math.prod(size) * shape[-1], count), seed=1)
@@ -232,5 +234,6 @@ def test_products_of_windows_are_those_of_each(case, count):
     expected = [
         [images[:, y : y + size[0], x : x + size[1]].reshape(shape[0], -1) @ matrix for x in across] for y in down
     ]
-    products = jax.jit(partial(patches.window_products, size=size, stride=stride))(images, matrix)
+    with mock.patch.object(patches, "CHANNELS", channels):
+        products = jax.jit(partial(patches.window_products, size=size, stride=stride))(images, matrix)
     np.testing.assert_array_equal(products, np.transpose(expected, (2, 0, 1, 3)))

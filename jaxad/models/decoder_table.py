@@ -80,7 +80,7 @@ def make_decoder_table(variables: Mapping[str, Any], *, window: tuple[int, int],
         knots = finer
 
     def tables(block: np.ndarray, bias: np.ndarray | float) -> tuple[np.ndarray, ...]:
-        added = _heads(block, heads_kernel, window)
+        added = reach_of_heads(block, heads_kernel, window)
         added[0] += bias
         filled = np.pad(added, [(0, 0), (0, rows - len(knots)), (0, 0), (0, 0), (0, 0)])
         return tuple(half.reshape(places, rows, -1).astype(np.float32) for half in np.split(filled, 2, axis=-1))
@@ -129,8 +129,10 @@ def _rectify(
     return np.where(negative, 0.0, values), np.where(negative, 0.0, slopes[pieces])
 
 
-def _heads(block: np.ndarray, kernel: np.ndarray, window: Sequence[int]) -> np.ndarray:
-    """What blocks `[k, b, b, f]` give through the heads at each place of the window: `[s, k, p, q, o]`."""
+def reach_of_heads(
+    block: Float[np.ndarray, "k b b f"], kernel: Float[np.ndarray, "p q f o"], window: Sequence[int]
+) -> Float[np.ndarray, "s k h w o"]:
+    """What blocks `[k, b, b, f]` give through the heads at each place of the window: `[s, k, h, w, o]`."""
     count, side, size = len(block), block.shape[1], kernel.shape[0]
     around = size - 1
     taps = np.lib.stride_tricks.sliding_window_view(

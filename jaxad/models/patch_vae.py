@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxad._types import Images, PRNGKey, Windows
 from jaxad.models.convolution import convolve
-from jaxad.models.decoder_products import decode_by_products, products_fit
+from jaxad.models.decoder_products import DecoderProducts, make_decoder_products
 from jaxad.models.decoder_table import DecoderTable, make_decoder_table
 from jaxad.models.layers import BatchNorm, Conv, ConvTranspose
 
-TABLE = "tables", "decoder"
-"""Collection and name of the variable that holds a `DecoderTable`."""
+TABLE, PRODUCTS = ("tables", "decoder"), ("tables", "products")
+"""Collection and name of the variables that hold a `DecoderTable` and `DecoderProducts`."""
 
 
 class PatchVAEOutput(NamedTuple):
@@ -165,14 +165,12 @@ class PatchVAE(nn.Module):
         """The inputs of the two heads' sigmoids, as the device likes it best."""
 
         def by_products(table: DecoderTable, x: Array) -> list[Array]:
-            heads = decode_by_products(x, self.variables, window=self.window, depth=len(self.filters))
-            return [head.astype(table.knots.dtype) for head in heads]
+            products: DecoderProducts = self.get_variable(*PRODUCTS)
+            return [head.astype(table.knots.dtype) for head in products.multiply(x)]
 
         on_cpu = DecoderTable.look_up
         on_gpu = partial(DecoderTable.look_up, method="scan_unrolled")
-        features = self.filters[0] if self.filters else 1
-        fits = products_fit(self.window, features=features, outputs=2 * self.channels)
-        elsewhere = by_products if fits else on_gpu
+        elsewhere = by_products if self.has_variable(*PRODUCTS) else on_gpu
         return jax.lax.platform_dependent(table, x, cpu=on_cpu, cuda=on_gpu, rocm=on_gpu, default=elsewhere)
 
     def _clipped(self, z_log_variance: Array) -> Array:
@@ -182,13 +180,19 @@ class PatchVAE(nn.Module):
 
 
 def with_decoder_table(model: PatchVAE, variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
-    """The variables with a `DecoderTable` beside them, where there is one small enough; on the host.
+    """The variables with a `DecoderTable` and `DecoderProducts` beside them, where they are small enough; on the host.
 
-    The model then looks up what its decoder would compute: the same to rounding, and several times faster.
+    With them the model looks up, or multiplies, what its decoder would compute: the same to rounding, and several times
+    faster.
     """
-    table = make_decoder_table(variables, window=model.window, depth=len(model.filters))
-    collection, name = TABLE
-    return {**variables, collection: {name: table}} if table else dict(variables)
+    table, products = (
+        make(variables, window=model.window, depth=len(model.filters))
+        for make in (make_decoder_table, make_decoder_products)
+    )
+    if not table:
+        return dict(variables)
+    (collection, looked_up), (_, multiplied) = TABLE, PRODUCTS
+    return {**variables, collection: {looked_up: table, **({multiplied: products} if products else {})}}
 
 
 def _two_heads_init(key: PRNGKey, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
