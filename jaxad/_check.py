@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -85,6 +86,17 @@ def _unknown(document: object, known: object, holder: str = "") -> Iterator[str]
                 yield f"{holder}{name}"
 
 
+def need_pair(value: Any, *, what: str) -> tuple[int, int]:
+    """The value as two whole numbers, down and across."""
+    try:
+        pair = tuple(operator.index(each) for each in value)
+    except TypeError:
+        pair = ()
+    if len(pair) != 2:
+        raise InputError(f"{what} must be two whole numbers, down and across, such as (8, 8), got {value!r}")
+    return pair
+
+
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:
     """Refuse a value that is not among the choices, and name the closest one."""
     known = [str(choice) for choice in choices]
@@ -117,7 +129,7 @@ def need_images(images: object, *, what: str = "images", any_dtype: bool = False
             + mend.get(len(shape), "reshape it to [n, h, w, c]")
         )
     if not any_dtype and dtype not in FLOATS:
-        white = "" if np.issubdtype(dtype, np.floating) else " / 255"
+        white = " / 255" if getattr(dtype, "kind", "") in ("i", "u") else ""
         raise InputError(f"{what} must be float32 in [0, 1], got {dtype}; convert it: x.astype('float32'){white}")
     if 0 in shape:
         raise InputError(f"{what} must hold at least one image and one pixel, got shape {tuple(shape)}")

@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -89,11 +89,10 @@ def read(
         size = file.seek(0, os.SEEK_END)
         if size > max_bytes:
             raise InputError(f"holds {size} bytes, more than max_bytes={max_bytes}; raise the limit if you trust it")
-        with zipfile.ZipFile(file) as archive:
-            return _read_archive(archive, size)
+        return _read_archive(file)
 
 
-def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+def _opened(path: str | os.PathLike[str]) -> io.BufferedIOBase:
     there = at(path)
     # From afar all of it by one request: an archive is read in many places.
     return there.open("rb") if isinstance(there, Path) else io.BytesIO(there.read_bytes())
@@ -108,8 +107,8 @@ def begins_as_bundle(path: str | os.PathLike[str]) -> bool:
 
 def unpack(data: bytes) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
     """Read what `pack` made: the arrays by name, bit for bit, and the document; errors as for `read`."""
-    with _named("bundle in memory"), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return _read_archive(archive, len(data))
+    with _named("bundle in memory"):
+        return _read_archive(io.BytesIO(data))
 
 
 @contextlib.contextmanager
@@ -171,7 +170,16 @@ def _write_archive(file: Path | io.BytesIO, members: Mapping[str, bytes]) -> Non
             archive.writestr(_entry(name), data)
 
 
-def _read_archive(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
+def _read_archive(file: io.BufferedIOBase) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
+    with zipfile.ZipFile(file) as archive:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(size - len(archive.comment))
+        if file.read() != archive.comment or min((entry.header_offset for entry in archive.infolist()), default=0):
+            raise InputError("is damaged: something lies before or behind it in the file; write it again")
+        return _read_members(archive, size)
+
+
+def _read_members(archive: zipfile.ZipFile, size: int) -> tuple[dict[str, Shaped[np.ndarray, "..."]], dict[str, JSON]]:
     entries = archive.infolist()
     by_name = {entry.filename: entry for entry in entries}
     if MANIFEST not in by_name:

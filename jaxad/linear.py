@@ -57,7 +57,7 @@ def fit_components(rows: Rows, *, count: int) -> Components:
     if not 1 <= count <= most:
         raise InputError(
             f"{n} rows of {d} numbers have 1 to {most} principal components to keep, asked for {count}; "
-            "use more normal images, or fewer components"
+            "use more normal images, or fewer components (count)"
         )
     return _fit_components(rows, count)
 

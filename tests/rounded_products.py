@@ -11,21 +11,20 @@ MANTISSA_BITS = {"float32": 23, "TF32": 10, "bfloat16": 7}
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
-def with_rounded_products(function: Callable[..., Any], mantissa_bits: int) -> Callable[..., Any]:
-    """The same function of arrays, where each product of float32 has operands of so many bits behind the leading one.
+def found_by_rounding(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """What a function makes of arrays where products of float32 have operands of so many bits behind the leading one.
 
-    Products that are asked for at `jax.lax.Precision.HIGHEST` stay as they are. Where lowerings differ by platform, the
-    one that is for accelerators is taken.
+    By the names of `MANTISSA_BITS`. Products that are asked for at `jax.lax.Precision.HIGHEST` stay as they are. Where
+    lowerings differ by platform, the one that is for accelerators is taken.
     """
-
-    def rounded(*arguments: Any) -> Any:
-        leaves, structure = jax.tree.flatten(arguments)
-        closed, shape = jax.make_jaxpr(lambda *leaves: function(*structure.unflatten(leaves)), return_shape=True)(
-            *leaves
+    leaves, structure = jax.tree.flatten(arguments)
+    closed, shapes = jax.make_jaxpr(lambda *leaves: function(*structure.unflatten(leaves)), return_shape=True)(*leaves)
+    return {
+        kind: jax.tree.unflatten(
+            jax.tree.structure(shapes), jax.jit(lambda *leaves, bits=bits: _evaluate(closed, leaves, bits))(*leaves)
         )
-        return jax.tree.unflatten(jax.tree.structure(shape), _evaluate(closed, leaves, mantissa_bits))
-
-    return rounded
+        for kind, bits in MANTISSA_BITS.items()
+    }
 
 
 def _evaluate(closed: core.ClosedJaxpr, arguments: Sequence[Any], bits: int) -> list[Any]:

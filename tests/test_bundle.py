@@ -244,6 +244,12 @@ def test_damaged_bytes_in_memory_are_refused():
             bundle.unpack(damaged)
 
 
+@pytest.mark.parametrize(("before", "behind"), [(b"", b"\0"), (b"\0", b""), (b"PK", b"end"), (b"", bytes(1 << 17))])
+def test_bytes_beside_an_archive_are_refused(before, behind):
+    with pytest.raises(InputError, match="damaged"):
+        bundle.unpack(before + bundle.pack({"a": np.arange(3.0)}, {}) + behind)
+
+
 def test_every_changed_byte_is_refused_or_harmless(tmp_path, good):
     generator = np.random.default_rng(0)
     wanted, document = bundle.read(tmp_path / "good")

@@ -132,7 +132,7 @@ def test_inspect_shows_counts_plan_and_trouble(tmp_path: Path, photographs: Path
     assert "bad/19.png" not in done.stdout
     assert "and 11 more: --json lists all" in done.stdout
     assert "extra/e.png" in done.stdout
-    assert "jaxad: warning: files that cannot be read and would be left out: 31" in done.stderr
+    assert "jaxad: warning: files that cannot be read and are left out: 31" in done.stderr
 
 
 def test_inspect_prints_json_and_nothing_else(tmp_path: Path, photographs: Path) -> None:

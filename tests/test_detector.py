@@ -257,6 +257,21 @@ def test_bad_recipe(change, message, unchecked):
         fit(jax.random.key(0), replace(RECIPE, **change), IMAGES)
 
 
+def test_score_inside_a_program_points_to_apply(detector):
+    with pytest.raises(InputError, match=r"call Detector.apply\(images\)"):
+        jax.jit(lambda images: detector.score(images).score)(IMAGES)
+
+
+def test_weights_that_are_not_finite_are_no_detector(monkeypatch):
+    recipe = RECIPES["pixel-components"]
+    solve = type(recipe).solve
+    monkeypatch.setattr(
+        type(recipe), "solve", lambda self, images: jax.tree.map(lambda x: x * np.nan, solve(self, images))
+    )
+    with pytest.raises(InputError, match="what was fitted must be finite.* NaN or infinity in directions, mean"):
+        fit(jax.random.key(0), recipe, images_of(20, 9, 10, 1))
+
+
 # Every kind of recipe
 
 

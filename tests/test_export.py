@@ -125,6 +125,9 @@ def test_photographs_by_a_frozen_network_are_exported(upright: bool, tmp_path: P
     part = with_usual(make_part(few, Preparation(1, "letterbox", box=(32, 40))))
     facts = export_model(part, tmp_path, to="onnx")
     assert facts["checked"]["images"] == len(part.golden) + 2
+    session = f"import onnxruntime; onnxruntime.InferenceSession({str(tmp_path / 'model.onnx')!r})"
+    opened = subprocess.run([sys.executable, "-c", session], capture_output=True, text=True, check=True)
+    assert "initializer" not in opened.stderr, opened.stderr[:1000]  # onnxruntime tells of each that nothing reads
     computation = make_computation(part, None)
     np.testing.assert_allclose(computation.taken_off, part.usual.mean / part.usual.deviation)
     assert computation.taken_off_scores == pytest.approx(np.mean(computation.taken_off))

@@ -354,6 +354,17 @@ def test_plan_is_what_fitting_would_hold_out(fill: Fill, count: int, held: int) 
     assert plan["false_positive_rate"] == 1 / held
 
 
+def test_of_photographs_those_to_train_on_set_the_threshold_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 100, 100), np.uint8)
+    for index, one in enumerate(pixels):
+        Image.fromarray(one).save(tmp_path / f"{index}.png")
+    found = inspect_folder(tmp_path)
+    assert (found["plan"]["recipe"], found["plan"]["false_positive_rate"]) == ("patchcore", 1 / 20)
+    assert found["warnings"][-1] == (
+        "20 images support a false-positive rate of 5.0% at best; 1% takes 100 normal images, here are 20"
+    )
+
+
 @pytest.mark.parametrize("count", [1, 7])
 def test_too_few_images_are_warned_of(fill: Fill, count: int) -> None:
     found = inspect_folder(fill(*(f"{i}.png" for i in range(count))))
@@ -407,7 +418,7 @@ def test_every_trouble_is_a_warning(fill: Fill) -> None:
     (root / "train/good/000.png").write_bytes(b"")
     warnings = inspect_folder(root)["warnings"]
     for words in (
-        "files that cannot be read and would be left out: 1, first 'train/good/000.png'",
+        "files that cannot be read and are left out: 1, first 'train/good/000.png'",
         "images of defects without a mask: 1",
         "masks that belong to no image of a defect: 1",
         "masks of another size than their image: 1",

@@ -130,7 +130,8 @@ def test_a_folder_is_fitted_and_evaluated(turns: int, positions: tuple[int, int]
     recipe = dataclasses.replace(SMALL["patchcore"], turns=turns)
     fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, holdout=0.5)
     assert fitted["images"]["train"] == 12
-    assert fitted["settled"] == ({"turns": 0} if turns < 0 else {})
+    # Of 12 images no style is judged.
+    assert fitted["settled"] == {"style": 0.0, **({"turns": 0} if turns < 0 else {})}
     pipeline = jaxad.load_pipeline(tmp_path / "part.jaxad")
     assert pipeline.usual is not None
     assert pipeline.usual.mean.shape == positions
@@ -222,7 +223,7 @@ def test_gaussians_need_two_images() -> None:
     "changes", [{}, {"turns": 1, "neighbours": 3}, {"upright": True}], ids=["plain", "turned", "upright"]
 )
 def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -> None:
-    recipe = dataclasses.replace(SMALL["patchcore"], **changes)
+    recipe = dataclasses.replace(SMALL["patchcore"], style=0.0, **changes)
     variables = recipe.solve(IMAGES)
     places = np.array([5, 0])
     found = recipe.score_left_out(variables, IMAGES[places], places).map
@@ -348,6 +349,16 @@ def test_a_style_without_bound_is_refused() -> None:
     for weight in (101.0, float("inf"), float("nan")):
         with pytest.raises(InputError, match="style must be"):
             dataclasses.replace(SMALL["patchcore"], style=weight).check((32, 40, 1))
+
+
+def test_neighbours_that_are_no_neighbours_are_refused() -> None:
+    with pytest.raises(InputError, match="neighbours must be at most 64, got 1000000"):
+        dataclasses.replace(SMALL["patchcore"], neighbours=10**6).check((32, 40, 1))
+
+
+def test_styles_of_few_images_are_not_judged_and_it_is_said() -> None:
+    few, enough = (SMALL["patchcore"].settle(np.zeros((count, 32, 40, 1), np.float32)) for count in (19, 20))
+    assert (few.style, enough.style) == (0.0, SMALL["patchcore"].style)
 
 
 def test_what_a_network_sees_is_seen_as_it_is() -> None:

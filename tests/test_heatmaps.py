@@ -244,6 +244,10 @@ SUM = SCORES["spread"]
         (FLOATS, {"cover": "seed", "size": (8, 3)}, "no window of 8 pixels at stride 3 on 9 pixels"),
         (FLOATS, {"reduce": "max"}, "unknown reduce 'max': choose one of mean, sum"),
         (FLOATS, {"chunk": 0}, "chunk must be at least 1, got 0"),
+        (FLOATS, {"chunk": 2.5}, "chunk must be a whole number of windows, got 2.5"),
+        (FLOATS, {"size": 4}, "size must be two whole numbers, down and across, such as .8, 8., got 4"),
+        (FLOATS, {"stride": (2, 2, 1)}, r"stride must be two whole numbers.*got \(2, 2, 1\)"),
+        (jnp.asarray(FLOATS, "bfloat16"), {}, r"got bfloat16; convert it: x.astype\('float32'\)$"),
     ],
 )
 def test_bad_input(images, change, message, unchecked):
@@ -266,6 +270,28 @@ def test_bad_input(images, change, message, unchecked):
 def test_scores_that_are_not_one_a_window(score, unchecked):
     with pytest.raises(InputError, match=r"one score a window, \[k\].*; got \(.* for \(30, 4, 3, 1\)"):
         heatmap(score, FLOATS, **OPTIONS)
+
+
+@pytest.mark.parametrize("score", [lambda windows: None, lambda windows: {}, 3], ids=["none", "empty", "no function"])
+def test_functions_that_score_nothing(score, unchecked):
+    with pytest.raises(InputError, match="score_windows must"):
+        heatmap(score, FLOATS, **OPTIONS)
+
+
+def test_sizes_may_be_lists_or_arrays(unchecked):
+    options = {"size": [4, 3], "stride": np.array([1, 1])}
+    np.testing.assert_array_equal(heatmap(SUM, FLOATS, **options), heatmap(SUM, FLOATS, size=(4, 3), stride=(1, 1)))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("bfloat16", 1.0), ("float16", 6000.0)])
+def test_half_precision_scores_are_added_in_full(kind, value):
+    for reduce, count in (("mean", 1), ("sum", 64 * 64)):
+        maps = heatmap(
+            lambda windows: jnp.full(len(windows), value, kind),
+            np.ones((1, 130, 130, 1), np.float32), size=(64, 64), stride=(1, 1), reduce=reduce,
+        )  # fmt: skip
+        assert maps.dtype == jnp.float32
+        np.testing.assert_allclose(maps[0, 64:66, 64:66], value * count, rtol=1e-6)
 
 
 def test_fold_scores_on_another_grid(unchecked):

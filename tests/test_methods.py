@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -176,6 +177,54 @@ def test_found_by_place(name: str) -> None:
 def test_no_recipe_at_that_place(place: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         named(place)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import sys; sys.exit(0)", "SystemExit: 0.; mend it: python -c 'import failing'$"),
+        ("raise ValueError('one\\ntwo')", "ValueError: one.; mend it"),
+        ("def", "SyntaxError: .*; mend it"),
+    ],
+)
+def test_modules_that_fail_are_said_in_a_sentence(
+    code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    with pytest.raises(InputError, match=words):
+        named("failing:X")
+
+
+def test_a_class_of_recipes_is_no_recipe() -> None:
+    with no_shape_checks(), pytest.raises(InputError, match=r"got <class 'flow.Flow'>; make one: Flow\(\)"):
+        named(Flow)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "words"),
+    [
+        (Denoising(), {"epochs": "3"}, "Expected `int`, got `str` - at `[$].epochs`"),
+        (Denoising(), {"width": True}, "Expected `int`, got `bool` - at `[$].width`"),
+        (Denoising(), {"width": 0}, "ends in ZeroDivisionError .*; mend it, or its fields: .*width=0"),
+        (RECIPES["patch-vae"], {"latent_dim": -1}, "ends in TypeError .*latent_dim=-1"),
+        (RECIPES["surface"], {"parts": ("drawn-defects",)}, "parts .* must be recipes, got 'drawn"),
+    ],
+)
+def test_fields_that_do_not_do_are_said_before_training(recipe: Recipe, change: dict[str, Any], words: str) -> None:
+    with no_shape_checks(), pytest.raises(InputError, match=words):
+        jaxad.fit(jax.random.key(0), dataclasses.replace(recipe, **change), IMAGES)
+
+
+class Elsewhere(Denoising):
+    def score(self, model: Any, variables: Any, images: Any) -> Any:
+        return np.asarray(images)[..., 0]
+
+
+def test_a_score_that_jax_cannot_trace_is_said_before_training() -> None:
+    with pytest.raises(InputError, match=r"score ends in TracerArrayConversionError .* images of 32 x 40 x 1; mend it"):
+        jaxad.fit(jax.random.key(0), Elsewhere(), IMAGES)
 
 
 def test_entry_points_have_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from jaxad.detector import Detector
 from jaxad.methods.autoencoders import DenseAERecipe
 from jaxad.recipes import ChoiceRecipe, NetworkRecipe
 from tests import fast_compilation
-from tests.rounded_products import MANTISSA_BITS, with_rounded_products
+from tests.rounded_products import found_by_rounding
 
 SIDE = 32
 BOUNDS = {
@@ -112,8 +112,7 @@ def scores_of(name: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     # What is judged is compiled well: it runs three times over all images.
     with fast_compilation.used():
         detector, _ = jaxad.fit(jax.random.key(0), quick(recipe), normal)
-    programs = {kind: jax.jit(with_rounded_products(score, bits)) for kind, bits in MANTISSA_BITS.items()}
-    return {kind: np.asarray(program(detector, seen)) for kind, program in programs.items()}, labels
+    return {kind: np.asarray(scores) for kind, scores in found_by_rounding(score, detector, seen).items()}, labels
 
 
 def test_every_recipe_has_bounds() -> None:
@@ -146,7 +145,6 @@ def test_products_round_unless_asked_otherwise() -> None:
         convolved = jax.lax.conv_general_dilated(image, kernel, (1, 1), "VALID", dimension_numbers=layout)
         return looped, convolved[0, :, :, 0], jax.jit(lambda x: x @ y)(x), jax.numpy.matmul(x, y, precision="highest")
 
-    for kind, bits in MANTISSA_BITS.items():
-        *rounded, highest = jax.jit(with_rounded_products(loops, bits))(x, y)
+    for kind, (*rounded, highest) in found_by_rounding(loops, x, y).items():
         assert [float(one[0, 0]) for one in rounded] == [1.0 if kind != "float32" else float(x[0, 0])] * 3, kind
         assert highest == x

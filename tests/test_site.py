@@ -34,7 +34,7 @@ BETWEEN_ROOMS = {
     "models": {"Rest"},
     "patches": {"fold_axis", "map_tiles"},
     "pipeline": {"Seen", "brought_back", "judge", "judged_anew", "look"},
-    "recipes": {"ConvertedLayers", "Scores", "Shape", "Variables"},
+    "recipes": {"ConvertedLayers", "Scores", "Shape", "Variables", "name_settings", "need_types"},
     "results": {"Output", "Result", "UnwrittenError", "kept_at"},
     "training": {"make_epoch"},
 }

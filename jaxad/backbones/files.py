@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,14 +132,20 @@ def fetch(name: str) -> Path:
         raise InputError(
             f"{HUB}{name} needs the package huggingface_hub: pip install 'jaxad[hub]', or give a .safetensors file"
         ) from None
+    download = huggingface_hub.hf_hub_download  # loaded now, which sets the level of what it says
+    said = logging.getLogger("huggingface_hub")
+    before = said.level
+    said.setLevel(logging.CRITICAL)  # It tells of every try, and in the end raises what is said below.
     try:
-        return Path(huggingface_hub.hf_hub_download(name, "model.safetensors"))
+        return Path(download(name, "model.safetensors"))
     except Exception as error:  # its errors come from several packages, of which any may be missing
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{HUB}{name} could not be fetched ({first.rstrip('.')}); check the name and the network, or give a "
             ".safetensors file"
         ) from None
+    finally:
+        said.setLevel(before)
 
 
 def digest(path: str | os.PathLike[str]) -> str:

@@ -85,7 +85,8 @@ def fit(
     from jaxad.sharding import make_mesh
 
     given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
-    chosen = with_settings(with_backbone(named(recipe), backbone) if backbone else named(recipe), given)
+    asked = named(recipe)
+    chosen = with_settings(asked if backbone is None else with_backbone(asked, backbone), given)
 
     with fitting(count_epochs(chosen)) as (on_step, on_epoch):
         done = folders.fit_folder(

@@ -209,6 +209,11 @@ class Detector:
     def _scored(
         self, source: Any, names: tuple[str, ...] | None, any_range: bool, dtype: DTypeLike
     ) -> dict[str, Scores]:
+        if isinstance(source, jax.core.Tracer):
+            raise InputError(
+                "Detector.score gives NumPy arrays, which jax.jit and the like cannot trace; inside of these call "
+                "Detector.apply(images)"
+            )
         kind = dtype if isinstance(dtype, str) else jnp.dtype(dtype).name
         need_one_of(kind, DTYPES, what="dtype")
         scored = self._gathered(source, names, partial(_score_batch, self.for_scoring, kind), any_range)

@@ -102,9 +102,14 @@ def export_model(
         checked = _check(candidate, to, computation, source.golden if isinstance(source, Pipeline) else ())
     facts = _describe(to, computation, source, data, checked)
     place = need_output_folder(folder)
-    with replacing(place / f"model.{to}.json") as description, replacing(place / f"model.{to}") as model:
-        model.write_bytes(data)
-        description.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    try:
+        with replacing(place / f"model.{to}.json") as description, replacing(place / f"model.{to}") as model:
+            model.write_bytes(data)
+            description.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"model {str(place / f'model.{to}')!r} cannot be written: {error.strerror or error}; choose another place"
+        ) from None
     return facts
 
 

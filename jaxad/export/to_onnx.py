@@ -59,9 +59,27 @@ def to_onnx(computation: Computation) -> bytes:
             quiet.setLevel(before)
     # Its notes on shapes inside of loops are wrong; onnxruntime finds them out itself.
     del model.graph.value_info[:]
+    _drop_unused(model.graph)
     for output in model.graph.output:
         output.type.tensor_type.shape.dim[0].dim_param = "n"
     return bytes(model.SerializeToString())
+
+
+def _drop_unused(graph: Any) -> set[str]:
+    """Arrays that no operation reads are taken out, here and in graphs inside, else onnxruntime warns of each.
+
+    Gives the names of all that is read, for a graph inside reads what lies around it.
+    """
+    read = {output.name for output in graph.output}
+    for node in graph.node:
+        read.update(node.input)
+        for attribute in node.attribute:
+            for inside in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                read |= _drop_unused(inside)
+    kept = [array for array in graph.initializer if array.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return read
 
 
 def in_plain_operations(traced: core.ClosedJaxpr) -> Callable[..., tuple[Any, ...]]:

@@ -19,10 +19,10 @@ from jaxad.checkpoints import open_checkpoints
 from jaxad.detector import Candidate, Detector, shape_of
 from jaxad.fitting.choosing import OnCandidate, choose
 from jaxad.fitting.learning import Extras, Watched, train
-from jaxad.fitting.soundness import need_method, need_score, need_tree
+from jaxad.fitting.soundness import need_finite_variables, need_method, need_score, need_tree
 from jaxad.images import unit_pixels
 from jaxad.methods import named
-from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, SolvedRecipe
+from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, SolvedRecipe, need_types
 from jaxad.thresholds import FEWEST, count_held_out
 from jaxad.training import ExtraBatch, History, OnEpoch
 
@@ -139,6 +139,7 @@ def _need_key(key: object) -> None:
 
 
 def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tuple[list[Detector], History]:
+    need_types(recipe)
     need_images(images, any_dtype=True)
     images = unit_pixels(images)
     if isinstance(recipe, ChoiceRecipe):
@@ -148,6 +149,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     if isinstance(recipe, NetworkRecipe):
         need_at_least(recipe.learning_rate, 0, what="learning_rate")
         need_at_least(recipe.batch_size, 1, what="batch_size")
+        need_at_least(recipe.epochs, 1, what="epochs")
         need_at_least(recipe.restarts, 1, what="restarts")
     need_method(recipe, len(images), shape_of(images))
     asked = {"watched": extras.watched, "extra_batch": extras.extra_batch is not None}
@@ -164,6 +166,8 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         detectors, history = _solve(recipe, images, count=len(keys))
     else:
         raise InputError(f"recipe {recipe.name!r} is neither trained nor solved nor made of others")
+    for detector in detectors:
+        need_finite_variables(detector.recipe, detector.variables)
     if not recipe.judges_by_holdout:
         return detectors, history
     return [_calibrated(detector, held) for detector in detectors], history

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from jaxad._check import InputError
+from jaxad._check import InputError, name_some
 from jaxad._types import PRNGKey
 from jaxad.detector import example_of, need_sound, score_shapes, shape_of, what_is
-from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
+from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables, name_settings
 from jaxad.training import LossFunction, Terms
 
 
@@ -38,11 +38,25 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
 @lru_cache(maxsize=64)
 def _need_network(recipe: NetworkRecipe, count: int, shape: Shape) -> None:
     images = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
-    variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
+    try:
+        variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a model or a loss raises, of anyone's or with fields that do not do
+        raise InputError(
+            f"{what_is(recipe)}: model, init, examples or loss {_ending(error, shape)}; mend it, or its fields: "
+            f"{name_settings(recipe)}"
+        ) from error
     need_tree(recipe, variables)
     # What is only there when training is done cannot be missed before.
     with contextlib.suppress(KeyError):
         need_score(recipe, shape, variables, finished=False)
+
+
+def _ending(error: Exception, shape: Shape) -> str:
+    """How a function of a recipe ended, for a sentence."""
+    reason = (str(error).splitlines() or [""])[0]
+    return f"ends in {type(error).__name__} ({reason}) for images of {' x '.join(map(str, shape))}"
 
 
 def start(key: PRNGKey, recipe: NetworkRecipe, shape: Shape) -> Variables:
@@ -86,11 +100,32 @@ def need_tree(recipe: Recipe, variables: Any) -> None:
         )
 
 
+def need_finite_variables(recipe: Recipe, variables: PyTree) -> None:
+    """Refuse what was fitted where some of it is NaN or infinite: nothing could be scored by it."""
+    broken = [
+        "/".join(str(key.key) for key in path)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.all(jnp.isfinite(leaf)))
+    ]
+    if broken:
+        raise InputError(
+            f"{what_is(recipe)}: what was fitted must be finite, and there is NaN or infinity in {name_some(broken)}; "
+            "a smaller learning rate, or other images, may mend it"
+        )
+
+
 def need_score(recipe: NetworkRecipe | SolvedRecipe, shape: Shape, variables: PyTree, *, finished: bool = True) -> None:
     """Refuse a score that is not what a detector takes, or one of any size that takes no other."""
 
     def score(height: int, width: int) -> None:
-        found = score_shapes(recipe, shape, variables, (2, height, width, shape[2]))
+        try:
+            found = score_shapes(recipe, shape, variables, (2, height, width, shape[2]))
+        except (InputError, KeyError):
+            raise
+        except Exception as error:  # whatever a score raises
+            raise InputError(
+                f"{what_is(recipe)}: score {_ending(error, (height, width, shape[2]))}; mend it"
+            ) from error
         if finished and recipe.score_name not in found:
             raise InputError(f"{what_is(recipe)}: score_name is {recipe.score_name!r}, and score gives {list(found)}")
 

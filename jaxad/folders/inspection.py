@@ -14,6 +14,7 @@ from jaxad.datasets.layouts import GOOD, names_defect, says_defect
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.images.photograph import MAX_PIXELS, UnreadableError, read_photographs
 from jaxad.methods import AUTO
+from jaxad.recipes import Recipe, SolvedRecipe
 from jaxad.thresholds import FEWEST
 
 KINDS = {1: "grey", 3: "colour"}
@@ -127,7 +128,7 @@ def folder_warnings(found: Survey, copies: Copies) -> list[str]:
             f"all images are taken as normal, though their names speak of defects, first {found.name(named[0])!r}"
         )
     counts = {
-        "files that cannot be read and would be left out": [path for path, _ in found.unreadable],
+        "files that cannot be read and are left out": [path for path, _ in found.unreadable],
         f"images that lie where the layout {found.layout} has no place for them, not used": [
             path for path, _ in found.unplaced
         ],
@@ -188,7 +189,13 @@ def _plan(found: Survey, copies: Copies, damaged: Mapping[Path, str]) -> tuple[d
         plan = describe(made._replace(train=train, held_out=held_out), found.root)
     except InputError as error:
         return None, [f"fitting would be refused: {error}"]
-    return {**plan, "false_positive_rate": 1 / plan["holdout"]}, []
+    judged = plan["holdout"] + (plan["train"] if _leaves_out(made.recipe) else 0)
+    return {**plan, "false_positive_rate": 1 / judged}, []
+
+
+def _leaves_out(recipe: Recipe) -> bool:
+    """Whether images to train on may set the threshold too."""
+    return isinstance(recipe, SolvedRecipe) and recipe.leaves_out
 
 
 def _colour_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
@@ -216,8 +223,9 @@ def _mask_warnings(found: Survey, odd: Sequence[tuple[Path, str]]) -> list[str]:
 def _plan_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:
     if plan is None or plan["false_positive_rate"] <= USUAL_RATE:
         return []
-    wanted = round(1 / (SHARE * USUAL_RATE))
+    judged, normal = round(1 / plan["false_positive_rate"]), plan["train"] + plan["holdout"]
+    wanted = round(1 / (USUAL_RATE if judged == normal else SHARE * USUAL_RATE))
     return [
-        f"{plan['holdout']} held-out images support a false-positive rate of {plan['false_positive_rate']:.1%} at "
-        f"best; {USUAL_RATE:.0%} takes {wanted} normal images, here are {plan['train'] + plan['holdout']}"
+        f"{judged} {'' if judged == normal else 'held-out '}images support a false-positive rate of "
+        f"{plan['false_positive_rate']:.1%} at best; {USUAL_RATE:.0%} takes {wanted} normal images, here are {normal}"
     ]

@@ -111,8 +111,8 @@ def plan_fit(
             other = f", and with another holdout {fewest} at the least" if wanted > fewest else ""
         raise InputError(
             f"at least {FEWEST} images must be held out for a threshold and {least} be left to train on{own}, but a "
-            f"share of {holdout:g} of {len(usable)} usable images is {round(holdout * len(usable))}{unusable}; "
-            f"{wanted} images would do{other}"
+            f"share of {holdout:g} of {len(usable)} different usable images is {round(holdout * len(usable))}"
+            f"{unusable}; {wanted} images would do{other}"
         )
     drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     held_out, train = (

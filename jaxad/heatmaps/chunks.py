@@ -109,7 +109,10 @@ def need_one_a_window(scores: PyTree[Array], windows: Float[Array, "k p q c"]) -
     Raises:
         InputError: they are not `[k]`.
     """
-    for score in jax.tree.leaves(scores):
+    leaves = jax.tree.leaves(scores)
+    if not leaves:
+        raise InputError(f"score_windows must give one score a window, [k], or several of these; got {scores!r}")
+    for score in leaves:
         if score.shape != windows.shape[:1]:
             raise InputError(
                 f"score_windows must give one score a window, [k], for windows [k, p, q, c]; "

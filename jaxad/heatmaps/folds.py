@@ -38,13 +38,16 @@ def fold_scores(
             `reduce`.
     """
     need_floats(scores, "n rows columns", what="scores")
+    scores = jnp.asarray(scores)
+    # Sums of many scores, which half precision would round or not hold.
+    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     need_one_of(reduce, REDUCES, what="reduce")
     rows, columns = grid(shape, size, stride, cover=cover)
     if scores.shape[1:] != (len(rows), len(columns)):
         raise InputError(f"scores must be [n, {len(rows)}, {len(columns)}] on this grid, got {scores.shape}")
     fold = partial(_fold_sums, rows=rows, columns=columns, shape=shape, size=size, stride=stride)
     products = partial(_fold_products, rows=rows, columns=columns, shape=shape, size=size)
-    maps = jax.lax.platform_dependent(jnp.asarray(scores), tpu=products, default=fold)
+    maps = jax.lax.platform_dependent(scores, tpu=products, default=fold)
     if reduce == "sum":
         return maps
     count = cover_count(shape, size=size, stride=stride, cover=cover)

@@ -7,12 +7,13 @@ windows and one number per window, whatever the size of the image.
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._check import need_at_least, need_images, need_one_of
+from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_pair
 from jaxad._options import Cover, Reduce
 from jaxad._types import Images, Maps
 from jaxad.extents import Extent
@@ -72,7 +73,7 @@ def heatmap(
     (1, 4, 4)
     """
     need_one_of(reduce, REDUCES, what="reduce")
-    _check(images, size, stride, cover, chunk)
+    size, stride = _checked(score_windows, images, size, stride, cover, chunk)
     if extent is not None:
         return heatmap_on_canvases(_as_pytree(score_windows), images, extent, size, stride, cover, reduce, chunk)
     return _heatmap(_as_pytree(score_windows), images, size, stride, cover, reduce, chunk)
@@ -88,7 +89,7 @@ def window_scores(
     chunk: int | None = None,
 ) -> PyTree[Float[Array, "n rows columns"]]:
     """The score of every window, `[n, rows, columns]`; arguments and errors as in `heatmap`."""
-    _check(images, size, stride, cover, chunk)
+    size, stride = _checked(score_windows, images, size, stride, cover, chunk)
     return _window_scores(_as_pytree(score_windows), images, size, stride, cover, chunk)
 
 
@@ -172,9 +173,20 @@ def _as_pytree(score_windows: ScoreWindows) -> ScoreWindows:
     return jax.tree_util.Partial(score_windows) if is_leaf else score_windows
 
 
-def _check(images: Images, size: tuple[int, int], stride: tuple[int, int], cover: Cover, chunk: int | None) -> None:
+def _checked(
+    score_windows: object, images: Images, size: Any, stride: Any, cover: Cover, chunk: int | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Size and stride as they hash; all else is only looked at."""
+    if not callable(score_windows):
+        raise InputError(
+            f"score_windows must be a function of windows [k, p, q, c], got {type(score_windows).__name__}"
+        )
     need_images(images)
+    size, stride = need_pair(size, what="size"), need_pair(stride, what="stride")
     _, h, w, _ = images.shape
     grid((h, w), size, stride, cover=cover)
+    if chunk is not None and not isinstance(chunk, int):
+        raise InputError(f"chunk must be a whole number of windows, got {chunk!r}")
     if chunk is not None:
         need_at_least(chunk, 1, what="chunk")
+    return size, stride

@@ -26,7 +26,7 @@ def named(recipe: Recipe | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     if not isinstance(recipe, str):
-        raise InputError(f"recipe must be a name among jaxad.RECIPES or a recipe, got {recipe!r}")
+        raise InputError(f"recipe must be a name among jaxad.RECIPES or a recipe, got {recipe!r}{_making(recipe)}")
     if recipe in RECIPES:
         return RECIPES[recipe]
     place = offered().get(recipe, recipe)
@@ -60,11 +60,19 @@ def import_kinds(modules: Iterable[str]) -> None:
             importlib.import_module(module)
         except InputError:
             raise
-        except Exception as error:  # the module is another's, and may fail in any way while it is imported
+        except (Exception, SystemExit) as error:  # the module is another's, and may fail in any way
+            reason = (str(error).splitlines() or [""])[0]
+            absent = isinstance(error, ModuleNotFoundError | TypeError)
+            mend = "name one on Python's path, such as mine for a file mine.py in this folder"
             raise InputError(
-                f"module {module!r} cannot be imported ({type(error).__name__}: {error}); name one on Python's "
-                "path, such as mine for a file mine.py in this folder"
+                f"module {module!r} cannot be imported ({type(error).__name__}: {reason}); "
+                f"{mend if absent else 'mend it: python -c ' + repr('import ' + module)}"
             ) from error
+
+
+def _making(given: object) -> str:
+    """How what was given becomes a recipe, where it is a class of recipes."""
+    return f"; make one: {given.__name__}()" if isinstance(given, type) and issubclass(given, Recipe) else ""
 
 
 def _made(kind: type[Recipe], place: str) -> Recipe:

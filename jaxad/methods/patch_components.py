@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxad import linear
-from jaxad._check import InputError, need_one_of, need_window
+from jaxad._check import InputError, need_at_least, need_one_of, need_window
 from jaxad._options import Cover
 from jaxad._types import AnyArray, Images, Windows
 from jaxad.calibration import Unit, fit_unit, in_unit
@@ -54,6 +54,7 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
     def check(self, shape: Shape) -> None:
         """See `Recipe`; every window must fit, and its components too."""
         need_one_of(self.score_name, JUDGES, what="score_name")
+        need_at_least(self.crops, 1, what="crops")
         if not self.scales:
             raise InputError("scales must hold at least one window, stride and number of components, got none")
         for side, stride, _ in sorted(self.scales, reverse=True):

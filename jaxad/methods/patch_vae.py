@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad import losses
-from jaxad._check import InputError, need_one_of, need_window
+from jaxad._check import InputError, need_at_least, need_one_of, need_window
 from jaxad._options import Cover, Reduce
 from jaxad._types import Images, PRNGKey, Windows
 from jaxad.extents import Extent
@@ -72,6 +72,7 @@ class PatchVAERecipe(NetworkRecipe, kind="patch_vae"):
         need_one_of(self.loss_name, LOSSES, what="loss_name")
         need_one_of(self.score_name, SCORES, what="score_name")
         need_window(shape[:2], self.window, self.stride)
+        need_at_least(self.crops, 1, what="crops")
         for name, least in (("variance_range", 0.0), ("z_log_variance_range", -math.inf)):
             numbers = getattr(self, name)
             if numbers and not (len(numbers) == 2 and least < numbers[0] < numbers[1]):

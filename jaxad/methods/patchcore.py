@@ -33,6 +33,8 @@ ALIKE = 0.5
 """Share of their differences that is left at most where parts are brought upright."""
 CALIBRATING = 256
 """Images that tell what is usual at each position of upright parts, at most."""
+MOST_NEIGHBOURS = 64
+"""Each cell is compared with as many; the published method takes 9 at most."""
 MOST_STYLE = 100
 """Weight at which nothing else counts any more."""
 FEWEST_STYLES = 20
@@ -82,6 +84,8 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
             raise InputError(f"beside must be {PatchCoreRecipe.beside!r}, or empty for none, got {self.beside!r}")
         for name, least in (("bank", 1), ("choices", 1), ("neighbours", 1), ("turns", -1), ("style", 0)):
             need_at_least(getattr(self, name), least, what=name)
+        if self.neighbours > MOST_NEIGHBOURS:
+            raise InputError(f"neighbours must be at most {MOST_NEIGHBOURS}, got {self.neighbours}")
         if not self.style <= MOST_STYLE:
             raise InputError(f"style must be at most {MOST_STYLE}, got {self.style}")
 
@@ -101,9 +105,12 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         Where they differ in less than half as much once they are upright, they are brought upright. Else, where turned
         copies bring others much nearer, `TURNS` copies of each are shown, and the memory is as large as `TURNED_BANK`
         at least, for it holds all angles. In both cases the pool of the highest twentieth becomes that of the highest
-        hundredth: such parts fill little of an image. Last, the network `beside` comes in.
+        hundredth: such parts fill little of an image. The network `beside` comes in, and styles of fewer than
+        `FEWEST_STYLES` images are not judged.
         """
         settled = self._with_beside()
+        if len(images) < FEWEST_STYLES:
+            settled = replace(settled, style=0.0)
         if self.turns >= 0 or self.upright:
             return settled
         pool = "peak" if self.pool == "high" else self.pool
@@ -174,7 +181,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         learned: Variables = {
             stage: self._remember(jnp.concatenate(rows), jnp.concatenate(shown[stage])) for stage, rows in drawn.items()
         }
-        if self.style and len(images) >= FEWEST_STYLES:
+        if self.style:
             learned["style"] = styles.fit_usual(jnp.concatenate(list(seen_styles.values())))._asdict()
         return learned
 

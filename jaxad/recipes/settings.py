@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
+import msgspec
+
 from jaxad._check import InputError, need_fields, raise_problems
 from jaxad.recipes.methods import NetworkRecipe
 from jaxad.recipes.recipe import KINDS, Recipe
@@ -78,9 +80,34 @@ def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -
     if takers:
         settings = " or ".join(f"{part}.{name}={value}" for part in takers)
         return f"{recipe.name} has no {name} of its own and its parts have: write {settings}"
-    shown = ", ".join(f"{field}={as_text(getattr(recipe, field))}" for field in _offered(recipe))
+    shown = name_settings(recipe)
     lacks = f"{recipe.name} has no {name}; " if name and name not in _offered(recipe) else ""
     return f"{lacks}write field=value with one of {shown}"
+
+
+def name_settings(recipe: Recipe) -> str:
+    """The fields that can be set, with their values, for a sentence."""
+    return ", ".join(f"{field}={as_text(getattr(recipe, field))}" for field in _offered(recipe))
+
+
+def need_types(recipe: Recipe) -> None:
+    """Refuse fields of other types than they are annotated with, which no file of the recipe could give back.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in RECIPES_INSIDE:
+        for part in getattr(recipe, name, ()):
+            if not isinstance(part, Recipe):
+                raise InputError(f"{name} of recipe {recipe.name!r} must be recipes, got {part!r}")
+    given = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in RECIPES_INSIDE}
+    inside = {name: () for name in RECIPES_INSIDE if hasattr(recipe, name)}
+    try:
+        msgspec.convert({**given, **inside}, type(recipe))
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"recipe {recipe.name!r} has a field of another type than it is declared with: {error}"
+        ) from None
 
 
 def count_epochs(recipe: Recipe) -> int:
