@@ -66,12 +66,12 @@ def name_changes(before: Mapping[str, object], now: Mapping[str, object]) -> lis
     return [f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in names]
 
 
-def need_fields(document: object, kind: Any, *, what: str) -> Any:
+def need_fields(document: object, kind: Any, *, what: str, of: str = "this version of jaxad") -> Any:
     """What was read from JSON as the type `kind`; refuse fields of other types, missing and unknown ones."""
     try:
         value = msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise InputError(f"{what} does not have the fields of this version of jaxad: {error}") from None
+        raise InputError(f"{what} does not have the fields of {of}: {error}") from None
     unknown = _unknown(document, msgspec.to_builtins(value))
     raise_problems(f"{what} has an unknown field {name!r}" for name in unknown)
     return value

@@ -26,8 +26,8 @@ BETWEEN_ROOMS = {
     "backbones": {"make_backbone"},
     "convert": {"Kind", "Row"},
     "detector": {
-        *("Found", "Names", "PART", "Scored", "Shot", "each_left_out", "example_of", "from_contents", "need_sound"),
-        *("on_devices", "pool_anew", "pooled", "score_shapes", "score_shots", "start_shapes", "template"),
+        *("Found", "Names", "PART", "Scored", "Shot", "each_left_out", "example_of", "flat", "from_contents"),
+        *("need_sound", "on_devices", "pool_anew", "pooled", "score_shapes", "score_shots", "start_shapes", "template"),
     },
     "heatmaps": {"ScoreWindows"},
     "metrics": {"Curve"},

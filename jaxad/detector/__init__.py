@@ -1,5 +1,6 @@
 """The detector: a recipe with its trained variables; it scores, saves itself, and is read from a file."""
 
+from jaxad.detector.arrays import flat
 from jaxad.detector.batches import Found, Names, Shot, score_shots
 from jaxad.detector.computing import (
     Scored,
@@ -30,6 +31,7 @@ __all__ = [
     "Shot",
     "each_left_out",
     "example_of",
+    "flat",
     "from_contents",
     "need_sound",
     "on_devices",

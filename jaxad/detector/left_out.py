@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from jaxad._types import Images, Maps
+from jaxad.batching import filled
 from jaxad.detector.detector import Detector
 from jaxad.recipes import PooledMap, SolvedRecipe
 
@@ -25,7 +26,7 @@ def each_left_out(detector: Detector, images: Images) -> Iterator[Maps | PooledM
     variables = detector.for_scoring.variables
     for begin in range(0, len(images), BATCH):
         # The last batch is filled, so that there is one program.
-        places = np.minimum(np.arange(begin, begin + BATCH), len(images) - 1)
+        places = filled(np.arange(begin, min(begin + BATCH, len(images))), BATCH)
         found = jax.tree.map(np.asarray, recipe.score_left_out(variables, images[places], places))
         for i in range(min(BATCH, len(images) - begin)):
             yield jax.tree.map(lambda part, i=i: part[i : i + 1], found)

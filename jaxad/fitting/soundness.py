@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree
 
 from jaxad._check import InputError, name_some
 from jaxad._types import PRNGKey
-from jaxad.detector import example_of, need_sound, score_shapes, shape_of, what_is
+from jaxad.detector import example_of, flat, need_sound, score_shapes, shape_of, what_is
 from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables, name_settings
 from jaxad.training import LossFunction, Terms
 
@@ -103,9 +104,9 @@ def need_tree(recipe: Recipe, variables: Any) -> None:
 def need_finite_variables(recipe: Recipe, variables: PyTree) -> None:
     """Refuse what was fitted where some of it is NaN or infinite: nothing could be scored by it."""
     broken = [
-        "/".join(str(key.key) for key in path)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(variables)[0]
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and not bool(jnp.all(jnp.isfinite(leaf)))
+        name
+        for name, array in flat(variables).items()
+        if jnp.issubdtype(array.dtype, jnp.floating) and not np.isfinite(array).all()
     ]
     if broken:
         raise InputError(

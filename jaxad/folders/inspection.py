@@ -14,7 +14,6 @@ from jaxad.datasets.layouts import GOOD, names_defect, says_defect
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.images.photograph import MAX_PIXELS, UnreadableError, read_photographs
 from jaxad.methods import AUTO
-from jaxad.recipes import Recipe, SolvedRecipe
 from jaxad.thresholds import FEWEST
 
 KINDS = {1: "grey", 3: "colour"}
@@ -189,13 +188,8 @@ def _plan(found: Survey, copies: Copies, damaged: Mapping[Path, str]) -> tuple[d
         plan = describe(made._replace(train=train, held_out=held_out), found.root)
     except InputError as error:
         return None, [f"fitting would be refused: {error}"]
-    judged = plan["holdout"] + (plan["train"] if _leaves_out(made.recipe) else 0)
+    judged = plan["holdout"] + (plan["train"] if made.recipe.leaves_out else 0)
     return {**plan, "false_positive_rate": 1 / judged}, []
-
-
-def _leaves_out(recipe: Recipe) -> bool:
-    """Whether images to train on may set the threshold too."""
-    return isinstance(recipe, SolvedRecipe) and recipe.leaves_out
 
 
 def _colour_warnings(found: Survey, plan: dict[str, Any] | None) -> list[str]:

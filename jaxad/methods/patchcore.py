@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from jaxad import backbones, calibration, linear, memory_bank, poses, styles
 from jaxad._check import InputError, need_at_least
+from jaxad.batching import filled
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
 from jaxad.recipes import PooledMap, Shape, Variables
@@ -207,7 +208,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         solved = super().solve(upright)
         places, maps = np.arange(len(images))[:: -(-len(images) // CALIBRATING)], []
         for begin in range(0, len(places), BATCH):
-            some = places[np.minimum(np.arange(begin, begin + BATCH), len(places) - 1)]
+            some = filled(places[begin : begin + BATCH], BATCH)
             maps.append(self._compared(solved, upright[some], some).map)
         left_out = jnp.concatenate(maps)[: len(places)]
         usual = calibration.fit_usual(left_out, trust=calibration.fit_trust(left_out))
@@ -222,7 +223,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
 
     @property
     def leaves_out(self) -> bool:
-        """See `SolvedRecipe`."""
+        """See `Recipe`."""
         return True
 
     def score_left_out(self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]) -> PooledMap:

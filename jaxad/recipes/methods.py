@@ -185,11 +185,6 @@ class SolvedRecipe(Recipe, kind=""):
         """The anomaly map `[n, h, w]`, or more; see `NetworkRecipe.score`."""
         raise self._lacks("score(self, variables, images)")
 
-    @property
-    def leaves_out(self) -> bool:
-        """Whether it has a `score_left_out`, so that the images that it was solved on can calibrate it too."""
-        return False
-
     def score_left_out(
         self, variables: Variables, images: Float[Any, "n h w c"], places: Int[Any, " n"]
     ) -> ScoreMap | PooledMap:

@@ -116,6 +116,11 @@ class Recipe:
         return False
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether it has a `score_left_out`, so that the images that it was solved on can calibrate it too."""
+        return False
+
+    @property
     def stretches(self) -> bool:
         """Whether photographs of several sizes are stretched over one another, border on border, to be compared.
 

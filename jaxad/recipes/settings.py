@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import msgspec
-
 from jaxad._check import InputError, need_fields, raise_problems
 from jaxad.recipes.methods import NetworkRecipe
 from jaxad.recipes.recipe import KINDS, Recipe
@@ -102,12 +100,7 @@ def need_types(recipe: Recipe) -> None:
                 raise InputError(f"{name} of recipe {recipe.name!r} must be recipes, got {part!r}")
     given = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in RECIPES_INSIDE}
     inside = {name: () for name in RECIPES_INSIDE if hasattr(recipe, name)}
-    try:
-        msgspec.convert({**given, **inside}, type(recipe))
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"recipe {recipe.name!r} has a field of another type than it is declared with: {error}"
-        ) from None
+    need_fields({**given, **inside}, type(recipe), what=f"recipe {recipe.name!r}", of="its class")
 
 
 def count_epochs(recipe: Recipe) -> int:
