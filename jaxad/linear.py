@@ -30,7 +30,7 @@ class Components(NamedTuple):
 
     mean: Float[Array | np.ndarray, " d"]
     directions: Float[Array | np.ndarray, "d k"]
-    """Orthonormal columns, those of most variance first."""
+    """Orthonormal columns, those of most variance first; zeros for those along which no row lies."""
     variances: Float[Array | np.ndarray, " k"]
     """Variance along each direction."""
     noise: Float[Array | np.ndarray, ""]
@@ -77,10 +77,11 @@ def _fit_components(rows: Rows, count: int) -> Components:
     values = jnp.maximum(values, 0.0)
     directions = vectors[:, :count]
     if wide:
-        directions = centred.T @ directions
-        directions = directions / jnp.maximum(
-            jnp.linalg.norm(directions, axis=0, keepdims=True), jnp.finfo(jnp.float32).tiny
-        )
+        directions = jnp.matmul(centred.T, directions, precision=jax.lax.Precision.HIGHEST)
+        lengths = jnp.linalg.norm(directions, axis=0, keepdims=True)
+        # Where rows do not vary, as where some occur twice, this is rounding and at right angles to nothing.
+        varied = values[None, :count] > n * jnp.finfo(rows.dtype).eps * values[:1, None]
+        directions = jnp.where(varied, directions / jnp.where(varied, lengths, 1.0), 0.0)
     noise = jnp.sum(values[count:]) / (d - count)
     return Components(mean, directions, values[:count], noise)
 

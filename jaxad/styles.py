@@ -142,4 +142,6 @@ def _without_own(usual: Usual, squared: Float[AnyArray, " n"]) -> Float[Array, "
     Sherman & Morrison: taking a row out of the n changes the inverse of their covariance in one direction.
     """
     others = usual.images - 1
-    return jnp.asarray(usual.images / others * jnp.sqrt(squared / (1 - usual.kept / others * squared)))
+    # Below rounding only of a row that has a direction to itself.
+    rest = jnp.maximum(1 - usual.kept / others * squared, ROUNDING)
+    return jnp.asarray(usual.images / others * jnp.sqrt(squared / rest))

@@ -48,6 +48,19 @@ def test_rows_on_the_plane_leave_nothing():
     np.testing.assert_allclose(residual(components, flat), 0, atol=1e-6 * (flat**2).sum(1).max())
 
 
+@pytest.mark.parametrize("noise", [0, 1e-6, 1e-4, 1e-2])
+def test_rows_that_occur_twice_leave_directions_at_right_angles(noise):
+    rng = np.random.default_rng(0)
+    rows = np.tile(rng.normal(size=(12, 200)) * np.geomspace(30, 1, 12)[:, None], (2, 1))
+    rows = (rows + noise * rng.normal(size=rows.shape)).astype(np.float32)
+    components = fit_components(rows, count=23)
+    gram = components.directions.T @ components.directions
+    np.testing.assert_allclose(gram - np.diag(np.diag(gram)), 0, atol=1e-3)
+    assert set(np.round(np.diag(gram), 4).tolist()) <= {0.0, 1.0}
+    assert np.sum(np.diag(gram) > 0.5) >= 11
+    np.testing.assert_allclose(residual(components, rows), 0, atol=1e-5 * (rows**2).sum(1).max())
+
+
 def test_constant_rows_give_finite_scores():
     components = fit_components(np.ones((5, 4), np.float32), count=2)
     scores = mahalanobis(components, np.asarray([[1, 1, 1, 1], [2, 1, 1, 1]], np.float32))

@@ -24,10 +24,19 @@ def covariance_drawn_in(numbers: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 @settings(max_examples=examples(20), deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([4, 11, 30]), st.sampled_from([2, 13, 40]))
-def test_distances_are_those_of_the_shrunk_covariance_with_and_without_the_image(seed: int, n: int, d: int) -> None:
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([4, 11, 30]),
+    st.sampled_from([2, 13, 40]),
+    st.sampled_from([0, 1, 5]),
+)
+def test_distances_are_those_of_the_shrunk_covariance_with_and_without_the_image(
+    seed: int, n: int, d: int, twice: int
+) -> None:
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(n, d)) * rng.uniform(0.5, 2, d) + rng.normal(size=d)
+    rows = np.concatenate([rows, rows[:twice]])
+    n = len(rows)
     asked = rng.normal(size=(3, d)) * 2
     usual = styles.fit_usual(rows.astype(np.float32))
     deviation = rows.std(axis=0)
