@@ -217,7 +217,8 @@ def need_unit_range(images: np.ndarray, *, any_range: bool = False, what: str = 
 
 
 def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int, int]) -> None:
-    """Refuse a window or stride that does not fit images of height and width `shape`."""
+    """Refuse a window or stride that is no pair, or does not fit images of height and width `shape`."""
+    size, stride = need_pair(size, what="size"), need_pair(stride, what="stride")
     problems, small = [], []
     for axis, length, window, step in zip(("height", "width"), shape, size, stride, strict=True):
         if window < 1 or step < 1:

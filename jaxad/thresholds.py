@@ -16,6 +16,7 @@ from jaxad._check import InputError, need_numbers
 Scores = Float[np.ndarray, " n"]
 Labels = Bool[np.ndarray, " n"] | Int[np.ndarray, " n"]
 
+CONFIDENCE = 0.95
 FEWEST = 2
 """Held-out images: a spread needs two."""
 
@@ -43,8 +44,19 @@ class Threshold:
         if self.enough:
             return []
         return [
-            f"{self.count} held-out images do not support a false-positive rate of {100 * rate:.3g}%: the true one may "
+            f"{self.count} good images do not support a false-positive rate of {100 * rate:.3g}%: the true one may "
             f"be up to {self.interval[1]:.1%}; {math.ceil(1 / rate - 1e-9)} are wanted"
+        ]
+
+    def doubts_of(self, scores: Scores) -> list[str]:
+        """A sentence where so many other normal scores `[n]` are above `value` that the interval does not hold."""
+        above, most = int(np.sum(np.asarray(scores) > self.value)), self.interval[1]
+        if not len(scores) or _clopper_pearson(above, len(scores), confidence=CONFIDENCE)[0] <= most:
+            return []
+        return [
+            f"{above} of {len(scores)} good images are above the threshold, which promised at most {most:.1%}: they "
+            "differ from those that were fitted on, by light or make, or many of those are all but copies of one "
+            "another; fit on photographs that show all that is usual"
         ]
 
 
@@ -56,7 +68,7 @@ class LabelledThreshold:
     f1: float
 
 
-def quantile(normal_scores: Scores, *, q: float = 0.995, confidence: float = 0.95) -> Threshold:
+def quantile(normal_scores: Scores, *, q: float = 0.995, confidence: float = CONFIDENCE) -> Threshold:
     """The `q`-quantile of normal scores [n], interpolated linearly between neighbouring scores.
 
     The wanted false-positive rate is 1 - q. For `confidence` and the fields of the result see
@@ -73,7 +85,7 @@ def quantile(normal_scores: Scores, *, q: float = 0.995, confidence: float = 0.9
     return _describe(min(max(float(between), low), high), scores, wanted=1 - q, confidence=confidence)
 
 
-def for_false_positive_rate(normal_scores: Scores, *, rate: float = 0.01, confidence: float = 0.95) -> Threshold:
+def for_false_positive_rate(normal_scores: Scores, *, rate: float = 0.01, confidence: float = CONFIDENCE) -> Threshold:
     """The smallest of the normal scores [n] with at most a share `rate` of them strictly above it.
 
     The interval covers the true rate with probability `confidence` at least, also though the threshold was chosen

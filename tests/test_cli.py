@@ -261,7 +261,7 @@ def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
     assert fitted.returncode == 0, fitted.stderr
     assert fitted.stdout.count("(chosen)") == 1
     assert "10 images" in fitted.stdout
-    assert "jaxad: warning: 2 held-out images do not support" in fitted.stderr
+    assert "jaxad: warning: 2 good images do not support" in fitted.stderr
     assert found(verified) == {"part": "a.jaxad", "golden": 2, "differences": []}
 
     assert found(scored)["counts"]["scored"] == 12

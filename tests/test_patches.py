@@ -209,6 +209,8 @@ def test_crops_under_jit_are_the_same():
         (lambda: patches.starts(9, 4, 2, cover="sead"), "unknown cover 'sead'.*full, seed; did you mean 'seed'"),
         (lambda: patches.extract(IMAGES[0], size=(2, 2), stride=(1, 1)), r"four axes.*got shape \(6, 7, 2\)"),
         (lambda: patches.extract(IMAGES.astype(int), size=(2, 2), stride=(1, 1)), "must be float32.*got int64"),
+        (lambda: patches.extract(IMAGES, size=4, stride=(1, 1)), r"size must be two whole numbers.*got 4"),
+        (lambda: patches.extract(IMAGES, size=(4, 4), stride=(2, 1.5)), r"stride must be two.*got \(2, 1.5\)"),
         (lambda: patches.extract(IMAGES, size=(2, 9), stride=(1, 1)), "width must be at least the window's 9.*got 7"),
         (
             lambda: patches.fold(np.ones((1, 2, 3, 2, 2, 1), np.float32), shape=(6, 6), stride=(2, 2)),

@@ -62,6 +62,14 @@ def test_enough_says_whether_one_false_alarm_fits_the_rate(count, rate, enough):
     assert thresholds.for_false_positive_rate(np.arange(float(count)), rate=rate).enough is enough
 
 
+def test_good_scores_above_the_interval_are_said_to_be_so():
+    normal = np.arange(100, dtype=np.float32)
+    found = thresholds.for_false_positive_rate(normal, rate=0.05)
+    assert found.doubts_of(normal) == found.doubts_of(normal[-40:]) == found.doubts_of(normal[:0]) == []
+    (sentence,) = found.doubts_of(normal + 50)
+    assert sentence.startswith("55 of 100 good images are above the threshold, which promised at most 11.3%")
+
+
 def test_a_product_just_below_a_whole_number_counts_as_that_number():
     assert thresholds.for_false_positive_rate(np.arange(100.0), rate=0.29).value == 70
 

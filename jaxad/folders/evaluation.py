@@ -103,6 +103,7 @@ def evaluate_folder(
     truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if truth.all() or not truth.any():
         warnings.append(f"all images are {'defective' if truth.all() else 'good'}, so nothing can be told apart")
+    warnings += made.threshold.doubts_of(scores[~truth])
     if judged.copies:
         warnings.append(f"images with the same pixels as one that was fitted on are left out: {len(judged.copies)}")
     left_out += [(path, "it has the same pixels as an image that was fitted on") for path in judged.copies]

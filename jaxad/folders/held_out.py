@@ -138,7 +138,7 @@ def judge_held_out(
         scores.append(score)
         levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
     if len(judged) < FEWEST:
-        raise InputError(f"at least {FEWEST} held-out images must be readable, got {len(judged)}; {unreadable[0]}")
+        raise InputError(f"at least {FEWEST} held-out images must be usable, got {len(judged)}; {unreadable[0]}")
     if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
         # Positions count: photographs of another size are brought to this one.
         preparation = replace(preparation, mode="letterbox", box=inputs.pop())

@@ -182,8 +182,7 @@ def _plan(found: Survey, copies: Copies, damaged: Mapping[Path, str]) -> tuple[d
         )
         if not train or len(held_out) < FEWEST:
             raise InputError(
-                f"{FEWEST} images to hold out and one to train on must be readable, got {len(held_out)} and "
-                f"{len(train)}"
+                f"{FEWEST} images to hold out and one to train on must be usable, got {len(held_out)} and {len(train)}"
             )
         plan = describe(made._replace(train=train, held_out=held_out), found.root)
     except InputError as error:
