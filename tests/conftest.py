@@ -16,6 +16,8 @@ from tests import (
     drawn,  # noqa: F401  (its profile)
     fast_compilation,
     garbage,
+    one_platform,
+    shape_checks,  # noqa: F401  (pyproject.toml names it)
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     So do the processes that tests start. Where slow tests are left out, hypothesis draws few examples.
     """
     garbage.collect_seldom()
+    one_platform.trace_one()
     if "not slow" in config.option.markexpr:
         hypothesis.settings.load_profile("quick")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or not hasattr(config, "cache"):
@@ -113,6 +116,13 @@ def parity_dir() -> str:
 def compile_fast() -> Iterator[None]:
     """Compile with few optimisations, for modules whose time goes into compiling many small programs."""
     with fast_compilation.used():
+        yield
+
+
+@pytest.fixture(scope="module")
+def every_platform() -> Iterator[None]:
+    """Trace what is for other platforms too, for modules that lower for them."""
+    with one_platform.every():
         yield
 
 

@@ -27,7 +27,7 @@ from tests.photograph_folder import QUICK, photograph, save, untrained
 from tests.run_page import blocks
 from tests.small_pipelines import make_part, with_usual
 
-pytestmark = pytest.mark.usefixtures("compile_fast")
+pytestmark = pytest.mark.usefixtures("compile_fast", "every_platform")
 ROOT = Path(__file__).resolve().parent.parent
 NEEDS = {"stablehlo": ["flatbuffers"], "onnx": ["jax2onnx", "onnxruntime"], "safetensors": []}
 KINDS = {

@@ -1,0 +1,48 @@
+"""Programs traced for the platform that tests run on, where jaxad has a way of its own for each.
+
+`jax.lax.platform_dependent` traces all ways and lowers one, which takes a quarter of the time of tests that fit many
+networks. Modules that ask what is lowered for others use the fixture `every_platform`. `tests.conftest` imports it, so
+that nothing here may import jaxad.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+
+EVERY = jax.lax.platform_dependent
+
+
+def _one(*arguments: Any, default: Callable[..., Any] | None = None, **ways: Callable[..., Any]) -> Any:
+    if jax.default_backend() != "cpu":
+        return EVERY(*arguments, default=default, **ways)
+    return ways.get("cpu", default)(*jax.tree.map(jnp.asarray, arguments))
+
+
+def trace_one() -> None:
+    """From now on, in this process."""
+    jax.lax.platform_dependent = _one
+
+
+@contextlib.contextmanager
+def every() -> Iterator[None]:
+    """All ways again meanwhile; what was traced before is forgotten."""
+    jax.clear_caches()
+    with mock.patch.object(jax.lax, "platform_dependent", EVERY):
+        yield
+
+
+@contextlib.contextmanager
+def used(platform: str) -> Iterator[None]:
+    """Trace meanwhile for a platform such as "cuda", which need not be here; what was traced before is forgotten."""
+
+    def chosen(*arguments: Any, default: Callable[..., Any] | None = None, **ways: Callable[..., Any]) -> Any:
+        return ways.get(platform, default)(*jax.tree.map(jnp.asarray, arguments))
+
+    jax.clear_caches()
+    with mock.patch.object(jax.lax, "platform_dependent", chosen):
+        yield
+    jax.clear_caches()
