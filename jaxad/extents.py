@@ -74,7 +74,8 @@ def model_input(batch: Batch, channels: int) -> Float[Array, "n h w channels"]:
     if images.shape[-1] == channels:
         return images
     if channels == 1:
-        return (images @ jnp.array(GREY_WEIGHTS, jnp.float32))[..., None]
+        weights = jnp.array(GREY_WEIGHTS, jnp.float32)[:, None]
+        return jnp.matmul(images, weights, precision=jax.lax.Precision.HIGHEST)
     return jnp.repeat(images, channels, axis=-1)
 
 

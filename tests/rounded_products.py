@@ -1,30 +1,34 @@
 """A function as accelerators compute it: products round their operands where the highest precision is not asked for."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-MANTISSA_BITS = {"float32": 23, "TF32": 10, "bfloat16": 7}
+from tests import one_platform
+
+ACCELERATORS = {"TF32": ("cuda", 10), "bfloat16": ("tpu", 7)}
+"""Whose way is taken where jaxad has one for each platform, and bits behind the leading one of an operand."""
 PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def found_by_rounding(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What a function makes of arrays where products of float32 have operands of so many bits behind the leading one.
+    """What a function makes of arrays here, "float32", and by the names of `ACCELERATORS`.
 
-    By the names of `MANTISSA_BITS`. Products that are asked for at `jax.lax.Precision.HIGHEST` stay as they are. Where
-    lowerings differ by platform, the one that is for accelerators is taken.
+    Products that are asked for at `jax.lax.Precision.HIGHEST` are not rounded.
     """
+    found = {"float32": jax.jit(function)(*arguments)}
     leaves, structure = jax.tree.flatten(arguments)
-    closed, shapes = jax.make_jaxpr(lambda *leaves: function(*structure.unflatten(leaves)), return_shape=True)(*leaves)
-    return {
-        kind: jax.tree.unflatten(
-            jax.tree.structure(shapes), jax.jit(lambda *leaves, bits=bits: _evaluate(closed, leaves, bits))(*leaves)
-        )
-        for kind, bits in MANTISSA_BITS.items()
-    }
+    for kind, (platform, bits) in ACCELERATORS.items():
+        with one_platform.used(platform):
+            traced = jax.make_jaxpr(lambda *leaves: function(*structure.unflatten(leaves)), return_shape=True)
+            closed, shapes = traced(*leaves)
+            outputs = jax.jit(partial(_evaluate, closed, bits=bits))(leaves)
+        found[kind] = jax.tree.unflatten(jax.tree.structure(shapes), outputs)
+    return found
 
 
 def _evaluate(closed: core.ClosedJaxpr, arguments: Sequence[Any], bits: int) -> list[Any]:
@@ -39,10 +43,7 @@ def _evaluate(closed: core.ClosedJaxpr, arguments: Sequence[Any], bits: int) -> 
     for equation in jaxpr.eqns:
         inputs = [read(variable) for variable in equation.invars]
         name, options = equation.primitive.name, equation.params
-        if name == "platform_index":
-            # The branch that no platform is named for.
-            outputs = [jnp.int32(next(i for i, names in enumerate(options["platforms"]) if names is None))]
-        elif name in PRODUCTS:
+        if name in PRODUCTS:
             if not _is_highest(options["precision"]):
                 inputs = [_round(value, bits) for value in inputs]
             outputs = [equation.primitive.bind(*inputs, **options)]

@@ -193,7 +193,9 @@ def _feature_maps(
     light: bool,
 ) -> Cells:
     if images.shape[1:3] != size:
-        images = jax.image.resize(images, (images.shape[0], *size, images.shape[3]), "linear")
+        # Channels first: XLA would join products with the turn of their rows, and finds no tiles for both on an A100.
+        planes = images.transpose(0, 3, 1, 2)
+        images = jax.image.resize(planes, (*planes.shape[:2], *size), "linear").transpose(0, 2, 3, 1)
     found = backbones.stage_outputs(network, weights, images, stages=stages)
     seen = styles.styles(found[stages[-1]])
     if light:
@@ -203,8 +205,14 @@ def _feature_maps(
 
 @jax.jit
 def _whiten(maps: dict[str, Any], white: Variables) -> dict[str, Any]:
+    def whitened(cells: Any, mean: Any, matrix: Any) -> Any:
+        rows = (cells - mean).reshape(-1, cells.shape[-1])
+        # Made before the product, for the same reason: convolutions of cuDNN are channels first.
+        rows = jax.lax.platform_dependent(rows, cpu=lambda rows: rows, default=jax.lax.optimization_barrier)
+        return jnp.matmul(rows, matrix, precision="highest").reshape(*cells.shape[:-1], -1)
+
     return {
-        stage: jnp.matmul(one - white[stage]["mean"][None, None, None], white[stage]["matrix"], precision="highest")
+        stage: whitened(one, white[stage]["mean"][None, None, None], white[stage]["matrix"])
         for stage, one in maps.items()
     }
 

@@ -9,7 +9,14 @@ Pair = tuple[int, int]
 
 
 def plain_convolution(
-    x: Array, kernel: Array, *, pads: Pads, strides: Pair, spacing: Pair = (1, 1), groups: int = 1
+    x: Array,
+    kernel: Array,
+    *,
+    pads: Pads,
+    strides: Pair,
+    spacing: Pair = (1, 1),
+    groups: int = 1,
+    precision: jax.lax.Precision | None = None,
 ) -> Array:
     """Correlate `[n, h, w, c]` with a kernel `[p, q, c / groups, f]`; options as for `convolve`."""
     return jax.lax.conv_general_dilated(
@@ -20,6 +27,7 @@ def plain_convolution(
         rhs_dilation=spacing,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
+        precision=precision,
     )
 
 
