@@ -13,11 +13,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from jaxad import thresholds
 from jaxad._check import InputError
-from jaxad.datasets import file_sum, find_copies, survey
-from jaxad.datasets.copies import group_copies
+from jaxad.datasets import Once, doubt_near_copies, file_sum, find_copies, survey
+from jaxad.datasets.copies import group_copies, near_copies
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, score_folder
 from jaxad.folders.plan import normal_headers, plan_fit
-from jaxad.images import Header
+from jaxad.images import Header, read_photograph
 from jaxad.pipeline import load_pipeline
 from jaxad.results import read_results
 from tests.photograph_folder import WHOLE, photograph, save, write_set
@@ -77,6 +77,41 @@ def test_the_promised_interval_holds_the_true_rate_with_copies(tmp_path: Path) -
     assert covered(normal_headers(found, find_copies(found))) >= least
     # With copies on both sides it does not, so this test can fail.
     assert covered(found.headers) < least / 2
+
+
+def taken(paths: list[Path]) -> Once:
+    once = Once({})
+    for path in paths:
+        assert once.refuse(path, read_photograph(path)) is None
+    return once
+
+
+def test_photographs_that_were_saved_anew_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first = []
+    for i in range(8):
+        blocks = np.repeat(rng.integers(0, 256, (6, 8, 1), dtype=np.uint8), 3, axis=-1)
+        first.append(tmp_path / f"{i}.png")
+        Image.fromarray(blocks).resize((320, 240), Image.Resampling.BICUBIC).save(first[-1])
+    assert near_copies(taken(first).sums) == {}
+    again = [path.with_suffix(".jpg") for path in first[:3]]
+    for path, copy in zip(first, again, strict=False):
+        Image.open(path).save(copy, quality=80)
+    pairs = list(zip(first, again, strict=False))
+    known = taken([*first, *again]).sums
+    assert near_copies(known) == dict(pairs) | {copy: path for path, copy in pairs}
+    (sentence,) = doubt_near_copies(known)
+    assert "6 of 11, first '0.png' from '0.jpg'" in sentence
+
+
+def test_pictures_of_an_even_surface_are_no_near_copies(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(9)]
+    for i, path in enumerate(paths):
+        noise = np.random.default_rng(i).normal(128, 5, (256, 256))
+        Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(path)
+    known = taken(paths).sums
+    assert max(float(one.small.std()) for one in known.values()) < 1 / 255
+    assert near_copies(known) == near_copies({}) == {}
 
 
 def in_another_form(path: Path, out: Path) -> None:

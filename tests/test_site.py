@@ -25,6 +25,7 @@ ROOMS = sorted(path.stem for path in (ROOT / "docs" / "reference").glob("*.md") 
 BETWEEN_ROOMS = {
     "backbones": {"make_backbone"},
     "convert": {"Kind", "Row"},
+    "datasets": {"doubt_near_copies"},
     "detector": {
         *("Found", "Names", "PART", "Scored", "Shot", "each_left_out", "example_of", "flat", "from_contents"),
         *("need_sound", "on_devices", "pool_anew", "pooled", "score_shapes", "score_shots", "start_shapes", "template"),

@@ -1,7 +1,16 @@
 """Sets of images to learn from and to test on: published ones, drawn ones, and folders of photographs surveyed."""
 
 from jaxad.datasets._tfds import tfds
-from jaxad.datasets.copies import Copies, Once, RepeatedError, Sums, file_sum, find_copies, pixel_sum
+from jaxad.datasets.copies import (
+    Copies,
+    Once,
+    RepeatedError,
+    Sums,
+    doubt_near_copies,
+    file_sum,
+    find_copies,
+    pixel_sum,
+)
 from jaxad.datasets.folder import Item, Survey, survey
 from jaxad.datasets.image_set import ImageSet
 from jaxad.datasets.mixtures import contaminate, noise
@@ -16,6 +25,7 @@ __all__ = [
     "Sums",
     "Survey",
     "contaminate",
+    "doubt_near_copies",
     "file_sum",
     "find_copies",
     "noise",

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from jaxad import bundle, pipeline, thresholds
 from jaxad._check import InputError, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import RepeatedError, Sums, find_copies, survey
+from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
 from jaxad.detector import Candidate, Detector
 from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
@@ -226,6 +226,7 @@ def fit_folder(
         "warnings": [
             *(str(doubt.message) for doubt in doubts),
             *folder_warnings(found, copies),
+            *doubt_near_copies({**training.sums, **held.sums}),
             *plan.doubts,
             *_warnings(made, headers.values(), left_out=len(unfit)),
             *([] if checkpoints is None or is_trained(chosen) else [_NO_USE.format(detector.recipe.name)]),
