@@ -47,7 +47,9 @@ class Conv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         strides = self.strides if strides is None else strides
         reach = [(size - 1) * apart + 1 for size, apart in zip(self.kernel_size, spacing, strict=True)]
-        down, across = jax.lax.padtype_to_pads(x.shape[1:3], reach, strides, self.padding)
+        # jax 0.8 gives integers of NumPy.
+        pads = jax.lax.padtype_to_pads(x.shape[1:3], reach, strides, self.padding)
+        down, across = ((int(before), int(after)) for before, after in pads)
         return convolve(x, kernel, bias, strides=strides, spacing=spacing, pads=(down, across))
 
 
