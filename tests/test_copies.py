@@ -110,7 +110,7 @@ def test_pictures_of_an_even_surface_are_no_near_copies(tmp_path: Path) -> None:
         noise = np.random.default_rng(i).normal(128, 5, (256, 256))
         Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(path)
     known = taken(paths).sums
-    assert max(float(one.small.std()) for one in known.values()) < 1 / 255
+    assert max(float(np.std(one.small)) for one in known.values() if one.small is not None) < 1 / 255
     assert near_copies(known) == near_copies({}) == {}
 
 

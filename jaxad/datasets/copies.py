@@ -26,7 +26,8 @@ NEAR = 1 / 255
 anew differed in half of one, those of different parts in the same place in two at least."""
 NEARER = 0.1
 """And at most this share of what two photographs differ in by the median: all pictures of an even surface are alike."""
-MOST_COMPARED = 2000
+MOST_SMALL = 1000
+"""Photographs of which a small picture is kept: their number is not bounded, and memory is."""
 
 
 class Copies(NamedTuple):
@@ -128,16 +129,16 @@ class Sums(NamedTuple):
 
     file: str
     pixels: str
-    small: Float[np.ndarray, "side side"]
-    """It in grey, made small."""
+    small: Float[np.ndarray, "side side"] | None
+    """It in grey, made small; of the first thousand."""
 
 
 def near_copies(known: Mapping[Path, Sums]) -> dict[Path, Path]:
-    """Photographs that differ from another one by hardly more than noise, each with the nearest; of the first 2,000."""
-    paths = list(known)[:MOST_COMPARED]
-    if len(paths) < 2:
+    """Photographs that differ from another one by hardly more than noise, each with the nearest."""
+    small = {path: one.small for path, one in known.items() if one.small is not None}
+    if len(small) < 2:
         return {}
-    rows = np.stack([known[path].small.ravel() for path in paths]).astype(np.float64)
+    paths, rows = list(small), np.stack([one.ravel() for one in small.values()]).astype(np.float64)
     squares = np.sum(rows**2, axis=1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * rows @ rows.T, 0) / rows.shape[1])
     limit = min(NEAR, NEARER * float(np.median(distances[np.triu_indices(len(paths), 1)])))
@@ -182,7 +183,8 @@ class Once:
         first = self._first.setdefault(digest, path)
         if first != path:
             return RepeatedError(path, f"the same photograph as {first.name!r}, which counts once")
-        self.sums[path] = Sums(photograph.sha256, digest, _small(photograph.samples))
+        small = _small(photograph.samples) if len(self.sums) < MOST_SMALL else None
+        self.sums[path] = Sums(photograph.sha256, digest, small)
         return None
 
 
