@@ -7,6 +7,7 @@ that nothing here may import jaxad.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -16,15 +17,18 @@ import jax.numpy as jnp
 EVERY = jax.lax.platform_dependent
 
 
-def _one(*arguments: Any, default: Callable[..., Any] | None = None, **ways: Callable[..., Any]) -> Any:
-    if jax.default_backend() != "cpu":
-        return EVERY(*arguments, default=default, **ways)
-    return ways.get("cpu", default)(*jax.tree.map(jnp.asarray, arguments))
+def _way(platform: str, *arguments: Any, default: Callable[..., Any] | None = None, **ways: Callable[..., Any]) -> Any:
+    return ways.get(platform, default)(*jax.tree.map(jnp.asarray, arguments))
+
+
+def _here(*arguments: Any, **ways: Any) -> Any:
+    traced = partial(_way, "cpu") if jax.default_backend() == "cpu" else EVERY
+    return traced(*arguments, **ways)
 
 
 def trace_one() -> None:
     """From now on, in this process."""
-    jax.lax.platform_dependent = _one
+    jax.lax.platform_dependent = _here
 
 
 @contextlib.contextmanager
@@ -38,11 +42,7 @@ def every() -> Iterator[None]:
 @contextlib.contextmanager
 def used(platform: str) -> Iterator[None]:
     """Trace meanwhile for a platform such as "cuda", which need not be here; what was traced before is forgotten."""
-
-    def chosen(*arguments: Any, default: Callable[..., Any] | None = None, **ways: Callable[..., Any]) -> Any:
-        return ways.get(platform, default)(*jax.tree.map(jnp.asarray, arguments))
-
     jax.clear_caches()
-    with mock.patch.object(jax.lax, "platform_dependent", chosen):
+    with mock.patch.object(jax.lax, "platform_dependent", partial(_way, platform)):
         yield
     jax.clear_caches()

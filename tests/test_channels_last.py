@@ -27,11 +27,11 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=["cpu", "accelerator"])
-def lowered_for(request, monkeypatch):
-    """Every choice by platform is made for CPU, then for all others; both run here."""
-    if request.param == "accelerator":
-        monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, default, **_: default(*arrays))
+@pytest.fixture(params=["cpu", "tpu"])
+def lowered_for(request):
+    """Every choice by platform is made for CPU, then for an accelerator; both run here."""
+    with one_platform.used(request.param):
+        yield
 
 
 def whole_numbers(shape, seed):
