@@ -129,7 +129,7 @@ class Sums(NamedTuple):
 
     file: str
     pixels: str
-    small: Float[np.ndarray, "side side"] | None
+    small: Float[np.ndarray, "side side"] | None = None
     """It in grey, made small; of the first thousand."""
 
 
