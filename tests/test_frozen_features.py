@@ -21,7 +21,7 @@ from jaxad.extents import Batch
 from jaxad.folders import evaluate_folder, fit_folder, held_out, inspect_folder
 from jaxad.folders.left_out import agree
 from jaxad.methods import RECIPES, frozen, patchcore, with_backbone
-from jaxad.methods.patchcore import BESIDE_STAGES
+from jaxad.methods.stages import BESIDE_STAGES
 from jaxad.pipeline import judge
 from jaxad.recipes import with_settings
 from jaxad.testing import check_recipe
@@ -56,7 +56,9 @@ IMAGES = waves(12)
     "recipe",
     [
         *SMALL.values(),
-        dataclasses.replace(SMALL["patchcore"], neighbours=4, turns=1, light=False, stages=("depthwise_1",), blur=0.0),
+        dataclasses.replace(
+            SMALL["patchcore"], neighbours=4, turns=1, light=False, stages=("depthwise_1@0.65",), blur=0.0
+        ),
         UPRIGHT,
     ],
     ids=["patchcore", "padim", "settings", "upright"],
@@ -100,6 +102,37 @@ def test_a_spot_is_found_where_it_is(name: str) -> None:
         row, column = np.unravel_index(np.argmax(one), one.shape)
         assert 20 <= row < 44
         assert 28 <= column < 60
+
+
+@pytest.mark.slow
+def test_a_stage_that_sees_images_smaller_is_the_network_on_smaller_images() -> None:
+    names = ("depthwise_1", "depthwise_4", "depthwise_1@0.5")
+    recipe = dataclasses.replace(SMALL["patchcore"], stages=names)
+    size = recipe.seen_size(IMAGES.shape[1:3])
+    assert size == (64, 80)  # the half is what the images are
+    weights = recipe.used_weights()
+    whole, half = (jax.image.resize(IMAGES, (12, *sides, 1), "linear") for sides in (size, IMAGES.shape[1:3]))
+    found = recipe._seen(weights, IMAGES).stages
+    for seen, some in ((whole, names[:2]), (half, names[2:])):
+        own = dataclasses.replace(recipe, stages=tuple(name.partition("@")[0] for name in some), enlarged=1.0)
+        for name, maps in zip(some, own._seen(own.used_weights(), seen).stages.values(), strict=True):
+            np.testing.assert_allclose(found[name], maps, atol=1e-5)
+
+
+def test_photographs_of_many_sizes_are_seen_smaller_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = RECIPES["patchcore"]
+    for few in ([], [(30, 40)], [(30, 40)] * 3 + [(50, 40)], [(30, 40), (30, 41)] * 2):
+        assert recipe.for_sizes(few) == recipe
+    many = recipe.for_sizes([(30, 40), (30, 40), (30, 41)])
+    assert many.stages == ("depthwise_4", "depthwise_7", "depthwise_10@0.65", "depthwise_10")
+    assert many.settle(IMAGES).stages == (
+        *("efficientnet-lite0.depthwise_4", "efficientnet-lite0.depthwise_7", "efficientnet-lite1.depthwise_14"),
+        *("efficientnet-lite1.depthwise_14@0.65", "efficientnet-lite1.depthwise_10"),
+    )
+    own = dataclasses.replace(recipe, stages=STAGES)
+    assert own.for_sizes([(30, 40), (30, 41)]) == own
+    monkeypatch.setattr(backbones.files, "INSTALLED", {})
+    assert many.settle(IMAGES).stages == many.stages
 
 
 @pytest.mark.slow
@@ -188,6 +221,8 @@ def test_settings_are_texts_too() -> None:
     [
         ({"stages": ("depthwise_99",)}, IMAGES, "stage"),
         ({"stages": ()}, IMAGES, "stages must name one output"),
+        ({"stages": ("depthwise_1@2",)}, IMAGES, "at most 1, such as depthwise_1@0.65, got 'depthwise_1@2'"),
+        ({"stages": ("depthwise_1@x",)}, IMAGES, "above 0 and at most 1"),
         ({"side": 0}, IMAGES, "side must be positive"),
         ({"bank": 0}, IMAGES, "bank"),
         ({"beside": "resnet18"}, IMAGES, "beside must be 'efficientnet-lite1', or empty for none, got 'resnet18'"),

@@ -150,7 +150,7 @@ def fit_folder(
         del readings  # What the choice alone was made by is large.
         detector, history = fit(
             key,
-            chosen,
+            chosen.for_sizes(list(plan.train.values())),
             training.images,
             on_epoch=on_epoch,
             checkpoints=checkpoints,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from jaxad._check import InputError
 from jaxad.backbones import open_backbone
 from jaxad.methods.frozen import FrozenRecipe
-from jaxad.methods.patchcore import BESIDE_STAGES
+from jaxad.methods.stages import BESIDE_STAGES
 from jaxad.recipes import ChoiceRecipe, Recipe
 
 MIDDLE: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -1,7 +1,8 @@
 """What methods on the features of a frozen network have in common."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ WHITENED_BY = 64
 """Images that tell how features vary, at most."""
 LEAST = 32
 """Pixels of a side of what a network sees, at least."""
+AT = "@"
+"""Between an output's name and the share of its sides at which an image is seen for it."""
 
 
 class Cells(NamedTuple):
@@ -47,7 +50,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
     backbone: str = "efficientnet-lite0"
     """See `jaxad.backbones.open_backbone`: a network's name, a file of weights, or `hub:NAME`."""
     stages: tuple[str, ...] = ("depthwise_4", "depthwise_7", "depthwise_10")
-    """Outputs of the network."""
+    """Outputs of the network; `depthwise_10@0.65` is that of the image at .65 of its height and width."""
     side: int = 320
     """Pixels of the side of a square as large as what the network sees of an image; the aspect ratio is kept."""
     enlarged: float = 2.0
@@ -81,6 +84,8 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         problems = []
         if not self.stages:
             problems.append("stages must name one output of the network at least, got none")
+        for stage in self.stages:
+            problems += _stage_problems(stage)
         for name in ("side", "enlarged", "numbers"):
             if not getattr(self, name) > 0:
                 problems.append(f"{name} must be positive, got {getattr(self, name)}")
@@ -101,7 +106,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
 
     def solve(self, images: Float[Any, "n h w c"]) -> Variables:
         """See `SolvedRecipe`; of images `[n, h, w, c]` the network's weights, as far as used, and what is learned."""
-        weights = backbones.used_weights(backbones.open_backbone(self.backbone), self.stages)
+        weights = self.used_weights()
         fitted = {"network": weights, "whitening": self.fit_whitening(weights, images)}
 
         def cells(some: Any) -> Cells:
@@ -149,9 +154,21 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         return spread_smoothly(total, size, blur=self.blur)
 
     def _seen(self, weights: Variables, images: Float[Any, "n h w c"]) -> Cells:
-        """The network's outputs for images `[n, h, w, c]`."""
-        network, size = backbones.find_network(weights, self.stages), self.seen_size(images.shape[1:3])
-        return _feature_maps(weights, images, network=network, stages=self.stages, size=size, light=self.light)
+        """The network's outputs for images `[n, h, w, c]`, at each of the sizes at which stages see them."""
+        network = backbones.find_network(weights, _outputs(self.stages))
+        seen, found = self.seen_size(images.shape[1:3]), {}
+        for share in dict.fromkeys(map(_share, self.stages)):
+            stages = _outputs([stage for stage in self.stages if _share(stage) == share])
+            height, width = (max(LEAST, round(side * share)) for side in seen)
+            found[share] = _feature_maps(
+                weights, images, network=network, stages=stages, size=(height, width), light=self.light
+            )
+        maps = {stage: found[_share(stage)].stages[_output(stage)] for stage in self.stages}
+        return Cells(maps, found[_share(self.stages[-1])].styles)
+
+    def used_weights(self) -> Variables:
+        """The weights of the network that its stages are computed from."""
+        return backbones.used_weights(backbones.open_backbone(self.backbone), _outputs(self.stages))
 
     def fit_whitening(self, weights: Variables, images: Float[Any, "n h w c"]) -> Variables:
         """Mean `[channels]` and matrix `[channels, numbers]` of each stage."""
@@ -175,6 +192,29 @@ class FrozenRecipe(SolvedRecipe, kind=""):
             raise InputError(
                 f"{what} would take {size / 1e9:.1f} GB of memory, and {MOST_BYTES / 1e9:.1f} GB are allowed; {mend}"
             )
+
+
+def _output(stage: str) -> str:
+    return stage.partition(AT)[0]
+
+
+def _outputs(stages: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_output, stages)))
+
+
+def _share(stage: str) -> float:
+    """Of its height and width at which an image is seen for this stage."""
+    return float(stage.partition(AT)[2] or 1)
+
+
+def _stage_problems(stage: str) -> list[str]:
+    with contextlib.suppress(ValueError):
+        if 0 < _share(stage) <= 1:
+            return []
+    return [
+        f"what stands behind {AT} in a stage is the share of its height and width at which an image is seen, above 0 "
+        f"and at most 1, such as {_output(stage)}{AT}0.65, got {stage!r}"
+    ]
 
 
 def _filled(images: Float[Any, "n h w c"]) -> Float[Any, "batch h w c"]:

@@ -1,7 +1,7 @@
 """A memory of normal features of a frozen network."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,13 +16,9 @@ from jaxad._check import InputError, need_at_least
 from jaxad.batching import filled
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
+from jaxad.methods.stages import BESIDE, COARSE_STAGES
 from jaxad.recipes import PooledMap, Shape, Variables
 
-BESIDE_STAGES = (
-    *("efficientnet-lite0.depthwise_4", "efficientnet-lite0.depthwise_7"),
-    *("efficientnet-lite1.depthwise_14", "efficientnet-lite1.depthwise_10"),
-)
-"""Of the default network and the one beside it: what each tells best for what it costs; styles are of the last."""
 FEWEST_POSES = 12
 """Images that tell whether they differ less once upright; fewer are too soon alike by chance."""
 KNOWN, JUDGED = 32, 8
@@ -100,6 +96,15 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         """See `Recipe`."""
         return self.turns < 1 and not self.upright
 
+    def for_sizes(self, sizes: Sequence[tuple[int, int]]) -> "PatchCoreRecipe":
+        """See `Recipe`: where most photographs have a size of their own, they are seen smaller too.
+
+        Then they are of no common scale, and what is small in one is large in another.
+        """
+        usual = (self.backbone, self.stages) == (FrozenRecipe.backbone, FrozenRecipe.stages)
+        different = len(set(sizes))
+        return replace(self, stages=COARSE_STAGES) if usual and 1 < different > len(sizes) / 2 else self
+
     def settle(self, images: Float[Any, "n h w c"]) -> "PatchCoreRecipe":
         """See `Recipe`: whether parts lie anyhow in the images `[n, h, w, c]`.
 
@@ -123,10 +128,10 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         return replace(settled, turns=TURNS, bank=bank, choices=max(self.choices, 3 * bank), pool=pool)
 
     def _with_beside(self) -> "PatchCoreRecipe":
-        usual = (self.backbone, self.stages) == (FrozenRecipe.backbone, FrozenRecipe.stages)
+        usual = self.backbone == FrozenRecipe.backbone and self.stages in BESIDE
         if not self.beside or not usual or not backbones.is_installed(self.beside):
             return self
-        return replace(self, backbone=f"{self.backbone}+{self.beside}", stages=BESIDE_STAGES)
+        return replace(self, backbone=f"{self.backbone}+{self.beside}", stages=BESIDE[self.stages])
 
     def _nearness_when_turned(self, images: Float[Any, "n h w c"]) -> float:
         """How far the furthest tenth of cells of some images are from cells of others and of their turned copies.
@@ -136,7 +141,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         order = np.asarray(jax.random.permutation(jax.random.key(3), len(images)))
         known, judged = images[order[:KNOWN]], images[order[KNOWN : KNOWN + JUDGED]]
         deepest = replace(self, stages=self.stages[-1:])
-        weights = backbones.used_weights(backbones.open_backbone(self.backbone), deepest.stages)
+        weights = deepest.used_weights()
         fitted = {"network": weights, "whitening": deepest.fit_whitening(weights, known)}
 
         def rows(some: Any) -> Any:

@@ -142,6 +142,13 @@ class Recipe:
         """Whether maps of images of one size may be put in units of what is usual at each position."""
         return True
 
+    def for_sizes(self, sizes: Sequence[tuple[int, int]]) -> "Recipe":
+        """The recipe for photographs of these heights and widths, as they are before they are brought to one size.
+
+        By default itself.
+        """
+        return self
+
     def settle(self, images: Float[Any, "n h w c"]) -> "Recipe":
         """The recipe with what its fields leave open decided by the normal images `[n, h, w, c]` to fit on.
 
