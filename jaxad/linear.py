@@ -56,7 +56,7 @@ def fit_components(rows: Rows, *, count: int) -> Components:
     most = min(n, d) - 1
     if not 1 <= count <= most:
         raise InputError(
-            f"{n} rows of {d} numbers have 1 to {most} principal components to keep, asked for {count}; "
+            f"{n} rows of {d} numbers have at most {most} principal components to keep, asked for {count}; "
             "use more normal images, or fewer components (count)"
         )
     return _fit_components(rows, count)

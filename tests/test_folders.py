@@ -21,7 +21,7 @@ from jaxad.datasets import file_sum
 from jaxad.folders import evaluate_folder, fit_folder, fitting, inspect_folder, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
-from jaxad.folders.training_images import plan_tiles, read_tiles
+from jaxad.folders.training_images import doubt_range, plan_tiles, read_tiles
 from jaxad.images import Header, read_mask
 from jaxad.images.opening import OpenedImage
 from jaxad.methods import AUTO, CLOSED_FORM
@@ -127,9 +127,9 @@ def test_bad_options_are_refused_before_anything_is_written(
     ("recipe", "count", "holdout", "mend"),
     [
         *((WHOLE, count, 0.2, "8 images would do, and with another holdout 3 at the least") for count in (1, 2)),
-        (WHOLE, 3, 0.2, "8 images would do, or another holdout"),
+        (WHOLE, 3, 0.2, "8 images would do, or a holdout of 0.67"),
         (WHOLE, 2, 0.7, "3 images would do"),
-        (WHOLE, 4, 0.99, "51 images would do, or another holdout"),
+        (WHOLE, 4, 0.99, "51 images would do, or a holdout of 0.5"),
         (AUTO, 2, 0.2, "8 images would do, and with another holdout 6 at the least"),
         (AUTO, 3, 0.7, "12 images would do, and with another holdout 6 at the least"),
     ],
@@ -225,6 +225,17 @@ def test_tiles_show_every_pixel_once_they_differ(tmp_path: Path) -> None:
     assert read.images.shape == (len(tiles), 20, 12, 1)
     np.testing.assert_allclose(read.images, 9 / 255)
     assert len(plan_tiles(paths, **options, values=3 * 20 * 12)) == 3
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 0.95])
+def test_photographs_that_are_almost_even_are_said(level: float) -> None:
+    rng = np.random.default_rng(0)
+    even, usual = (rng.uniform(level, level + span, (70, 32, 32, 1)).astype(np.float32) for span in (0.03, 0.05))
+    (sentence,) = doubt_range(even)
+    assert f"between {level:.3f} and {level + 0.03:.3f}" in sentence
+    assert doubt_range(usual) == []
+    even[::2, :4, :4] = 0.25  # something to see in half of them
+    assert doubt_range(even) == []
 
 
 def test_region_of_interest_bounds_what_is_learned(tmp_path: Path) -> None:

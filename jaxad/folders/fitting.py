@@ -26,7 +26,7 @@ from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.left_out import judge_left_out
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
-from jaxad.folders.training_images import TILE, Roi, TileCutter, make_cutters, plan_tiles, read_into
+from jaxad.folders.training_images import TILE, Roi, TileCutter, doubt_range, make_cutters, plan_tiles, read_into
 from jaxad.images import Header, read_mask
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.methods import AUTO, named
@@ -227,6 +227,7 @@ def fit_folder(
             *(str(doubt.message) for doubt in doubts),
             *folder_warnings(found, copies),
             *doubt_near_copies({**training.sums, **held.sums}),
+            *doubt_range(training.images),
             *plan.doubts,
             *_warnings(made, headers.values(), left_out=len(unfit)),
             *([] if checkpoints is None or is_trained(chosen) else [_NO_USE.format(detector.recipe.name)]),

@@ -106,7 +106,7 @@ def plan_fit(
         )
         own = f" ({FEWEST} of which {recipe.name} holds out itself, to choose by)" if least > 1 else ""
         fewest, wanted = FEWEST + least, count_wanted(least, share=holdout)
-        other = ", or another holdout"
+        other = f", or a holdout of {FEWEST / max(1, len(usable)):.2g}"
         if len(usable) < fewest:
             other = f", and with another holdout {fewest} at the least" if wanted > fewest else ""
         raise InputError(

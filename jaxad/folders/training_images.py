@@ -28,6 +28,9 @@ from jaxad.recipes import ChoiceRecipe, Recipe
 TILE = 256
 """Height and width of a tile at most."""
 
+EVEN = 0.04
+"""Share of the range of values: ten grey levels of 255."""
+
 Roi = Bool[np.ndarray, "h w"] | None
 
 
@@ -188,6 +191,18 @@ def read_into(
     return [
         TrainingImages(cutter.images, {path: once.sums[path] for path in cutter.areas if path in once.sums}, unreadable)
         for cutter in cutters
+    ]
+
+
+def doubt_range(images: Float[np.ndarray, "m h w c"]) -> list[str]:
+    """A sentence where hardly any of the range of values is used: by images almost black, white or of one grey."""
+    least, most = np.quantile(images[:: -(-len(images) // 64), ::4, ::4], (0.001, 0.999))
+    if most - least >= EVEN:
+        return []
+    return [
+        f"little can be seen in photographs that are almost even: 99.8 % of their values lie between {least:.3f} and "
+        f"{most:.3f}, of 0 for black to 1 for white; light them better, or, where 16-bit files hold fewer bits, spread "
+        "these over the range"
     ]
 
 
