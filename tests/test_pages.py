@@ -16,8 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CI_NAMES = ("install", "demo", "test")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = [path for path in PAGES if path.parent.name == "reference"]
-WORK_MORE_THAN_COMPILE = {ROOT / "README.md"}
-"""A page with networks over whole photographs: code that is compiled fast takes longer than compiling it well."""
 WITH_CODE = [path for path in PAGES if path not in REFERENCE and runnable(path.read_text())]
 
 
@@ -29,8 +27,7 @@ def shown_by_ci(name: str) -> list[str]:
 def run_page(*pages: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run each page in an empty folder, as a reader would, with this checkout importable and figures off screen."""
     folder.mkdir(exist_ok=True)
-    fast = {} if WORK_MORE_THAN_COMPILE & set(pages) else fast_compilation.environment()
-    env = {**os.environ, **fast, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    env = {**os.environ, **fast_compilation.environment(), "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-m", "tests.run_page", *map(str, pages)]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,4 @@
-"""300 photographs of 300 sizes through the command line, with damaged, huge, odd and doubled ones among them.
+"""200 photographs of 200 sizes through the command line, with damaged, huge, odd and doubled ones among them.
 
 By hand with more of them: `python -m benchmarks.soak`.
 """
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return write_folder(tmp_path_factory.mktemp("soak") / "photographs", count=300)
+    return write_folder(tmp_path_factory.mktemp("soak") / "photographs", count=200)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
