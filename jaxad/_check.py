@@ -72,7 +72,11 @@ def need_fields(document: object, kind: Any, *, what: str, of: str = "this versi
         value = msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise InputError(f"{what} does not have the fields of {of}: {error}") from None
-    unknown = _unknown(document, msgspec.to_builtins(value))
+    try:
+        known = msgspec.to_builtins(value)
+    except TypeError as error:
+        raise InputError(f"{what} has a field that no file could hold: {error}") from None
+    unknown = _unknown(document, known)
     raise_problems(f"{what} has an unknown field {name!r}" for name in unknown)
     return value
 

@@ -128,7 +128,7 @@ def test_ranks_and_thresholds_of_the_widest_floats(numbers, dtype, bits):
         for metric in (
             metrics.average_precision,
             lambda *x: metrics.roc(*x)[1],
-            lambda *x: metrics.precision_recall(*x)[1],
+            lambda *x: metrics.precision_recall(*x)[0],
         ):
             np.testing.assert_array_equal(metric(labels, scores), metric(labels, ranks))
     if labels.any():

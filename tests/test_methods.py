@@ -233,6 +233,22 @@ def test_entry_points_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named("mine") == Flow()
 
 
+class Choosing(jaxad.SolvedRecipe, kind="tests.Choosing"):
+    count: int | None = None
+    share: float = 0.5
+    label: str | int = "a"
+    thing: "tuple[int, ...]" = ()
+
+
+def test_settings_are_read_by_the_types_of_fields() -> None:
+    recipe = with_settings(Choosing(), ["count=3", "share=0.25", "label=7", "thing=1,2"])
+    assert (recipe.count, recipe.share, recipe.label, recipe.thing) == (3, 0.25, 7, (1, 2))
+    assert with_settings(recipe, ["count=none", "label=b"]) == Choosing(share=0.25, label="b", thing=(1, 2))
+    for text in ("count=x", "share=inf", "share=nan", "thing=1,x"):
+        with pytest.raises(InputError, match=f"cannot set '{text}': .* takes a value like"):
+            with_settings(recipe, [text])
+
+
 def test_settings_are_the_fields() -> None:
     assert with_settings(EXAMPLES["flow"], ["side=16", "pool=mean"]).side == 16
     with pytest.raises(InputError, match="cannot set 'epochs=3': Template has no epochs; write .* pool=top"):
@@ -281,6 +297,10 @@ class NoWeights(nn.Module):
         return images
 
 
+def failing(self, *arguments, **options):
+    raise KeyError("mine")
+
+
 WRONG = {
     "score of another shape": ({"score": lambda self, model, variables, images: images}, "score must give the anomaly"),
     "more than a pool, and not said": (
@@ -293,7 +313,32 @@ WRONG = {
     ),
     "loss alone": (
         {"loss": lambda self, model, variables, batch, key: jnp.mean(batch)},
-        "loss must give a scalar, a dictionary of the collections that changed and a dictionary of terms; it gave",
+        "loss must give a scalar, .*, as in `return loss, {}, {}`; it gave an array",
+    ),
+    "loss without dictionaries": (
+        {"loss": lambda self, model, variables, batch, key: (jnp.mean(batch), None, {})},
+        "it gave an array, NoneType, dict",
+    ),
+    "loss of whole numbers": (
+        {"loss": lambda self, model, variables, batch, key: (jnp.int32(1), {}, {})},
+        "loss must be a floating-point number, got int32",
+    ),
+    "a term that hides the loss": (
+        {"loss": lambda self, model, variables, batch, key: (jnp.mean(batch), {}, {"loss": 1.0})},
+        "a term called 'loss' would hide the loss itself",
+    ),
+    "a long term": (
+        {"loss": lambda self, model, variables, batch, key: (jnp.mean(batch), {}, {"each": batch[:, 0, 0, 0]})},
+        r"terms of loss must be scalars, got 'each' of shape \(2,\)",
+    ),
+    "no optimizer": ({"optimizer": lambda self, updates: "adam"}, "optimizer must give one of optax, it gave str"),
+    "an optimizer that fails": ({"optimizer": failing}, r"optimizer ends in KeyError \('mine'\)"),
+    "a check that asserts": ({"check": failing}, r"check ends in KeyError \('mine'\)"),
+    "a check that gives": ({"check": lambda self, shape: "bad"}, "check must raise InputError .*, it gave 'bad'"),
+    "a finish that fails": ({"finish": failing}, r"finish ends in KeyError \('mine'\) for images of 32 x 40 x 1"),
+    "complex scores": (
+        {"score": lambda self, model, variables, images: images[..., 0] + 1j},
+        "score must give floating-point numbers, it gave complex64",
     ),
     "another collection": (
         {"loss": lambda self, model, variables, batch, key: (jnp.mean(batch), {"book": batch}, {})},
@@ -316,7 +361,7 @@ def test_what_is_wrong_is_one_sentence(monkeypatch: pytest.MonkeyPatch, fault: s
         lambda recipe, images: jaxad.fit(jax.random.key(0), recipe, images),
     ):
         with no_shape_checks(), pytest.raises(InputError, match=words) as caught:
-            check(Bad(epochs=1), IMAGES)
+            check(Bad(epochs=1, what=(fault,)), IMAGES)  # what a recipe gives is looked at once for equal ones
         assert "recipe 'tests.Bad' (tests.test_methods.Bad)" in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -350,8 +395,30 @@ class Listed(Whole, kind="tests.Listed"):
 def test_what_it_says_of_sizes_must_hold() -> None:
     with pytest.raises(InputError, match="its reach says that it takes images of any size, and fitted on 32 x 40"):
         check_recipe(Whole(), images=IMAGES)
-    with pytest.raises(InputError, match="variables must be nested dictionaries of arrays.*got list"):
+    with pytest.raises(InputError, match="solve must give a dictionary of arrays, it gave list"):
         check_recipe(Listed(), images=IMAGES)
+
+
+def in_place(self, images):
+    images -= images.mean(axis=0)
+    return {"mean": images[0]}
+
+
+@pytest.mark.parametrize(
+    ("solve", "words"),
+    [
+        (failing, r"solve ends in KeyError \('mine'\) for images of 32 x 40 x 1"),
+        (in_place, r"solve ends in ValueError \(output array is read-only\)"),
+        (lambda self, images: images[0], "solve must give a dictionary of arrays, it gave ndarray"),
+        (lambda self, images: {"mean": images[0], 3: images[1]}, "variables must have names without a slash, got 3"),
+    ],
+)
+def test_a_solve_that_does_not_do_is_said(monkeypatch: pytest.MonkeyPatch, solve: Any, words: str) -> None:
+    monkeypatch.setattr(Whole, "solve", solve)
+    images = IMAGES.copy()
+    with no_shape_checks(), pytest.raises(InputError, match=f"recipe 'tests.Whole' .*{words}"):
+        jaxad.fit(jax.random.key(0), Whole(), images)
+    np.testing.assert_array_equal(images, IMAGES)
 
 
 class Drifting(Template, kind="tests.Drifting"):

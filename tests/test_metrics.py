@@ -145,7 +145,7 @@ def test_average_precision_by_hand():
 
 
 def test_precision_recall_by_hand():
-    recall, precision, thresholds = metrics.precision_recall([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0])
+    precision, recall, thresholds = metrics.precision_recall([1, 0, 1, 0], [4.0, 3.0, 2.0, 1.0])
     np.testing.assert_array_equal(recall, [0, 0.5, 0.5, 1, 1])
     np.testing.assert_allclose(precision, [1, 1, 1 / 2, 2 / 3, 1 / 2], atol=EXACT)
     np.testing.assert_array_equal(thresholds, [np.inf, 4, 3, 2, 1])

@@ -28,7 +28,17 @@ BETWEEN_ROOMS = {
     "datasets": {"doubt_near_copies"},
     "detector": {
         *("Found", "Names", "PART", "Scored", "Shot", "each_left_out", "example_of", "flat", "from_contents"),
-        *("need_sound", "on_devices", "pool_anew", "pooled", "score_shapes", "score_shots", "start_shapes", "template"),
+        *(
+            "naming",
+            "need_sound",
+            "on_devices",
+            "pool_anew",
+            "pooled",
+            "score_shapes",
+            "score_shots",
+            "start_shapes",
+            "template",
+        ),
     },
     "heatmaps": {"ScoreWindows"},
     "metrics": {"Curve"},

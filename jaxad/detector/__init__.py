@@ -5,6 +5,7 @@ from jaxad.detector.batches import Found, Names, Shot, score_shots
 from jaxad.detector.computing import (
     Scored,
     example_of,
+    naming,
     need_sound,
     pool_anew,
     pool_maps,
@@ -33,6 +34,7 @@ __all__ = [
     "example_of",
     "flat",
     "from_contents",
+    "naming",
     "need_sound",
     "on_devices",
     "pool_anew",

@@ -1,6 +1,7 @@
 """What a recipe says of images, whatever its kind: the one place that calls its `model` and its `score`."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxad._types import AnyArray, Images, Maps
 from jaxad.calibration import Unit, Usual
 from jaxad.extents import Batch
 from jaxad.pooling import POOLS
-from jaxad.recipes import NetworkRecipe, PooledMap, Recipe, Shape, SolvedRecipe, Variables
+from jaxad.recipes import NetworkRecipe, PooledMap, Recipe, Shape, SolvedRecipe, Variables, name_settings
 
 
 class Scored(NamedTuple):
@@ -225,7 +226,11 @@ def need_sound(recipe: Recipe, shape: Shape) -> None:
     """
     need_one_of(recipe.pool, POOLS, what="pool")
     need_least(recipe, shape)
-    recipe.check(shape)
+    with naming(recipe, "check", shape):
+        check: Callable[[Shape], Any] = recipe.check
+        said = check(shape)
+    if said is not None:
+        raise InputError(f"{what_is(recipe)}: check must raise InputError for what cannot be, it gave {said!r}")
     for part in recipe.ingredients:
         need_sound(part, shape)
 
@@ -243,6 +248,26 @@ def times(shape: tuple[int, ...]) -> str:
 def what_is(recipe: Recipe) -> str:
     """A recipe and its class for a sentence."""
     return f"recipe {recipe.name!r} ({type(recipe).__module__}.{type(recipe).__qualname__})"
+
+
+@contextlib.contextmanager
+def naming(recipe: Recipe, function: str, shape: Shape) -> Iterator[None]:
+    """Say of whatever a function of a recipe raises, anyone's or one with fields that do not do, what it ended in.
+
+    Raises:
+        InputError: it raised something else than that; the cause is kept.
+    """
+    try:
+        yield
+    except (InputError, jax.errors.KeyReuseError):
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        settings = name_settings(recipe)
+        raise InputError(
+            f"{what_is(recipe)}: {function} ends in {type(error).__name__} ({reason}) for images of {times(shape)}; "
+            f"mend it{', or its fields: ' if settings else ''}{settings}"
+        ) from error
 
 
 def _as_float32(leaf: Any) -> Any:
@@ -266,3 +291,6 @@ def _need_scored(recipe: Recipe, found: Any, shape: tuple[int, int, int]) -> Non
             f"one size, so {wanted[-1]} for {shape[0]} images of {shape[1]} x {shape[2]} pixels; it gave "
             f"{', '.join(map(str, seen))}"
         )
+    strange = [str(one.dtype) for one in parts if not jnp.issubdtype(one.dtype, jnp.floating)]
+    if strange:
+        raise InputError(f"{what_is(recipe)}: score must give floating-point numbers, it gave {', '.join(strange)}")

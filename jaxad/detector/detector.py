@@ -23,7 +23,16 @@ from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases
 from jaxad.detector.arrays import flat
 from jaxad.detector.batches import Found, Names, Shot, score_shots
-from jaxad.detector.computing import Scored, apply_recipe, for_scoring, need_shape, pool_anew, reconstruct_images, times
+from jaxad.detector.computing import (
+    Scored,
+    apply_recipe,
+    for_scoring,
+    need_shape,
+    pool_anew,
+    reconstruct_images,
+    times,
+    what_is,
+)
 from jaxad.extents import Batch, Extent, model_input, on_photograph
 from jaxad.images import WHOLE, batches, photographs, unit_pixels
 from jaxad.recipes import Recipe
@@ -222,7 +231,8 @@ class Detector:
             if bad.size:
                 raise InputError(
                     f"scores {name!r} must be finite, got NaN or infinity for {bad.size} of {count} images, "
-                    f"first for image {bad[0]}; scale pixels far outside [0, 1], or fit again: weights may be broken"
+                    f"first for image {bad[0]}; scale pixels far outside [0, 1], or fit again: weights may be broken, "
+                    f"or the score of {what_is(self.recipe)} gives them"
                 )
         return scored
 

@@ -16,7 +16,7 @@ from jaxad._check import InputError, need_at_least, need_images
 from jaxad._types import Images, Pixels, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
 from jaxad.checkpoints import open_checkpoints
-from jaxad.detector import Candidate, Detector, shape_of
+from jaxad.detector import Candidate, Detector, naming, shape_of, what_is
 from jaxad.fitting.choosing import OnCandidate, choose
 from jaxad.fitting.learning import Extras, Watched, train
 from jaxad.fitting.soundness import need_finite_variables, need_method, need_score, need_tree
@@ -157,7 +157,8 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")
     images, held = _hold_out(keys, images, recipe.holdout)
-    recipe = recipe.settle(np.asarray(images))
+    with naming(recipe, "settle", shape_of(images)):
+        recipe = recipe.settle(np.asarray(images))
     if recipe.ingredients:
         return _fit_parts(keys, recipe, images, held, extras)
     if isinstance(recipe, NetworkRecipe):
@@ -175,8 +176,16 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
 
 def _solve(recipe: SolvedRecipe, images: Images, *, count: int) -> tuple[list[Detector], History]:
     began, shape = time.perf_counter(), shape_of(images)
-    variables = jax.block_until_ready(recipe.solve(np.asarray(images)))
+    given = np.asarray(images).view()
+    given.flags.writeable = False  # they are the caller's
+    with naming(recipe, "solve", shape):
+        variables = recipe.solve(given)
+    if not isinstance(variables, Mapping):
+        raise InputError(
+            f"{what_is(recipe)}: solve must give a dictionary of arrays, it gave {type(variables).__name__}"
+        )
     need_tree(recipe, variables)
+    jax.block_until_ready(variables)
     need_score(recipe, shape, variables)
     return [Detector(recipe, shape, variables)] * count, History({}, 0.0, time.perf_counter() - began)
 

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from jaxad import training
+from jaxad._check import InputError
 from jaxad._types import Images, PRNGKey, PRNGKeys
 from jaxad.checkpoints import Checkpoints
-from jaxad.detector import Detector, shape_of
+from jaxad.detector import Detector, naming, shape_of, what_is
 from jaxad.fitting.resuming import Journal, describe_training
 from jaxad.fitting.soundness import make_loss, need_score, need_tree, start
 from jaxad.recipes import NetworkRecipe, Shape
@@ -55,7 +57,10 @@ def train(keys: PRNGKeys, recipe: NetworkRecipe, images: Images, extras: Extras)
     examples = _examples(recipe, crop_keys, pixels)
     count = examples.shape[examples.ndim - 4]
     steps = count // min(recipe.batch_size, count) + (extras.extra_batch is not None)
-    optimizer = recipe.optimizer(updates=recipe.epochs * steps)
+    with naming(recipe, "optimizer", shape):
+        optimizer = recipe.optimizer(updates=recipe.epochs * steps)
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise InputError(f"{what_is(recipe)}: optimizer must give one of optax, it gave {type(optimizer).__name__}")
 
     @partial(jax.vmap, in_axes=0)
     def first(key: PRNGKey) -> State:
@@ -155,4 +160,5 @@ def _monitor(recipe: NetworkRecipe, shape: Shape, watched: Mapping[str, Watched]
 
 def _detector(recipe: NetworkRecipe, state: State, images: Images) -> Detector:
     shape = shape_of(images)
-    return Detector(recipe, shape, recipe.finish(recipe.model(shape), state.variables, images))
+    with naming(recipe, "finish", shape):
+        return Detector(recipe, shape, recipe.finish(recipe.model(shape), state.variables, images))

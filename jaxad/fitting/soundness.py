@@ -13,8 +13,8 @@ from jaxtyping import Array, PyTree
 
 from jaxad._check import InputError, name_some
 from jaxad._types import PRNGKey
-from jaxad.detector import example_of, flat, need_sound, score_shapes, shape_of, what_is
-from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables, name_settings
+from jaxad.detector import example_of, flat, naming, need_sound, score_shapes, shape_of, what_is
+from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
 from jaxad.training import LossFunction, Terms
 
 
@@ -39,25 +39,11 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
 @lru_cache(maxsize=64)
 def _need_network(recipe: NetworkRecipe, count: int, shape: Shape) -> None:
     images = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
-    try:
-        variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a model or a loss raises, of anyone's or with fields that do not do
-        raise InputError(
-            f"{what_is(recipe)}: model, init, examples or loss {_ending(error, shape)}; mend it, or its fields: "
-            f"{name_settings(recipe)}"
-        ) from error
+    variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
     need_tree(recipe, variables)
     # What is only there when training is done cannot be missed before.
     with contextlib.suppress(KeyError):
         need_score(recipe, shape, variables, finished=False)
-
-
-def _ending(error: Exception, shape: Shape) -> str:
-    """How a function of a recipe ended, for a sentence."""
-    reason = (str(error).splitlines() or [""])[0]
-    return f"ends in {type(error).__name__} ({reason}) for images of {' x '.join(map(str, shape))}"
 
 
 def start(key: PRNGKey, recipe: NetworkRecipe, shape: Shape) -> Variables:
@@ -66,7 +52,12 @@ def start(key: PRNGKey, recipe: NetworkRecipe, shape: Shape) -> Variables:
     Raises:
         InputError: they are no dictionary with `params`.
     """
-    variables = recipe.init(key, recipe.model(shape), example_of(recipe, shape))
+    with naming(recipe, "model", shape):
+        model = recipe.model(shape)
+    with naming(recipe, "examples", shape):
+        example = example_of(recipe, shape)
+    with naming(recipe, "init", shape):
+        variables = recipe.init(key, model, example)
     if not isinstance(variables, Mapping) or "params" not in variables:
         raise InputError(f"{what_is(recipe)}: init must give a dictionary with `params`; the model has no weights")
     return dict(variables)
@@ -119,14 +110,8 @@ def need_score(recipe: NetworkRecipe | SolvedRecipe, shape: Shape, variables: Py
     """Refuse a score that is not what a detector takes, or one of any size that takes no other."""
 
     def score(height: int, width: int) -> None:
-        try:
+        with naming(recipe, "score", (height, width, shape[2])):
             found = score_shapes(recipe, shape, variables, (2, height, width, shape[2]))
-        except (InputError, KeyError):
-            raise
-        except Exception as error:  # whatever a score raises
-            raise InputError(
-                f"{what_is(recipe)}: score {_ending(error, (height, width, shape[2]))}; mend it"
-            ) from error
         if finished and recipe.score_name not in found:
             raise InputError(f"{what_is(recipe)}: score_name is {recipe.score_name!r}, and score gives {list(found)}")
 
@@ -153,10 +138,11 @@ def _start(recipe: NetworkRecipe, key: PRNGKey, images: Array) -> PyTree:
     shape = shape_of(images)
     init_key, draw_key, loss_key = jax.random.split(key, 3)
     variables = start(init_key, recipe, shape)
-    examples = recipe.examples(draw_key, images)
+    with naming(recipe, "examples", shape):
+        examples = recipe.examples(draw_key, images)
     batch = images[:2] if examples is None else examples[:2]
     try:
-        with jax.debug_key_reuse(True):
+        with naming(recipe, "loss", shape), jax.debug_key_reuse(True):
             jax.eval_shape(jax.jit(make_loss(recipe, shape)), variables, batch, loss_key)
     except jax.errors.KeyReuseError:
         raise InputError(
@@ -168,13 +154,21 @@ def _start(recipe: NetworkRecipe, key: PRNGKey, images: Array) -> PyTree:
 
 def _need_loss(recipe: Recipe, found: Any, variables: Variables) -> tuple[Array, Variables, Terms]:
     if not (isinstance(found, tuple) and len(found) == 3 and all(isinstance(one, Mapping) for one in found[1:])):
+        kinds = [_kind(one) for one in found] if isinstance(found, tuple) else [_kind(found)]
         raise InputError(
             f"{what_is(recipe)}: loss must give a scalar, a dictionary of the collections that changed and a "
-            f"dictionary of terms; it gave {type(found).__name__}"
+            f"dictionary of terms, as in `return loss, {{}}, {{}}`; it gave {', '.join(kinds)}"
         )
     value, changed, terms = found
     if jnp.shape(value) != ():
         raise InputError(f"{what_is(recipe)}: loss must be a scalar, got shape {jnp.shape(value)}; take its mean")
+    if not jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        raise InputError(f"{what_is(recipe)}: loss must be a floating-point number, got {jnp.result_type(value)}")
+    if "loss" in terms:
+        raise InputError(f"{what_is(recipe)}: a term called 'loss' would hide the loss itself; name it otherwise")
+    long = [f"{name!r} of shape {jnp.shape(term)}" for name, term in terms.items() if jnp.shape(term) != ()]
+    if long:
+        raise InputError(f"{what_is(recipe)}: terms of loss must be scalars, got {', '.join(long)}; take their means")
     strange = [name for name in changed if name not in variables or name == "params"]
     if strange:
         raise InputError(
@@ -182,3 +176,7 @@ def _need_loss(recipe: Recipe, found: Any, variables: Variables) -> tuple[Array,
             f"{[name for name in variables if name != 'params']}"
         )
     return value, dict(changed), dict(terms)
+
+
+def _kind(value: Any) -> str:
+    return "an array" if hasattr(value, "shape") else type(value).__name__

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxad import backbones, linear, styles
+from jaxad._barriers import apart
 from jaxad._check import InputError, raise_problems
 from jaxad.feature_maps import average_neighbours, spread_smoothly, take_out_light
 from jaxad.recipes import Shape, SolvedRecipe, Variables
@@ -246,9 +247,8 @@ def _feature_maps(
 @jax.jit
 def _whiten(maps: dict[str, Any], white: Variables) -> dict[str, Any]:
     def whitened(cells: Any, mean: Any, matrix: Any) -> Any:
-        rows = (cells - mean).reshape(-1, cells.shape[-1])
         # Made before the product, for the same reason: convolutions of cuDNN are channels first.
-        rows = jax.lax.platform_dependent(rows, cpu=lambda rows: rows, default=jax.lax.optimization_barrier)
+        rows = apart((cells - mean).reshape(-1, cells.shape[-1]))
         return jnp.matmul(rows, matrix, precision="highest").reshape(*cells.shape[:-1], -1)
 
     return {

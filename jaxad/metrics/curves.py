@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from jaxad._check import InputError, need_binary, need_finite, need_numbers, need_same_shape
 
 Curve = tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]
-"""False-positive rate, share found, and the threshold: points where `score >= threshold` counts as anomalous."""
+"""Two shares and the threshold from which on scores count as anomalous: points where `score >= threshold`."""
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -91,7 +91,7 @@ def precision_recall(labels: ArrayLike, scores: ArrayLike) -> Curve:
       scores: finite, [n].
 
     Returns:
-      Recall [k], rising from 0 to 1, precision [k], 1 at recall 0, and thresholds [k], falling from infinity.
+      Precision [k], 1 at recall 0, recall [k], rising from 0 to 1, and thresholds [k], falling from infinity.
 
     Raises:
       InputError: as `auroc`.
@@ -99,7 +99,7 @@ def precision_recall(labels: ArrayLike, scores: ArrayLike) -> Curve:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, thresholds = _judged(precision_recall_curve, labels, scores)
-    return recall[::-1], precision[::-1], np.append(np.inf, thresholds[::-1])
+    return precision[::-1], recall[::-1], np.append(np.inf, thresholds[::-1])
 
 
 def _judged(metric: Callable[..., Any], labels: ArrayLike, scores: ArrayLike) -> Any:

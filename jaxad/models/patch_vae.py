@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxad._barriers import apart
 from jaxad._types import Images, PRNGKey, Windows
 from jaxad.models.convolution import convolve
 from jaxad.models.decoder_products import DecoderProducts, make_decoder_products
@@ -146,7 +147,7 @@ class PatchVAE(nn.Module):
         looked_up = self.has_variable(*TABLE)
         if looked_up:
             # XLA would join the product with the slice that its rows come from, and finds no tiles for both on an A100.
-            z = jax.lax.platform_dependent(z, cpu=lambda z: z, default=jax.lax.optimization_barrier)
+            z = apart(z)
         x = self.decoder_dense_norm(self.decoder_dense(z), train=train)
         if looked_up:
             heads = self._from_first_image(self.get_variable(*TABLE), x)

@@ -17,7 +17,7 @@ from PIL import Image
 from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.canvases import Canvases, OneCanvas
-from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_anew, score_shots
+from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_anew, score_shots, what_is
 from jaxad.extents import Batch, model_input, on_photograph
 from jaxad.images import unit_pixels
 from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
@@ -117,7 +117,10 @@ def look(
         one = scores[name]
         found[place] = Seen(one.score, *_padded(one.map, shot.counted, geometry.size), geometry, inside)
         if not np.isfinite(one.score):
-            found[place] = InputError(f"its score must be finite, got {one.score}; weights may be broken: fit again")
+            found[place] = InputError(
+                f"its score must be finite, got {one.score}; fit again, for weights may be broken, unless the score of "
+                f"{what_is(detector.recipe)} gives that"
+            )
     return found
 
 

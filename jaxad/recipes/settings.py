@@ -1,8 +1,11 @@
 """Recipes from text: fields set on the command line, whole recipes in JSON."""
 
+import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxad._check import InputError, need_fields, raise_problems
 from jaxad.recipes.methods import NetworkRecipe
@@ -69,7 +72,8 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
 
 def _offered(recipe: Recipe) -> dict[str, Any]:
     """The fields that can be set, with their types."""
-    return {f.name: f.type for f in fields(recipe) if f.name not in (*UNSETTABLE, *recipe.without_use)}
+    types = get_type_hints(type(recipe))
+    return {f.name: types[f.name] for f in fields(recipe) if f.name not in (*UNSETTABLE, *recipe.without_use)}
 
 
 def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -> str:
@@ -164,9 +168,29 @@ def parse(text: str, kind: Any) -> Any:
         return tuple(parse(entry.strip(), inside[0]) for entry in entries)
     if get_origin(kind) is Literal:
         return inside[inside.index(text)]
+    if get_origin(kind) in (Union, UnionType):
+        return _first_of(text, inside)
+    if kind is NoneType:
+        if text.lower() == "none":
+            return None
+        raise ValueError(text)
     if kind is bool:
         return ("false", "true").index(text.lower()) == 1
-    return kind(text)
+    try:
+        value = kind(text)
+    except TypeError:
+        raise ValueError(text) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)  # no JSON holds it
+    return value
+
+
+def _first_of(text: str, kinds: tuple[Any, ...]) -> Any:
+    # Text can be anything, so it is what is left where nothing else does.
+    for kind in sorted(kinds, key=lambda kind: kind is str):
+        with contextlib.suppress(ValueError):
+            return parse(text, kind)
+    raise ValueError(text)
 
 
 def as_text(value: object) -> str:

@@ -75,7 +75,7 @@ def _curves(results: Results) -> dict[str, Any] | None:
         return None
     scores = np.array([image[results.judged_by] for image in labelled])
     false_positives, found, _ = metrics.roc(labels, scores)
-    recall, precision, _ = metrics.precision_recall(labels, scores)
+    precision, recall, _ = metrics.precision_recall(labels, scores)
     return {
         "auroc": metrics.auroc(labels, scores),
         "averagePrecision": metrics.average_precision(labels, scores),
