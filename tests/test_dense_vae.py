@@ -14,6 +14,7 @@ from jaxad.methods import RECIPES
 from jaxad.methods.dense_vae import shifted
 from jaxad.models import DenseVAE
 from jaxad.pipeline import load
+from tests import one_platform
 from tests.drawn import examples
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -82,6 +83,12 @@ def test_a_shift_moves_every_pixel_alike(n, h, w, most):
             for right in offsets
         ]
         assert any((image == one).all() for one in wanted)
+
+
+def test_shifts_are_the_same_on_a_tpu():
+    moved = shifted(jax.random.key(1), IMAGES, most=3)
+    with one_platform.used("tpu"):
+        np.testing.assert_array_equal(shifted(jax.random.key(1), IMAGES, most=3), moved)
 
 
 def test_every_shift_is_drawn():

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxad import linear, losses
 from jaxad._check import InputError, need_at_least
@@ -113,4 +113,22 @@ def shifted(key: PRNGKey, images: Images, *, most: int) -> Float[Array, "n h w c
     n, h, w, _ = images.shape
     padded = jnp.pad(images, [(0, 0), (most, most), (most, most), (0, 0)], mode="edge")
     row, column = jax.random.randint(key, (2, n), 0, 2 * most + 1)
-    return take_windows(padded, jnp.arange(n), row, column, size=(h, w))
+
+    def taken(padded: Array, row: Array, column: Array) -> Array:
+        return take_windows(padded, jnp.arange(n), row, column, size=(h, w))
+
+    def chosen(padded: Array, row: Array, column: Array) -> Array:
+        rows = _chosen([padded[:, i : i + h] for i in range(2 * most + 1)], row)
+        return _chosen([rows[:, :, i : i + w] for i in range(2 * most + 1)], column)
+
+    # A TPU would take one image after the other.
+    moved: Array = jax.lax.platform_dependent(padded, row, column, tpu=chosen, default=taken)
+    return moved
+
+
+def _chosen(among: list[Array], places: Int[Array, " n"]) -> Array:
+    """Of each image `[n, h, w, c]` that one among several which stands at its place."""
+    found = among[0]
+    for place, one in enumerate(among[1:], start=1):
+        found = jnp.where((places == place)[:, None, None, None], one, found)
+    return found
