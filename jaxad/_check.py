@@ -77,7 +77,7 @@ def need_fields(document: object, kind: Any, *, what: str, of: str = "this versi
     except TypeError as error:
         raise InputError(f"{what} has a field that no file could hold: {error}") from None
     unknown = _unknown(document, known)
-    raise_problems(f"{what} has an unknown field {name!r}" for name in unknown)
+    raise_problems(f"{what} has an unknown field {name!r}, which {of} lacks" for name in unknown)
     return value
 
 

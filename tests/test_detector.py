@@ -649,7 +649,7 @@ def test_a_closed_form_has_no_network_and_no_history(each):
 def test_too_few_images_for_a_closed_form_say_what_would_do():
     with pytest.raises(InputError, match="2 neighbours asked for, but there are 1 normal rows"):
         fit(jax.random.key(0), KINDS["neighbours"], SMALL[:1])
-    with pytest.raises(InputError, match="2 rows of 156 numbers have 1 to 1 principal components"):
+    with pytest.raises(InputError, match="2 rows of 156 numbers have at most 1 principal components"):
         fit(jax.random.key(0), KINDS["components"], SMALL[:2])
 
 

@@ -144,6 +144,7 @@ def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
     settings = ["--set", "crops=64", "--set", "layers=2", "--set", "epochs=1"]
     fitted = jaxad_command("fit", str(root), "-o", "a.jaxad", "--recipe", "flow:Flow", *settings, cwd=tmp_path)
     assert fitted.returncode == 0, fitted.stderr
+    assert "go on with: jaxad score a.jaxad FOLDER -o OUT --import flow" in fitted.stdout
     unknown = jaxad_command("score", "a.jaxad", str(root), "-o", "out", cwd=tmp_path)
     assert unknown.returncode == 2
     assert "got 'Flow'" in unknown.stderr

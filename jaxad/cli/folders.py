@@ -75,8 +75,9 @@ def fit(
     Exit code 3 where some of them could not be read or taken.
     """
     own, colon, _ = recipe.partition(":")
-    if modules or colon:
-        import_modules([*(modules or ()), *([own] if colon else [])])
+    imported = [*(modules or ()), *([own] if colon else [])]
+    if imported:
+        import_modules(imported)
     start_jax()
 
     from jaxad import folders
@@ -115,13 +116,13 @@ def fit(
     if as_json:
         print(json.dumps(done))
     else:
-        _print_fit(done, out)
+        _print_fit(done, out, imported)
     if done["images"]["failed"]:
         print(f"jaxad: {len(done['images']['failed'])} images to fit on could not be used, as said", file=sys.stderr)
         raise typer.Exit(3)
 
 
-def _print_fit(done: Mapping[str, Any], out: Path) -> None:
+def _print_fit(done: Mapping[str, Any], out: Path, imported: Sequence[str]) -> None:
     if done["comparison"]:
         _print_comparison(done["comparison"], done["plan"]["left_aside"], done["recipe"])
     low, high = done["threshold"]["interval"]
@@ -137,7 +138,8 @@ def _print_fit(done: Mapping[str, Any], out: Path) -> None:
         **{f"seconds to {label}": f"{seconds:.1f}" for label, seconds in done["seconds"].items()},
     }
     print_rows(rows)
-    print(f"wrote {out}; go on with: {command_line('jaxad', 'score', out, 'FOLDER', '-o', 'OUT')}")
+    again = [word for module in dict.fromkeys(imported) for word in ("--import", module)]
+    print(f"wrote {out}; go on with: {command_line('jaxad', 'score', out, 'FOLDER', '-o', 'OUT', *again)}")
 
 
 def _settings(fields: Mapping[str, Any]) -> str:

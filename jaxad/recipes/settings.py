@@ -149,7 +149,9 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
     known = {field.name for field in fields(kind)}
     given = {RENAMED.get(name, name): value for name, value in document.items() if name != "kind"}
     values = {name: value for name, value in given.items() if name in known or name not in RETIRED}
-    recipe = need_fields({**values, **dict.fromkeys(inside, ())}, kind, what="recipe")
+    own = "" if kind.__module__.startswith("jaxad.") else f"{kind.__module__}.{kind.__qualname__}, as it is now"
+    version = own or "this version of jaxad"
+    recipe = need_fields({**values, **dict.fromkeys(inside, ())}, kind, what="recipe", of=version)
     parts = {name: need_fields(document[name], tuple[dict[str, Any], ...], what=f"recipe's {name}") for name in inside}
     recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
     return replace(recipe, **recipes)
