@@ -26,7 +26,8 @@ def check_recipe(recipe: Recipe, *, images: Float[np.ndarray, "n h w c"] | None 
 
     Fitted twice with one key it gives the same bits, and so does its detector when it is saved and loaded. Scores are
     finite, one an image, with a map of its size; neither the order of images, nor which are scored together, nor jit
-    changes them but by rounding. It comes back from JSON as it was, and takes or refuses other sizes as it says.
+    changes them but by rounding. It comes back from JSON as it was, takes or refuses other sizes as it says, and no
+    pixel counts further away than its `reach`, as far as one larger image shows that.
 
     Args:
         recipe: with few epochs, for it is trained twice.
@@ -52,6 +53,7 @@ def check_recipe(recipe: Recipe, *, images: Float[np.ndarray, "n h w c"] | None 
         lambda: _alone(detector, some, scores),
         lambda: _compiled(detector, some, scores),
         lambda: _other_sizes(detector, some),
+        lambda: _reach(detector, some),
     )
     what = f"recipe {recipe.name!r}"
     raise_problems(f"{what}: {problem}" for law in laws for problem in law())
@@ -130,6 +132,21 @@ def _other_sizes(detector: Detector, images: np.ndarray) -> Iterator[str]:
     alone = [detector.score(one) for one in (larger[0], *images[:2], larger[1, : height + 2])]
     for image, score_map, one in zip(mixed.score, mixed.map, alone, strict=True):
         yield from _close(one, Scores(image[None], score_map[None]), f"beside other sizes, at {score_map.shape},")
+
+
+def _reach(detector: Detector, images: np.ndarray) -> Iterator[str]:
+    """One pixel in a corner made otherwise: further off than the recipe reaches, the map stays as it is."""
+    reach = detector.recipe.reach
+    if reach is None or detector.recipe.compares_positions:
+        return
+    whole = np.pad(images[:1], ((0, 0), (0, 5), (0, 3), (0, 0)), mode="reflect")
+    changed = whole.copy()
+    changed[:, 0, 0] = whole[:, 0, 0] < 0.5
+    before, after = (detector.score(some).map[0] for some in (whole, changed))
+    away = np.maximum(*np.indices(before.shape))
+    moved = np.abs(after - before) > RELATIVE * np.abs(before).max()
+    if away[moved].max(initial=0) > reach:
+        yield f"a pixel counts in the map {away[moved].max()} pixels away, and by its reach {reach} is the furthest"
 
 
 def _drawn() -> Float[np.ndarray, "n h w c"]:

@@ -429,6 +429,24 @@ class Drifting(Template, kind="tests.Drifting"):
         return super().score(variables, images) - jnp.mean(images)
 
 
+class Running(Whole, kind="tests.Running"):
+    """One by which all pixels above count."""
+
+    reach = 2
+
+    def solve(self, images):
+        return {"mean": images.mean()}
+
+    def score(self, variables, images, extent=None):
+        return jnp.cumsum(jnp.mean(jnp.abs(images - variables["mean"]), axis=-1), axis=1)
+
+
+@pytest.mark.slow
+def test_a_reach_that_is_too_short_is_told() -> None:
+    with pytest.raises(InputError, match="a pixel counts in the map 36 pixels away, and by its reach 2 is"):
+        check_recipe(Running(), images=IMAGES)
+
+
 @pytest.mark.slow
 def test_laws_that_are_not_kept_are_all_told() -> None:
     with pytest.raises(InputError, match="alone it scores otherwise"):
