@@ -272,6 +272,12 @@ def test_scores_that_are_not_one_a_window(score, unchecked):
         heatmap(score, FLOATS, **OPTIONS)
 
 
+@pytest.mark.parametrize("kind", ["int32", "bool", "complex64"])
+def test_scores_that_are_no_floating_point_numbers(kind, unchecked):
+    with pytest.raises(InputError, match=f"score_windows must give floating-point scores, got {kind}"):
+        heatmap(lambda windows: windows[:, 0, 0, 0].astype(kind), IMAGES, **OPTIONS)
+
+
 @pytest.mark.parametrize("score", [lambda windows: None, lambda windows: {}, 3], ids=["none", "empty", "no function"])
 def test_functions_that_score_nothing(score, unchecked):
     with pytest.raises(InputError, match="score_windows must"):

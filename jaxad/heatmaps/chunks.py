@@ -104,10 +104,10 @@ def score_places(
 
 
 def need_one_a_window(scores: PyTree[Array], windows: Float[Array, "k p q c"]) -> None:
-    """Refuse scores that are not one a window.
+    """Refuse scores that are not one number a window.
 
     Raises:
-        InputError: they are not `[k]`.
+        InputError: they are not `[k]`, or no floating-point numbers.
     """
     leaves = jax.tree.leaves(scores)
     if not leaves:
@@ -118,6 +118,8 @@ def need_one_a_window(scores: PyTree[Array], windows: Float[Array, "k p q c"]) -
                 f"score_windows must give one score a window, [k], for windows [k, p, q, c]; "
                 f"got {score.shape} for {windows.shape}"
             )
+        if not jnp.issubdtype(score.dtype, jnp.floating):
+            raise InputError(f"score_windows must give floating-point scores, got {score.dtype}")
 
 
 def on_grid(
