@@ -11,6 +11,8 @@ from jaxad import styles
 from jaxad._check import InputError
 from tests.drawn import examples
 
+pytestmark = pytest.mark.usefixtures("compile_fast")
+
 
 def covariance_drawn_in(numbers: np.ndarray) -> tuple[np.ndarray, float]:
     """Ledoit & Wolf's covariance by loops over rows, and the share of it that is the mean variance."""
