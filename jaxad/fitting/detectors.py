@@ -176,10 +176,8 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
 
 def _solve(recipe: SolvedRecipe, images: Images, *, count: int) -> tuple[list[Detector], History]:
     began, shape = time.perf_counter(), shape_of(images)
-    given = np.asarray(images).view()
-    given.flags.writeable = False  # they are the caller's
     with naming(recipe, "solve", shape):
-        variables = recipe.solve(given)
+        variables = recipe.solve(np.asarray(images))
     if not isinstance(variables, Mapping):
         raise InputError(
             f"{what_is(recipe)}: solve must give a dictionary of arrays, it gave {type(variables).__name__}"
@@ -216,7 +214,8 @@ def _hold_out(keys: PRNGKeys, images: Images, share: float) -> tuple[Watched, Wa
     """The images to train on and those held out, drawn at random; all members share them."""
     if not 0 <= share < 1:
         raise InputError(f"holdout must lie in [0, 1), got {share}")
-    pixels = np.asarray(images)
+    pixels = np.asarray(images).view()
+    pixels.flags.writeable = False  # they are the caller's
     if not share:
         return pixels, pixels[:0]
     count = count_held_out(len(images), share=share)
