@@ -422,6 +422,23 @@ def test_a_solve_that_does_not_do_is_said(monkeypatch: pytest.MonkeyPatch, solve
     np.testing.assert_array_equal(images, IMAGES)
 
 
+class Holding(Whole, kind="tests.Holding"):
+    """One with a field that is no data."""
+
+    squash: object = jnp.tanh
+
+
+def test_a_field_that_no_file_could_hold_is_said() -> None:
+    with pytest.raises(InputError, match="'tests.Holding' has a field that no file could hold"):
+        jaxad.fit(jax.random.key(0), Holding(), IMAGES)
+
+
+def test_a_settle_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Whole, "settle", failing)
+    with pytest.raises(InputError, match=r"settle ends in KeyError \('mine'\)"):
+        jaxad.fit(jax.random.key(0), Whole(), IMAGES)
+
+
 class Drifting(Template, kind="tests.Drifting"):
     """One that scores an image by those beside it."""
 
