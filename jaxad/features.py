@@ -306,5 +306,5 @@ def _bells(line: _Line, deviation: float) -> Float[Array, "m size"]:
     bells = jnp.exp(-0.5 * ((pixels[None, :] - line.points[:, None]) / deviation) ** 2)
     if not isinstance(line.axis.rest, int):
         bells = bells * (pixels < line.axis.rest)[None]
-    # XLA takes a sum and a division by it for a softmax, which took a GPU fifteen times as long.
+    # XLA takes a sum and a division by it for a softmax, on GPUs in up to fifteen times the time, by its model.
     return bells / apart(bells.sum(axis=1, keepdims=True))

@@ -422,6 +422,21 @@ def test_a_solve_that_does_not_do_is_said(monkeypatch: pytest.MonkeyPatch, solve
     np.testing.assert_array_equal(images, IMAGES)
 
 
+class Banked(Denoising, kind="tests.Banked"):
+    """One whose score needs what is only there once training is done."""
+
+    def finish(self, model, variables, images):
+        return {**variables, "bank": {"mean": jnp.mean(images, axis=0, keepdims=True)}}
+
+    def score(self, model, variables, images):
+        return jnp.mean((images - variables["bank"]["mean"]) ** 2, axis=-1)
+
+
+def test_a_score_may_need_what_finish_makes() -> None:
+    detector, _ = jaxad.fit(jax.random.key(0), Banked(epochs=1), IMAGES)
+    assert np.isfinite(detector.score(IMAGES).score).all()
+
+
 class Holding(Whole, kind="tests.Holding"):
     """One with a field that is no data."""
 

@@ -261,7 +261,7 @@ def naming(recipe: Recipe, function: str, shape: Shape) -> Iterator[None]:
         yield
     except (InputError, jax.errors.KeyReuseError):
         raise
-    except Exception as error:
+    except Exception as error:  # anyone's code may raise anything
         reason = (str(error).splitlines() or [""])[0]
         settings = name_settings(recipe)
         raise InputError(

@@ -1,6 +1,5 @@
 """Whether a recipe gives what it should, told by its shapes before anything is computed."""
 
-import contextlib
 import inspect
 from collections.abc import Mapping
 from functools import lru_cache
@@ -41,9 +40,12 @@ def _need_network(recipe: NetworkRecipe, count: int, shape: Shape) -> None:
     images = jax.ShapeDtypeStruct((count, *shape), jnp.float32)
     variables = jax.eval_shape(lambda key, images: _start(recipe, key, images), jax.random.key(0), images)
     need_tree(recipe, variables)
-    # What is only there when training is done cannot be missed before.
-    with contextlib.suppress(KeyError):
+    try:
         need_score(recipe, shape, variables, finished=False)
+    except InputError as error:
+        # What is only there when training is done cannot be missed before.
+        if not isinstance(error.__cause__, KeyError):
+            raise
 
 
 def start(key: PRNGKey, recipe: NetworkRecipe, shape: Shape) -> Variables:
@@ -154,7 +156,7 @@ def _start(recipe: NetworkRecipe, key: PRNGKey, images: Array) -> PyTree:
 
 def _need_loss(recipe: Recipe, found: Any, variables: Variables) -> tuple[Array, Variables, Terms]:
     if not (isinstance(found, tuple) and len(found) == 3 and all(isinstance(one, Mapping) for one in found[1:])):
-        kinds = [_kind(one) for one in found] if isinstance(found, tuple) else [_kind(found)]
+        kinds = [_kind(one) for one in (found if isinstance(found, tuple) else [found])]
         raise InputError(
             f"{what_is(recipe)}: loss must give a scalar, a dictionary of the collections that changed and a "
             f"dictionary of terms, as in `return loss, {{}}, {{}}`; it gave {', '.join(kinds)}"
