@@ -117,6 +117,16 @@ def need_at_least(value: int | float, low: int | float, *, what: str) -> None:
         raise InputError(f"{what} must be at least {low}, got {value}")
 
 
+def need_share(value: float, *, what: str) -> None:
+    """Refuse what is no number strictly between 0 and 1."""
+    try:
+        inside = bool(0 < value < 1)
+    except (TypeError, ValueError):
+        inside = False
+    if not inside:
+        raise InputError(f"{what} must lie strictly between 0 and 1, got {value}")
+
+
 def need_images(images: object, *, what: str = "images", any_dtype: bool = False) -> None:
     """Refuse what is not a float [n, h, w, c] array, or one of any dtype; values are not looked at."""
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxad._check import InputError, need_numbers
+from jaxad._check import InputError, need_numbers, need_share
 
 Scores = Float[np.ndarray, " n"]
 Labels = Bool[np.ndarray, " n"] | Int[np.ndarray, " n"]
@@ -76,7 +76,7 @@ def quantile(normal_scores: Scores, *, q: float = 0.995, confidence: float = CON
     (0, 1).
     """
     scores = np.sort(_need_scores(normal_scores, what="normal scores"))
-    _need_share(q, what="q")
+    need_share(q, what="q")
     place = q * (scores.size - 1)
     below = math.floor(place)
     low, high = float(scores[below]), float(scores[min(below + 1, scores.size - 1)])
@@ -95,7 +95,7 @@ def for_false_positive_rate(normal_scores: Scores, *, rate: float = 0.01, confid
     Interval: Clopper and Pearson, Biometrika 26(4), 1934.
     """
     scores = np.sort(_need_scores(normal_scores, what="normal scores"))
-    _need_share(rate, what="rate")
+    need_share(rate, what="rate")
     # A product such as 0.29 * 100 falls just short of the whole number that is meant.
     allowed = min(math.floor(rate * scores.size + 1e-9), scores.size - 1)
     return _describe(float(scores[scores.size - 1 - allowed]), scores, wanted=rate, confidence=confidence)
@@ -131,7 +131,7 @@ def best_f1(labels: Labels, scores: Scores) -> LabelledThreshold:
 
 
 def _describe(value: float, scores: Scores, *, wanted: float, confidence: float) -> Threshold:
-    _need_share(confidence, what="confidence")
+    need_share(confidence, what="confidence")
     above = int(np.count_nonzero(scores > value))
     return Threshold(
         value=value,
@@ -165,11 +165,6 @@ def _need_scores(scores: Scores, *, what: str) -> Scores:
             f"{what} must be finite, got {bad.size} NaN or infinite, first at position {bad[0]}; mend or drop them"
         )
     return values
-
-
-def _need_share(value: float, *, what: str) -> None:
-    if not 0 < value < 1:
-        raise InputError(f"{what} must lie strictly between 0 and 1, got {value}")
 
 
 def count_held_out(count: int, *, share: float) -> int:

@@ -92,6 +92,7 @@ def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None
         assert np.array_equal(again.normal_scores, made.normal_scores) == same
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -109,6 +110,8 @@ def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None
         ({"resize": 0}, "resize must be"),
         ({"roi": "nowhere.png"}, "no such file"),
         ({"seed": 2**32}, "seed must be"),
+        ({"seed": 0.5}, "seed must be a whole number"),
+        ({"rate": "a"}, "rate must lie strictly between 0 and 1, got a"),
         ({"recipe": "patch-vea"}, "did you mean 'patch-vae'"),
         ({"out": "/proc/here/part.jaxad"}, "cannot be"),
         ({"out": "/tmp"}, "is a folder"),

@@ -454,6 +454,12 @@ def test_a_settle_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         jaxad.fit(jax.random.key(0), Whole(), IMAGES)
 
 
+def test_what_settles_to_no_recipe_is_said(monkeypatch: pytest.MonkeyPatch, unchecked: None) -> None:
+    monkeypatch.setattr(Whole, "settle", lambda self, images: None)
+    with pytest.raises(InputError, match="settle must give a recipe, it gave NoneType"):
+        jaxad.fit(jax.random.key(0), Whole(), IMAGES)
+
+
 class Drifting(Template, kind="tests.Drifting"):
     """One that scores an image by those beside it."""
 

@@ -277,6 +277,13 @@ def test_verify_names_what_differs(made: Pipeline) -> None:
     assert len(broken.verify()) == 2
 
 
+def test_what_no_file_could_bring_back_is_refused(made: Pipeline, unchecked: None) -> None:
+    with pytest.raises(InputError, match="got 0 images and 2 scores"):
+        dataclasses.replace(made, golden=())
+    with pytest.raises(InputError, match=r"must be a jaxad.thresholds.Threshold, got 0.5"):
+        dataclasses.replace(made, threshold=0.5)
+
+
 def test_calibrated_scores_are_deviations_above_the_normal_ones(made: Pipeline) -> None:
     spread = np.std([1, 2, 4], ddof=1)
     np.testing.assert_allclose(

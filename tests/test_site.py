@@ -40,6 +40,7 @@ BETWEEN_ROOMS = {
             "template",
         ),
     },
+    "fitting": {"derived"},
     "heatmaps": {"ScoreWindows"},
     "metrics": {"Curve"},
     "models": {"Rest"},

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -157,8 +158,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")
     images, held = _hold_out(keys, images, recipe.holdout)
-    with naming(recipe, "settle", shape_of(images)):
-        recipe = recipe.settle(np.asarray(images))
+    recipe = derived(recipe, "settle", images, np.asarray(images))
     if recipe.ingredients:
         return _fit_parts(keys, recipe, images, held, extras)
     if isinstance(recipe, NetworkRecipe):
@@ -172,6 +172,19 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     if not recipe.judges_by_holdout:
         return detectors, history
     return [_calibrated(detector, held) for detector in detectors], history
+
+
+def derived(recipe: Recipe, function: str, images: Pixels, given: Any) -> Recipe:
+    """The recipe that a function of another one makes of what is given, for `images` `[n, h, w, c]` to fit on.
+
+    Raises:
+        InputError: the function fails, or makes no recipe.
+    """
+    with naming(recipe, function, shape_of(images)):
+        made = getattr(recipe, function)(given)
+    if not isinstance(made, Recipe):
+        raise InputError(f"{what_is(recipe)}: {function} must give a recipe, it gave {type(made).__name__}")
+    return made
 
 
 def _solve(recipe: SolvedRecipe, images: Images, *, count: int) -> tuple[list[Detector], History]:

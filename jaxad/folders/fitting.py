@@ -17,20 +17,20 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxad import bundle, pipeline, thresholds
-from jaxad._check import InputError, need_output_folder, raise_problems
+from jaxad._check import InputError, need_output_folder, need_share, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
 from jaxad.detector import Candidate, Detector
-from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, find_faults, fit, tell_drawn_defects
+from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, derived, find_faults, fit, tell_drawn_defects
 from jaxad.folders.held_out import judge_held_out
 from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.left_out import judge_left_out
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
-from jaxad.folders.training_images import TILE, Roi, TileCutter, doubt_range, make_cutters, plan_tiles, read_into
-from jaxad.images import Header, read_mask
+from jaxad.folders.roi import read_roi
+from jaxad.folders.training_images import TILE, TileCutter, doubt_range, make_cutters, plan_tiles, read_into
+from jaxad.images import Header
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.methods import AUTO, named
-from jaxad.preparation import need_same_aspect
 from jaxad.recipes import ChoiceRecipe, Recipe, is_trained, settled_fields
 from jaxad.sharding import is_first, wait_for_all
 
@@ -112,12 +112,11 @@ def fit_folder(
     began = time.perf_counter()
     _need_options(holdout, rate, seed)
     open_checkpoints(checkpoints, every=every, resume=resume)
-    inside = _read_roi(roi, max_pixels)
     step = on_step or (lambda *_: None)
     found = survey(root, labels=labels, max_pixels=max_pixels)
     copies = find_copies(found)
     headers = normal_headers(found, copies)
-    _need_fitting_roi(inside, headers)
+    inside = read_roi(roi, headers, max_pixels=max_pixels)
     plan = plan_fit(
         headers,
         recipe=named(recipe),
@@ -150,7 +149,7 @@ def fit_folder(
         del readings  # What the choice alone was made by is large.
         detector, history = fit(
             key,
-            chosen.for_sizes(list(plan.train.values())),
+            derived(chosen, "for_sizes", training.images, list(plan.train.values())),
             training.images,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -259,31 +258,15 @@ def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
 
 
 def _need_options(holdout: float, rate: float, seed: int) -> None:
-    shares = (("holdout", holdout), ("rate", rate))
-    problems = [f"{name} must lie strictly between 0 and 1, got {x}" for name, x in shares if not 0 < x < 1]
-    if not 0 <= seed < 2**32:
-        problems.append(f"seed must be at least 0 and below 2^32, got {seed}")
-    raise_problems(problems)
-
-
-def _read_roi(path: str | os.PathLike[str] | None, max_pixels: int) -> Roi:
-    if path is None:
-        return None
-    inside = read_mask(path, max_pixels=max_pixels)
-    if not inside.any():
-        raise InputError(f"region of interest {str(path)!r} must be white somewhere, and is black everywhere")
-    return inside
-
-
-def _need_fitting_roi(inside: Roi, headers: Mapping[Path, Header]) -> None:
-    """Refuse a region of interest that would be stretched over the photographs."""
-    if inside is None:
-        return
-    for path, header in headers.items():
+    problems = []
+    for what, share in (("holdout", holdout), ("rate", rate)):
         try:
-            need_same_aspect((inside.shape[0], inside.shape[1]), (header.height, header.width))
+            need_share(share, what=what)
         except InputError as error:
-            raise InputError(f"{error}, such as {path.name!r}") from None
+            problems.append(str(error))
+    if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+        problems.append(f"seed must be a whole number, at least 0 and below 2^32, got {seed}")
+    raise_problems(problems)
 
 
 def _need_place(out: str | os.PathLike[str]) -> None:

@@ -27,7 +27,7 @@ from jaxad.calibration import (
 from jaxad.datasets import Once, Sums
 from jaxad.detector import Detector
 from jaxad.folders.left_out import agree
-from jaxad.folders.training_images import Roi
+from jaxad.folders.roi import Roi
 from jaxad.images import UnreadableError, batches, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from jaxad import pipeline
 from jaxad.detector import Detector, each_left_out, pooled
-from jaxad.folders.training_images import Roi, TrainingImages
+from jaxad.folders.roi import Roi
+from jaxad.folders.training_images import TrainingImages
 from jaxad.preparation import Preparation
 
 DOUBT = 0.05

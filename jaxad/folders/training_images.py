@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from jaxad import pipeline
 from jaxad._check import InputError
 from jaxad.datasets import Once, Sums
 from jaxad.folders.plan import VALUES, Plan
+from jaxad.folders.roi import Roi
 from jaxad.folders.sizes import why_not_whole
 from jaxad.images import UnreadableError, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
@@ -30,8 +31,6 @@ TILE = 256
 
 EVEN = 0.04
 """Share of the range of values: ten grey levels of 255."""
-
-Roi = Bool[np.ndarray, "h w"] | None
 
 
 class Area(NamedTuple):

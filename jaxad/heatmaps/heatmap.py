@@ -49,6 +49,8 @@ def heatmap(
         score_windows: scores `[k, p, q, c]` to `[k]`, or to a dictionary or tuple of `[k]`; any function that
             `jax.jit` can trace. It is compiled once per function object: make it once and keep it, or give
             a callable pytree such as `jax.tree_util.Partial(function, arrays)`, which compiles once for all arrays.
+            As for `jax.jit`, whatever else it reads, such as attributes of the object whose method it is, must not
+            change afterwards.
         images: `[n, h, w, c]`, float32.
         size: height and width of a window, `(p, q)`.
         stride: pixels from one window to the next, down and across; larger is faster and coarser.

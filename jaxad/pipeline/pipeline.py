@@ -66,6 +66,18 @@ class Pipeline:
     usual: Usual | None = None
     shapes: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.golden) != len(self.golden_scores):
+            raise InputError(
+                f"a pipeline must have a score for each golden image, got {len(self.golden)} images and "
+                f"{len(self.golden_scores)} scores; leave out both or none"
+            )
+        if not isinstance(self.threshold, Threshold):
+            raise InputError(
+                f"the threshold of a pipeline must be a jaxad.thresholds.Threshold, got {self.threshold!r}; make one "
+                "of normal scores by jaxad.thresholds.for_false_positive_rate"
+            )
+
     def on_mesh(self, mesh: Mesh | None) -> "Pipeline":
         """The same pipeline, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
 
