@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxad._check import InputError
 from jaxad.detector import batches
 from jaxad.detector import detector as room
 from jaxad.features import oriented_gradients
-from jaxad.fitting import NothingToldWarning, find_faults, fit, fit_members
+from jaxad.fitting import NothingToldWarning, find_faults, fit, fit_members, health
 from jaxad.losses import residual
 from jaxad.methods import CONV_AE, DENSE_AE, GRADIENT_NEIGHBOURS, LATENT_OCSVM, PATCH_VAE, RECIPES, SSIM_AE
 from jaxad.models import PatchVAE, PatchVAEOutput
@@ -591,6 +592,34 @@ def test_dead_code_is_a_fault(each):
     assert score.startswith("constant score: every image scores ")
     # The images differ, so their errors do too.
     assert "constant score" not in kinds(find_faults(dead, SMALL))
+
+
+class Noting:
+    """A stand-in for a detector: how far images are from the first one, and a note of how many came."""
+
+    recipe, shape = None, IMAGES.shape[1:]
+
+    def __init__(self, *, doubt):
+        self.doubt, self.counts = doubt, []
+
+    def score(self, images):
+        self.counts.append(len(images))
+        scores = np.abs(images - images[0]).mean((1, 2, 3))
+        return SimpleNamespace(score=np.zeros_like(scores) if self.doubt and len(images) <= health.FEW else scores)
+
+
+@pytest.mark.parametrize("doubt", [False, True])
+def test_few_images_are_looked_at_where_they_leave_no_doubt(doubt, monkeypatch, unchecked):
+    images = np.random.default_rng(0).random((40, 4, 4, 1), np.float32)
+    monkeypatch.setattr(
+        health, "draw_on_each", lambda key, images: images + np.arange(len(images))[:, None, None, None]
+    )
+    detector = Noting(doubt=doubt)
+    assert find_faults(detector, images) == []
+    assert detector.counts == ([16, 40] if doubt else [16])
+    detector.counts.clear()
+    assert health.tell_drawn_defects(jax.random.key(0), detector, images) > health.PLAIN
+    assert detector.counts == ([16, 16, 40, 80] if doubt else [16, 16])
 
 
 @pytest.mark.slow
