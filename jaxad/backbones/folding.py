@@ -55,7 +55,7 @@ def to_parameters(network: Network, layout: Layout, state: State) -> dict[str, A
             found = {"scale": state[f"{row.weight}.weight"], "bias": state[f"{row.weight}.bias"]}
         else:
             found = fold(row, state, epsilon=layout.epsilon)
-        parameters[row.layer] = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), found)
+        parameters[row.layer] = jax.tree.map(lambda array: jax.device_put(np.asarray(array, np.float32)), found)
     return {"params": parameters}
 
 

@@ -1,5 +1,6 @@
 """What can be wrong with a trained detector although its loss looks well."""
 
+import jax
 import numpy as np
 
 from jaxad import metrics
@@ -46,7 +47,8 @@ def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> floa
     Near a half the detector has no eye for defects: it may copy whatever it sees, or the images vary too much. Images
     that it was trained on would flatter it: to nearest neighbours they are at no distance at all.
     """
-    told = _told(key, detector, images[:FEW], FEW)
+    first_key, key = jax.random.split(key)
+    told = _told(first_key, detector, images[:FEW], FEW)
     return told if told >= PLAIN else _told(key, detector, images, DRAWN)
 
 
