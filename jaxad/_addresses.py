@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/+(.*)", re.S)
+_ADDRESS = re.compile(r"([a-zA-Z][a-zA-Z0-9+]+):/+(.*)", re.S)
 _HEADER = 2**16
 """Bytes that one request fetches where only the beginning of a file is wanted."""
 
@@ -39,6 +39,8 @@ class Remote:
 
     def __init__(self, protocol: str, rest: str) -> None:
         self.address = f"{protocol}://{rest}"
+        if protocol in ("file", "local"):
+            raise OSError(errno.EINVAL, f"it lies on a disk; name it without {protocol}://", f"{protocol}:///{rest}")
         with self.told():
             try:
                 import fsspec
@@ -125,19 +127,25 @@ class Remote:
 
 def at(path: AnyPath) -> Path | Remote:
     """What lies at a path or an address, to be looked at and read."""
-    found = _ADDRESS.fullmatch(Path(path).as_posix())
-    return Remote(*found.groups()) if found else Path(path)
+    parts = _parts_of(path)
+    return Remote(*parts) if parts else Path(path)
 
 
 def is_address(path: AnyPath) -> bool:
     """Whether it is an address and no local path."""
-    return bool(_ADDRESS.fullmatch(Path(path).as_posix()))
+    return bool(_parts_of(path))
 
 
 def whole(path: AnyPath) -> str:
     """A path from the root of the file system on, links kept, or an address with both of its slashes."""
+    parts = _parts_of(path)
+    return "://".join(parts) if parts else os.path.abspath(path)
+
+
+def _parts_of(path: AnyPath) -> tuple[str, str] | None:
+    """Protocol, in small letters, and the rest of an address; None of a local path."""
     found = _ADDRESS.fullmatch(Path(path).as_posix())
-    return "://".join(found.groups()) if found else os.path.abspath(path)
+    return (found[1].lower(), found[2]) if found else None
 
 
 def shown(path: AnyPath) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import operator
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -253,8 +254,19 @@ def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int
     raise_problems(problems)
 
 
+def need_local(path: str | os.PathLike[str], *, what: str) -> None:
+    """Refuse an address such as s3://bucket/folder."""
+    first, *others = Path(path).parts or [""]
+    if others and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+]+:", first):
+        raise InputError(
+            f"{what} must be on a disk, got {f'{first}//' + '/'.join(others)!r}; write it there and copy it, for only "
+            "results of `jaxad score` are written to addresses"
+        )
+
+
 def need_output_folder(path: str | os.PathLike[str], *, what: str = "output folder", option: str = "--out") -> Path:
-    """Make the folder if need be and return it; refuse one that cannot be written."""
+    """Make the folder if need be and return it; refuse an address, and one that cannot be written."""
+    need_local(path, what=what)
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

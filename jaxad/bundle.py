@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from jaxad._addresses import at, shown
-from jaxad._check import InputError, raise_problems
+from jaxad._check import InputError, need_local, raise_problems
 from jaxad._files import replacing
 
 JSON = None | bool | int | float | str | Sequence[Any] | Mapping[str, Any]
@@ -59,6 +59,7 @@ def write(path: str | os.PathLike[str], arrays: NamedArrays, document: Mapping[s
     Raises InputError, listing all problems, on arrays of other dtypes and on document entries that JSON cannot hold
     (NaN and infinity included), and where the file cannot be written.
     """
+    need_local(path, what="a bundle")
     members = _members(arrays, document)
     try:
         with replacing(path) as beside:

@@ -288,7 +288,7 @@ def test_a_folder_from_photographs_to_report(tmp_path: Path) -> None:
         "verify b.jaxad --json",
     )
     assert resumed.returncode == 3
-    assert "jaxad: 1 files could not be scored; out/errors.csv says why" in resumed.stderr
+    assert "jaxad: files that could not be scored: 1; out/errors.csv says why" in resumed.stderr
     assert found(none, code=2)["counts"]["failed"] == 1
 
     assert found(evaluated, code=3)["images"]["good"] == 6

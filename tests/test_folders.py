@@ -24,7 +24,7 @@ from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.training_images import doubt_range, plan_tiles, read_tiles
 from jaxad.images import Header, read_mask
 from jaxad.images.opening import OpenedImage
-from jaxad.methods import AUTO, CLOSED_FORM
+from jaxad.methods import AUTO, CLOSED_FORM, RECIPES
 from jaxad.pipeline import Pipeline, load_pipeline
 from jaxad.preparation import Preparation
 from jaxad.report import write_report
@@ -115,6 +115,7 @@ def test_same_seed_same_file(root: Path, made: Pipeline, tmp_path: Path) -> None
         ({"recipe": "patch-vea"}, "did you mean 'patch-vae'"),
         ({"out": "/proc/here/part.jaxad"}, "cannot be"),
         ({"out": "/tmp"}, "is a folder"),
+        ({"out": "s3://b/a.jaxad"}, "the pipeline must be on a disk, got 's3://b/a.jaxad'"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_written(
@@ -411,6 +412,18 @@ def test_photographs_of_many_shapes_on_one_grid_are_said(sizes: list, options: d
     assert len(doubts) == bool(words)
     assert all(words in doubt and "gradient-neighbours" in doubt for doubt in doubts)
     assert plan_fit(found, recipe=QUICK, **options).doubts == plan_fit(found, recipe=AUTO, **options).doubts == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "stretched"), [([(64, 64)] * 10, (1.0, 1.0)), ([(64, 64)] * 9 + [(96, 64)], (2 / 3, 2.25))]
+)
+def test_stretched_photographs_may_differ_as_much_as_those_fitted_on(sizes: list, stretched: tuple) -> None:
+    found = {Path(f"{index}.png"): Header(*size, 1, "L", 8) for index, size in enumerate(sizes)}
+    plan = plan_fit(found, recipe=RECIPES["patchcore"])
+    assert plan.preparation.mode == "stretch"
+    assert plan.shapes("stretch") == pytest.approx(stretched)
+    assert plan.shapes("letterbox") == (1.0, max(height / width for height, width in sizes))
+    assert plan.shapes("native") is None
 
 
 @pytest.mark.slow

@@ -193,6 +193,13 @@ def test_names_that_end_like_masks_alone_are_photographs(write: Write) -> None:
         ),
         (["2024/normal"], "must hold one set, and these lie further down: '2024'; name one of them"),
         (["masks"], "must hold images, got 3 masks"),
+        (
+            ["bottle/train/good", "bottle/test/good", "bottle/test/dent", "bottle/ground_truth/dent"],
+            "one set, and these lie further down: 'bottle'; name one",
+        ),
+        (["good", "good/bad"], "may show defects below folders of good ones: 'good/bad'"),
+        (["train/good", "train/good/cracks/line 1"], "may show defects .* 'train/good/cracks/line 1'"),
+        (["train/good", "test/good/NG", "test/dent"], "may show defects .* 'test/good/NG'"),
     ],
 )
 def test_what_may_hold_defects_is_never_learned_in_silence(write: Write, folders: list[str], words: str) -> None:
@@ -200,6 +207,14 @@ def test_what_may_hold_defects_is_never_learned_in_silence(write: Write, folders
     for look in (survey, inspect_folder):
         with pytest.raises(InputError, match=words):
             look(root)
+
+
+@pytest.mark.parametrize("judging", [False, True])
+def test_masks_of_parts_and_good_ones_without_defects_are_one_set(write: Write, judging: bool) -> None:
+    root = write(*several("images/train", "images/test"), masks={"masks/test/1.png": SPOT})
+    assert survey(root, judging=judging).layout == "masks"
+    good = write(*several("good/camera 1", "good/no defect", "good/2024/ok"))
+    assert counts(survey(good, judging=judging)) == (9, {})
 
 
 @pytest.mark.parametrize("defect", ["defect_1", "cam2-NG-7", "crack12", "IMG_003 broken", "part_not_ok"])

@@ -433,7 +433,10 @@ def test_options_that_do_not_go_together(tmp_path):
     for words, sentence in (
         (["--cpus", "1"], "--cpus and --gpus are of the workers"),
         (["--devices", "2", "--ray"], "say --gpus 2, not --devices"),
-        (["--ray="], "must name an address as in --ray=HOST:PORT, or stand alone"),
+        (["--ray="], "the argument of --ray is empty"),
+        (["--labels", ""], "the argument behind '--labels' is empty"),
+        (["--ray", "nowhere"], "--ray takes the address of a cluster, HOST:PORT, or none, got 'nowhere'"),
+        (["--ray", "127.0.0.1:x"], "or none, got '127.0.0.1:x', which is no file or folder either"),
     ):
         done = command("score", tmp_path / "part.jaxad", tmp_path, "-o", tmp_path / "out", *words)
         assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
@@ -491,8 +494,11 @@ def test_an_address_rides_in_a_path():
     assert whole(Path("s3://bucket/folder") / "a.png") == "s3://bucket/folder/a.png"
     assert whole("x.png") == os.path.abspath("x.png")
     assert isinstance(at("C:/x.png"), Path)
+    assert whole("S3://Bucket/x") == "s3://Bucket/x"
     with pytest.raises(OSError, match="Protocol not known: nosuch"):
         at("nosuch://bucket/x")
+    with pytest.raises(OSError, match="it lies on a disk; name it without file://: 'file:///tmp/x'"):
+        at("file:///tmp/x")
 
 
 @pytest.fixture

@@ -195,7 +195,23 @@ def test_other_files_are_named(watch: Watch, inbox: Path) -> None:
         "notes.txt": "no image by its extension .txt",
         "link": "a link to a folder, which is not followed",
     }
+    assert run["hidden"] == 1
     assert not watch.said
+
+
+def test_a_folder_that_may_not_be_read_is_named(watch: Watch, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox / "lost+found").mkdir()
+
+    def scandir(path: str, *, real: Callable[..., object] = os.scandir) -> object:
+        if str(path).endswith("lost+found"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    run = watch(arriving(inbox, "a.png", BAD))
+    assert watch.rows() == {"a.png": "anomalous"}
+    reason = "a folder that cannot be listed: Permission denied"
+    assert run["not_used"] == [{"path": "lost+found", "reason": reason}]
 
 
 # Files that are not whole, or change
@@ -590,6 +606,8 @@ def test_what_cannot_be_watched_is_refused(watch: Watch, inbox: Path) -> None:
     assert [path.name for path in inbox.iterdir()] == ["a.png"]
     with pytest.raises(InputError, match="poll must be at least 0, got -1.0"):
         watch(poll=-1.0)
+    with pytest.raises(InputError, match="poll must be a day at most, 86400 seconds, got inf"):
+        watch(poll=float("inf"))
     watch.inbox = inbox / "a.png"
     with pytest.raises(InputError, match=r"a\.png' must be a folder where photographs arrive"):
         watch()
@@ -681,7 +699,7 @@ def test_exit_codes_tell_what_was_found(bundle: Path, inbox: Path, limit: float)
     code, out, err = ends("--json")
     assert code == 2
     assert [json.loads(line)["file"] for line in out.splitlines()] == ["broken.png"]
-    assert "1 files could not be scored" in err
+    assert "files that could not be scored: 1" in err
     save(inbox / "good.png", GOOD)
     code, out, _ = ends()
     assert code == 3

@@ -189,8 +189,6 @@ def score(
         need_one_of(maps, MAPS, what="kind of maps")
     if ray is None and (cpus is not None or gpus is not None):
         raise InputError("--cpus and --gpus are of the workers that --ray tells what to do; add --ray, or drop them")
-    if ray == "":
-        raise InputError("--ray must name an address as in --ray=HOST:PORT, or stand alone, got an empty one")
     if ray is not None and devices != 1:
         raise InputError(f"with --ray every worker shares batches among its GPUs; say --gpus {devices}, not --devices")
     import_modules(modules)

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from os.path import exists
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,8 @@ ANY_RAY = "any"
 """Where `--ray` names no address: the cluster that runs here, or else a new one."""
 RAY_ADDRESS = re.compile(r".+:\d+|.+://.*|auto|local")
 """What behind `--ray` is its address, and neither an option nor a folder."""
+_NAME = re.compile(r"(?!-)[^/\\]+(?<!\.jaxad)")
+"""Behind `--ray` probably a host, and no path."""
 INTERRUPTED, PIPE_CLOSED, TERMINATED = 128 + 2, 128 + 13, 128 + 15
 """Exit codes as a shell gives them to what the signals SIGINT, SIGPIPE and SIGTERM end."""
 _terminated = threading.Event()
@@ -32,6 +35,7 @@ class Commands(TyperGroup):
     def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
         """Read the arguments; what `--help` prints is printed here."""
         with _quiet():
+            _need_words(args)
             return super().make_context(info_name, with_ray_address(args), *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,8 +50,21 @@ def with_ray_address(args: list[str]) -> list[str]:
     for word, following in zip(args, [*args[1:], ""], strict=True):
         found.append(word)
         if word == "--ray" and not RAY_ADDRESS.fullmatch(following):
+            if _NAME.fullmatch(following) and not exists(following):
+                raise InputError(
+                    f"--ray takes the address of a cluster, HOST:PORT, or none, got {following!r}, which is no file or "
+                    "folder either"
+                )
             found.append(ANY_RAY)
     return found
+
+
+def _need_words(args: list[str]) -> None:
+    """Refuse empty arguments, which would stand for the folder of the command."""
+    for before, word in zip(["jaxad", *args], args, strict=False):
+        if not word or re.fullmatch(r"--[\w-]+=", word):
+            where = f"of {word[:-1]}" if word else f"behind {before!r}"
+            raise InputError(f"the argument {where} is empty, as from a variable that is not set; name what is meant")
 
 
 @contextlib.contextmanager

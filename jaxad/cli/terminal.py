@@ -180,10 +180,12 @@ def show(results: Mapping[str, Any], rows: Mapping[str, float], where: Path, *, 
 def show_left_out(run: Mapping[str, Any], out: Path) -> None:
     """Say on standard error what a scored folder has no score for, and what is doubtful."""
     show_not_used(run["not_used"])
+    if run["hidden"]:
+        print(f"jaxad: hidden files and folders, which are not looked at: {run['hidden']}", file=sys.stderr)
     warn(run["warnings"])
     failed = run["counts"]["failed"]
     if failed:
-        print(f"jaxad: {failed} files could not be scored; {shown(out / 'errors.csv')} says why", file=sys.stderr)
+        print(f"jaxad: files that could not be scored: {failed}; {shown(out / 'errors.csv')} says why", file=sys.stderr)
 
 
 def end_by_failures(counts: Mapping[str, int]) -> None:

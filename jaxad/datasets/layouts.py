@@ -30,11 +30,24 @@ Split = Literal["train", "test", "validation"]
 GOOD_NAMES = frozenset(
     {GOOD, "normal", "ok", "okay", "io", "i.o.", "pass", "passed", "accepted", "defect_free", "no_defect", "no_defects"}
     | {"non_defective", "nondefective", "without_defects", "healthy", "正常", "良品", "合格"}
+    | {"gut", "gutteile", "bon", "bons", "bonnes", "bueno", "buenos", "buenas", "buono", "buoni", "buone"}
 )
 BAD_NAMES = frozenset(
     {BAD, "abnormal", "ng", "nok", "ko", "nio", "n.i.o.", "not_ok", "not_good", "fail", "failed", "reject", "rejected"}
     | {"defect", "defects", "defective", "defected", "anomaly", "anomalies", "anomalous", "faulty"}
     | {"异常", "不良", "不良品", "缺陷", "不合格"}
+    | {
+        "schlecht",
+        "schlechtteile",
+        "ausschuss",
+        "defekt",
+        "mauvais",
+        "malo",
+        "malos",
+        "malas",
+        "defectuoso",
+        "difettoso",
+    }
 )
 SPLITS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -112,10 +125,12 @@ def choose_layout(root: Path, tree: Tree, places: Mapping[Path, Place], *, paire
         judging: whether the images are to be judged; else there must be normal ones to learn from.
 
     Raises:
-        InputError: several sets, folders of known names without the normal images of any layout, or names that say
-            that some of the images are defective and do not say which are good.
+        InputError: several sets, folders of known names without the normal images of any layout, folders named by
+            defects in those of good images, or names that say that some of the images are defective and do not say
+            which are good.
     """
     images = {path: place for path, place in places.items() if not place.is_mask}
+    _need_good_alone(root, images)
     says = {(place.split, place.says) for place in images.values()}
     if ("train", GOOD) in says:
         return "mvtec"
@@ -125,6 +140,7 @@ def choose_layout(root: Path, tree: Tree, places: Mapping[Path, Place], *, paire
         paired or (len(images) < len(places) and ("test", "other") not in says)
     ):
         if images:
+            _need_one_set(root, tree, above=_IMAGES | _MASKS)
             return "masks"
         raise InputError(f"folder {str(root)!r} must hold images, got {len(places)} masks; put images into 'images'")
     if judging:
@@ -202,17 +218,32 @@ def _need_normal(root: Path, tree: Tree) -> None:
         )
 
 
-def _need_one_set(root: Path, tree: Tree) -> None:
+def _need_one_set(root: Path, tree: Tree, *, above: frozenset[str] = frozenset()) -> None:
+    """Refuse folders of sets; below folders of one of the words `above`, names are those of parts of one set."""
+    known = _SPOKEN | above
     found = {folder: [word_of(name) for name in folder.relative_to(root).parts] for folder in tree.folders}
     sets = dict.fromkeys(
         folder.parent
         for folder, words in found.items()
-        if len(words) > 1 and words[-1] in _SPOKEN and not _SPOKEN & set(words[:-1])
+        if len(words) > 1 and words[-1] in _SPOKEN and not known & set(words[:-1])
     )
     if sets:
         raise InputError(
             f"folder {str(root)!r} must hold one set, and these lie further down: {name_below(root, sets)}; name one "
             "of them"
+        )
+
+
+def _need_good_alone(root: Path, images: Mapping[Path, Place]) -> None:
+    """Refuse images of defects, by the name of their folder, among good ones."""
+    below = [
+        path.parent for path, place in images.items() if place.says == "good" and any(map(names_defect, place.below))
+    ]
+    if below:
+        raise InputError(
+            f"folder {str(root)!r} has images that may show defects below folders of good ones: "
+            f"{name_below(root, dict.fromkeys(below))}; put these folders beside those, or list what each image is by "
+            "--labels"
         )
 
 

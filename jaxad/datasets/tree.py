@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from jaxad._addresses import at
 from jaxad._addresses import walk as walk_folders
@@ -59,8 +59,8 @@ class Tree(NamedTuple):
     """How many files and folders are hidden; they are not looked at."""
 
 
-def walk(root: Path) -> Tree:
-    """Find what lies below the folder `root`.
+def walk(root: Path, *, leave_closed: bool = False) -> Tree:
+    """Find what lies below the folder `root`; with `leave_closed` folders in it that may not be listed are left aside.
 
     Raises:
         InputError: no such folder, or one that cannot be listed.
@@ -71,7 +71,14 @@ def walk(root: Path) -> Tree:
         raise InputError(f"{str(root)!r} must be a folder of images, and {what}")
     tree = Tree([], [], [], [], 0)
     hidden = 0
-    for here, names, files in walk_folders(root, onerror=_refuse_unlisted):
+
+    def on_unlisted(error: OSError) -> None:
+        path = Path(error.filename)
+        if not (leave_closed and isinstance(error, PermissionError) and root in path.parents):
+            raise InputError(f"folder {str(error.filename)!r} cannot be listed: {error.strerror}")
+        tree.other.append((path, f"a folder that cannot be listed: {error.strerror}"))
+
+    for here, names, files in walk_folders(root, onerror=on_unlisted):
         folder = Path(here)
         shown = [name for name in names if not name.startswith(".")]
         hidden += len(names) - len(shown)
@@ -99,10 +106,6 @@ def walk(root: Path) -> Tree:
 def name_below(root: Path, paths: Iterable[Path]) -> str:
     """The first of the paths below a root, for a sentence."""
     return name_some([repr(path.relative_to(root).as_posix()) for path in paths])
-
-
-def _refuse_unlisted(error: OSError) -> NoReturn:
-    raise InputError(f"folder {str(error.filename)!r} cannot be listed: {error.strerror}")
 
 
 def _no_image(path: Path) -> str:

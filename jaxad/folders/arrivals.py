@@ -119,7 +119,7 @@ class Arrivals:
 
     def _scan(self) -> dict[str, tuple[Path, Stamp]]:
         try:
-            self.tree = walk(self.folder)
+            self.tree = walk(self.folder, leave_closed=True)
         except (InputError, OSError) as error:
             raise AwayError(str(error)) from None
         return {self._name(path): (path, stamp_of(path)) for path in self.tree.images}
@@ -212,6 +212,7 @@ class Arrivals:
             "images_per_second": self.scored / (self.seconds or 1.0),
             "seconds": self.seconds,
             "not_used": [{"path": self._name(path), "reason": reason} for path, reason in (*self.tree.other, *links)],
+            "hidden": self.tree.hidden,
         }
 
     def _report(self, *, at_once: bool = False) -> None:

@@ -254,10 +254,9 @@ def _pixel_metrics(judged: Judged, *, within_region: bool) -> dict[str, Any]:
     counts = {"images": pixels.images, "pixels": pixels.pixels}
     nothing = {"auroc": None, "aupro": None, **counts}
     if not pixels.defective:
-        return {
-            **nothing,
-            "notes": [*notes, f"no pixel metrics: no defect{where_seen} has a readable mask of its image's size"],
-        }
+        lacking = f"no defect{where_seen} has a readable mask of its image's size"
+        why = lacking if set(judged.defects) - {GOOD} else "no image shows a defect"
+        return {**nothing, "notes": [*notes, f"no pixel metrics: {why}"]}
     if pixels.defective == pixels.pixels:
         return {**nothing, "notes": [*notes, "no pixel metrics: all pixels are of defects"]}
     without = len(judged.scores) - pixels.images

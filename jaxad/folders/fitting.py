@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxad import bundle, pipeline, thresholds
-from jaxad._check import InputError, need_output_folder, need_share, raise_problems
+from jaxad._check import InputError, need_local, need_output_folder, need_share, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
 from jaxad.detector import Candidate, Detector
@@ -193,7 +193,7 @@ def fit_folder(
         provenance=_provenance(root, training.sums, held.sums, seed=seed),
         roi=inside,
         usual=held.usual,
-        shapes=plan.shapes if whole and preparation.mode == "letterbox" else None,
+        shapes=plan.shapes(preparation.mode) if whole else None,
     )
     told = any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts)
     unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
@@ -272,6 +272,7 @@ def _need_options(holdout: float, rate: float, seed: int) -> None:
 def _need_place(out: str | os.PathLike[str]) -> None:
     """Refuse before training what could not be written after it."""
     path = Path(out)
+    need_local(path, what="the pipeline")
     need_output_folder(path.parent)
     if path.is_dir():
         raise InputError(f"the pipeline must be a file, and {str(out)!r} is a folder; name a file in it")

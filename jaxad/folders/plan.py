@@ -50,11 +50,17 @@ class Plan(NamedTuple):
     doubts: list[str]
     """Sentences on what the owner of the photographs may not expect."""
 
-    @property
-    def shapes(self) -> tuple[float, float]:
-        """The least and the largest height, in widths, of all photographs to train on and to hold out."""
+    def shapes(self, mode: Mode) -> tuple[float, float] | None:
+        """The least and the largest height, in widths, of photographs that may be compared with these, prepared so.
+
+        Those to train on and to hold out say it; where they are stretched over one another, others may be off by as
+        much as these are among themselves. None where photographs stay as they are.
+        """
         found = [height / width for height, width in (*self.train.values(), *self.held_out.values())]
-        return min(found), max(found)
+        low, high = min(found), max(found)
+        if mode == "stretch":
+            low, high = low * low / high, high * high / low
+        return (low, high) if mode in ("letterbox", "stretch") else None
 
 
 def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:

@@ -63,8 +63,8 @@ def score_folder(
 
     Returns:
         What `run.json` holds: counts (scored, anomalous, failed), threshold, images_per_second, seconds, the pipeline,
-        not_used: files that are no images to score, each with the reason, and warnings, sentences. Images that could
-        not be scored are in `errors.csv`.
+        not_used: files that are no images to score, each with the reason, hidden: how many files and folders are, and
+        warnings, sentences. Images that could not be scored are in `errors.csv`.
 
     Raises:
         InputError: an option or the source cannot be used, or the folder holds a run that is not to be, or cannot be,
@@ -104,6 +104,7 @@ def score_folder(
             "images_per_second": (len(output.rows) - before) / seconds,
             "seconds": seconds,
             "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
+            "hidden": found.hidden,
             "warnings": [*warnings, *_unlike_before(output)],
         }
         output.finish(run)

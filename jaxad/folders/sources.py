@@ -24,6 +24,8 @@ class Sources(NamedTuple):
 
     images: list[Source]
     not_used: list[tuple[str, str]]
+    hidden: int
+    """How many hidden files and folders there are; they are not looked at."""
 
 
 def find_sources(
@@ -59,7 +61,7 @@ def find_sources(
         )
     if labels is not None:
         raise InputError(f"labels {str(labels)!r} go with a folder, got {len(given)} files; name their folder")
-    return Sources([Source(Path(path), as_utf8(path), "") for path in given], [])
+    return Sources([Source(Path(path), as_utf8(path), "") for path in given], [], 0)
 
 
 def need_apart(source: AnyPath | Sequence[AnyPath], out: AnyPath) -> None:
@@ -90,4 +92,4 @@ def _in_folder(found: Survey) -> Sources:
     aside = [(path, reason) for path, reason in found.not_used if path not in taken]
     if found.split:
         aside += [(item.path, "an image to train on; to score it, name its folder") for item in found.train]
-    return Sources(images, sorted((as_utf8(found.name(path)), reason) for path, reason in aside))
+    return Sources(images, sorted((as_utf8(found.name(path)), reason) for path, reason in aside), found.hidden)

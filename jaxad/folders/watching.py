@@ -19,6 +19,8 @@ from jaxad.folders.sources import need_apart
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.results import UnwrittenError
 
+DAY = 24 * 3600
+
 
 def watch_folder(
     made: pipeline.Pipeline,
@@ -58,7 +60,7 @@ def watch_folder(
         rate: instead of a threshold, the false-positive rate to aim at.
         maps: write every map too, "npy" or "png"; see `score_folder`.
         max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
-        poll: seconds between two looks.
+        poll: seconds between two looks, a day at most.
         patience: seconds for which a file that cannot be read may stay as it is before it is given up.
         report_every: seconds between two pages at least; large ones are written less often.
         until_idle: end when nothing new came for so many seconds; 0 ends when nothing is left to do.
@@ -79,6 +81,8 @@ def watch_folder(
         need_one_of(maps, MAPS, what="kind of maps")
     for what, seconds in {"poll": poll, "patience": patience, "report_every": report_every}.items():
         need_at_least(seconds, 0, what=what)
+    if not poll <= DAY:
+        raise InputError(f"poll must be a day at most, {DAY} seconds, got {poll:g}; look more often")
     need_at_least(until_idle or 0, 0, what="until_idle")
     raise_problems(
         f"watch takes folders on a disk, such as a network disk that is mounted, got {shown(path)!r}; give such a "

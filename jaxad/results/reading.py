@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxad._addresses import shown
 from jaxad._check import InputError
 
 COLUMNS = ("file", "defect", "score", "calibrated", "decision", "milliseconds")
@@ -55,7 +56,7 @@ def read_results(folder: str | os.PathLike[str], *, run: Record | None = None) -
     """
     home = Path(folder)
     if not home.is_dir():
-        raise InputError(f"{str(home)!r} must be a folder of results, and is no folder; {MEND}")
+        raise InputError(f"{shown(home)!r} must be a folder of results, and is no folder; {MEND}")
     if run is None and (home / "started.json").is_file() and not (home / "run.json").exists():
         raise InputError(
             f"{str(home)!r} holds a run that is not complete; go on with it by `jaxad score ... --resume`, or by the "
