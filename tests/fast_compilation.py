@@ -15,27 +15,31 @@ from unittest import mock
 import jax
 from jax._src import compiler
 
-EMITTERS = "xla_cpu_use_fusion_emitters"
+OPTIONS = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+"""XLA's older emitters; and one piece of code a program, for these are small and workers have a core each."""
 
 
 @functools.cache
-def emitters() -> dict[str, bool]:
-    """The option by which XLA takes its older emitters, where it has it."""
-    option = {EMITTERS: False}
+def options_there() -> dict[str, bool | int]:
+    """Those of `OPTIONS` that this XLA has."""
+    return {name: value for name, value in OPTIONS.items() if _has({name: value})}
+
+
+def _has(option: dict[str, bool | int]) -> bool:
     try:
         jax.jit(lambda x: x, compiler_options=option).lower(0.0).compile()
     except (jax.errors.JaxRuntimeError, ValueError):
-        return {}
-    return option
+        return False
+    return True
 
 
 @contextlib.contextmanager
 def used() -> Iterator[None]:
     """In this process, whatever is compiled meanwhile."""
-    ordinary, option = compiler.get_compile_options, emitters()
+    ordinary, chosen = compiler.get_compile_options, options_there()
 
     def options(*arguments: Any, env_options_overrides: dict[str, Any] | None = None, **more: Any) -> Any:
-        return ordinary(*arguments, env_options_overrides={**option, **(env_options_overrides or {})}, **more)
+        return ordinary(*arguments, env_options_overrides={**chosen, **(env_options_overrides or {})}, **more)
 
     jax.config.update("jax_disable_most_optimizations", True)
     try:
@@ -47,6 +51,6 @@ def used() -> Iterator[None]:
 
 def environment() -> dict[str, str]:
     """The same for a process that a test starts."""
-    flags = [f"--{name}={str(value).lower()}" for name, value in emitters().items()]
+    flags = [f"--{name}={str(value).lower()}" for name, value in options_there().items()]
     flags = [*os.environ.get("XLA_FLAGS", "").split(), *flags]
     return {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "XLA_FLAGS": " ".join(flags)}
