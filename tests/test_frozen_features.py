@@ -107,7 +107,7 @@ def test_a_spot_is_found_where_it_is(name: str) -> None:
 @pytest.mark.slow
 def test_a_stage_that_sees_images_smaller_is_the_network_on_smaller_images() -> None:
     names = ("depthwise_1", "depthwise_4", "depthwise_1@0.5")
-    recipe = dataclasses.replace(SMALL["patchcore"], stages=names)
+    recipe = dataclasses.replace(SMALL["patchcore"], stages=names, light=False)
     size = recipe.seen_size(IMAGES.shape[1:3])
     assert size == (64, 80)  # the half is what the images are
     weights = recipe.used_weights()
