@@ -5,6 +5,7 @@ Scores follow scikit-learn's convention here and nowhere else in jaxad: higher i
 divided by 255 or 65535.
 """
 
+import contextlib
 import dataclasses
 import math
 from typing import Any
@@ -17,7 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxad import bundle
-from jaxad._check import InputError, need_channels_last, raise_problems
+from jaxad._check import InputError, need_channels_last, need_one_of, raise_problems
 from jaxad.batching import filled
 from jaxad.detector import each_left_out, from_contents, pooled
 from jaxad.fitting import fit
@@ -33,6 +34,8 @@ FARTHEST = 1e9
 """Ranges of a feature beyond which a row is no further away: squares of larger numbers would leave float32."""
 MOST_COMPONENTS = 16
 """Principal components that the default recipe for rows keeps at most."""
+OF_RECIPE = "recipe__"
+"""Before the name of a field of the recipe, in scikit-learn's way with parameters of parameters."""
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
@@ -102,6 +105,33 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         left_out = [pooled(self.detector_.recipe, one).score for one in each_left_out(self.detector_, images)]
         scores = -np.concatenate(left_out).astype(np.float64) if left_out else self._score(images)
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))
+        return self
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """As of scikit-learn; with `deep` the fields of the recipe too, as `recipe__NAME`."""
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep and isinstance(self.recipe, str | Recipe):
+            with contextlib.suppress(InputError):  # a name that is none is refused when fitting, as elsewhere
+                recipe = named(self.recipe)
+                params |= {f"{OF_RECIPE}{one.name}": getattr(recipe, one.name) for one in dataclasses.fields(recipe)}
+        return params
+
+    def set_params(self, **params: Any) -> "AnomalyDetector":
+        """As of scikit-learn; `recipe__NAME` changes a field of the recipe, which is then no longer a name.
+
+        Raises:
+            InputError: the recipe has no such field, or there is none.
+        """
+        fields = {name: params.pop(name) for name in list(params) if name.startswith(OF_RECIPE)}
+        super().set_params(**params)
+        if not fields:
+            return self
+        if self.recipe is None:
+            raise InputError(f"{next(iter(fields))} is a field of a recipe; name that too: recipe='pixel-components'")
+        for name in fields:
+            need_one_of(name, (one for one in self.get_params() if one.startswith(OF_RECIPE)), what="parameter")
+        changes: dict[str, Any] = {name.removeprefix(OF_RECIPE): value for name, value in fields.items()}
+        self.recipe = dataclasses.replace(named(self.recipe), **changes)
         return self
 
     def score_samples(self, X: Any) -> Float[np.ndarray, " n"]:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from jaxad import estimator, fit
+from jaxad._check import InputError
 from jaxad.estimator import AnomalyDetector
 from jaxad.methods import RECIPES
 
@@ -115,6 +116,23 @@ def test_pickled_as_a_bundle_it_scores_the_same_bits(fitted):
     np.testing.assert_array_equal(again.score_samples(IMAGES), fitted.score_samples(IMAGES))
     with pytest.raises(NotFittedError):
         pickle.loads(pickle.dumps(AnomalyDetector())).predict(IMAGES)
+
+
+def test_fields_of_the_recipe_are_parameters():
+    search = GridSearchCV(AnomalyDetector(recipe="pixel-components"), {"recipe__count": [1, 3]}, cv=2, scoring=spread)
+    search.fit(ROWS)
+    assert search.best_params_ == {"recipe__count": 3}
+    assert search.best_estimator_.recipe == replace(RECIPES["pixel-components"], count=3)
+    assert clone(search.best_estimator_).get_params()["recipe__count"] == 3
+    with pytest.raises(InputError, match="unknown parameter 'recipe__cuont'.*did you mean 'recipe__count'"):
+        AnomalyDetector(recipe="pixel-components").set_params(recipe__cuont=3)
+    with pytest.raises(InputError, match="recipe__count is a field of a recipe; name that too"):
+        AnomalyDetector().set_params(recipe__count=3)
+
+
+def spread(found, rows, _=None):
+    """A score that more components make larger: how little is left of rows."""
+    return float(np.mean(found.score_samples(rows)))
 
 
 @pytest.mark.slow
