@@ -13,8 +13,8 @@ BLIND = 0.6
 """AUROC between normal images and copies made wrong below which a detector is no use."""
 FEW = 16
 """Images that are scored first; the others only where these leave doubt."""
-DRAWN = 64
-"""Images with defects to judge all by, at least, and `FEW` to judge the first ones; few are drawn on several times."""
+DRAWN, TIMES = 64, 8
+"""Images with defects to judge all by, at least, where none is drawn on more often; `FEW` to judge the first ones."""
 PLAIN = 0.8
 """AUROC of the first ones that leaves no doubt."""
 
@@ -49,7 +49,8 @@ def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> floa
     """
     first_key, key = jax.random.split(key)
     told = _told(first_key, detector, images[:FEW], FEW)
-    return told if told >= PLAIN else _told(key, detector, images, DRAWN)
+    wanted = min(DRAWN, TIMES * len(images))
+    return told if told >= PLAIN or wanted <= FEW else _told(key, detector, images, wanted)
 
 
 def _told(key: PRNGKey, detector: Detector, images: Images, least: int) -> float:
