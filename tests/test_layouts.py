@@ -213,7 +213,7 @@ def test_what_may_hold_defects_is_never_learned_in_silence(write: Write, folders
 def test_masks_of_parts_and_good_ones_without_defects_are_one_set(write: Write, judging: bool) -> None:
     root = write(*several("images/train", "images/test"), masks={"masks/test/1.png": SPOT})
     assert survey(root, judging=judging).layout == "masks"
-    good = write(*several("good/camera 1", "good/no defect", "good/2024/ok"))
+    good = write(*several("good/camera 1", "good/no defect", "good/kos01"))
     assert counts(survey(good, judging=judging)) == (9, {})
 
 

@@ -36,18 +36,8 @@ BAD_NAMES = frozenset(
     {BAD, "abnormal", "ng", "nok", "ko", "nio", "n.i.o.", "not_ok", "not_good", "fail", "failed", "reject", "rejected"}
     | {"defect", "defects", "defective", "defected", "anomaly", "anomalies", "anomalous", "faulty"}
     | {"异常", "不良", "不良品", "缺陷", "不合格"}
-    | {
-        "schlecht",
-        "schlechtteile",
-        "ausschuss",
-        "defekt",
-        "mauvais",
-        "malo",
-        "malos",
-        "malas",
-        "defectuoso",
-        "difettoso",
-    }
+    | {"schlecht", "schlechtteile", "ausschuss", "defekt", "mauvais"}
+    | {"malo", "malos", "malas", "defectuoso", "difettoso"}
 )
 SPLITS: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -201,6 +191,8 @@ def _words_in(name: str) -> list[str]:
 
 
 def _is_defect_word(word: str) -> bool:
+    if len(word) <= 4:  # of abbreviations there is no plural: kos1 is a part's number, and no several of KO
+        return word in _DEFECT_WORDS
     return any(form in _DEFECT_WORDS for form in (word, word.removesuffix("s"), word.removesuffix("es")))
 
 
