@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
+from jaxad._roots import root
 from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
@@ -91,7 +92,8 @@ def unusualness_by_others(
     """Every map of `[n, h, w]` in deviations above the usual of all the others, so that none is judged by itself.
 
     What `unusualness` gives with `fit_usual` on the n - 1 others, in closed form: leaving x out of n values moves their
-    mean by (mean - x) / (n - 1) and takes (x - mean)^2 n / (n - 1) from their sum of squares. Arguments as there.
+    mean by (mean - x) / (n - 1) and takes (x - mean)^2 n / (n - 1) from their sum of squares. Arguments as there. Where
+    that leaves less than rounding, as of one map some hundred deviations from all others, these count as the same.
 
     Raises:
         InputError: as for `fit_trust`.
@@ -152,8 +154,10 @@ def fit_unit(normal: Float[AnyArray, "..."]) -> Unit:
     need_floats(normal, "...", what="normal scores")
     if normal.size < 2:
         raise InputError(f"a unit needs at least 2 held-out normal scores, got {normal.size}; hold out more")
-    deviation = jnp.std(jnp.asarray(normal), ddof=1)
-    return Unit(jnp.mean(normal), jnp.where(deviation > TINY, deviation, 1.0))
+    x = jnp.asarray(normal)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    deviation = jnp.std(x, ddof=1)
+    return Unit(jnp.mean(x), jnp.where(deviation > TINY, deviation, 1.0))
 
 
 def in_unit(scores: Float[AnyArray, "*any"], unit: Unit) -> Float[Array, "*any"]:
@@ -176,7 +180,7 @@ def _usual(mean: Array, variance: Array, softening: float, trust: Trust, inside:
         return jnp.mean(each, where=inside)
 
     mean, variance = (common(x) + kept * (x - common(x)) for x, kept in zip((mean, variance), trust, strict=True))
-    deviation = jnp.sqrt(jnp.maximum(variance, 0.0))
+    deviation = root(jnp.maximum(variance, 0.0))
     softened = deviation + softening * common(deviation)
     # Normal images that all score the same leave no unit: then the score keeps its own.
     softened = jnp.where(common(deviation) > TINY, softened, 1.0)

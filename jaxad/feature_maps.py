@@ -7,9 +7,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_floats
+from jaxad._roots import root
 from jaxad._types import AnyArray
 
 FeatureMaps = Float[AnyArray, "n rows columns c"]
@@ -38,9 +40,10 @@ def average_neighbours(maps: FeatureMaps, *, size: int = 3) -> Float[Array, "n r
 
 
 def _sums(x: Array, size: int) -> Array:
+    # No array of jax: as one that is traced it would not be known for the zero of a sum, which has gradients.
     for axis in (1, 2):
         window = tuple(size if i == axis else 1 for i in range(4))
-        x = jax.lax.reduce_window(x, jnp.zeros((), x.dtype), jax.lax.add, window, (1, 1, 1, 1), "SAME")
+        x = jax.lax.reduce_window(x, np.zeros((), x.dtype), jax.lax.add, window, (1, 1, 1, 1), "SAME")
     return x
 
 
@@ -58,7 +61,7 @@ def take_out_light(maps: FeatureMaps) -> Float[Array, "n rows columns c"]:
     # Half precision holds no softening as small as a silent image needs.
     x = given.astype(jnp.promote_types(given.dtype, jnp.float32))
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
-    deviation = jnp.sqrt(jnp.mean((x - mean) ** 2, axis=(1, 2), keepdims=True))
+    deviation = root(jnp.mean((x - mean) ** 2, axis=(1, 2), keepdims=True))
     softening = SOFTENING * jnp.mean(deviation, axis=-1, keepdims=True) + TINY
     return ((x - mean) / (deviation + softening)).astype(given.dtype)
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_floats
+from jaxad._roots import root
 from jaxad._types import AnyArray
 
 TINY = 1e-12
@@ -80,4 +81,4 @@ def mahalanobis(gaussians: Gaussians, rows: Float[AnyArray, "n positions d"]) ->
         raise InputError(f"rows must be of {wanted} (positions x numbers), as those that were fitted, got {got}")
     centred = jnp.asarray(rows) - gaussians.mean[None]
     white = jnp.einsum("pij,npj->npi", gaussians.whitening, centred, precision=jax.lax.Precision.HIGHEST)
-    return jnp.sqrt(jnp.sum(white**2, axis=-1))
+    return root(jnp.sum(white**2, axis=-1))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
+from jaxad._roots import root
 from jaxad._types import AnyArray
 
 Rows = Float[Array | np.ndarray, "n d"]
@@ -195,7 +196,8 @@ def whitening(covariance: Float[AnyArray, "d d"], *, count: int, floor: float = 
 def nearest(bank: Bank, rows: Rows, *, count: int) -> tuple[Float[Array, "n k"], Array]:
     """Distances `[n, count]` from each row `[n, d]` to its nearest rows of the bank `[m, d]`, and their places there.
 
-    Exact: every distance is computed, in blocks that fit in memory.
+    Every distance is computed, in blocks that fit in memory, and those that are returned are exact. Of rows that are as
+    near to within a millionth of the bank's own squared width, rounding may choose.
 
     Raises:
         InputError: `count` below 1, more neighbours than the bank has rows, or rows that are no floats, or of another
@@ -227,18 +229,22 @@ def _nearest(bank: Bank, rows: Rows, count: int) -> tuple[Float[Array, "n k"], A
 def _search(bank: Array, rows: Array, *, count: int, size: int) -> tuple[Array, Array]:
     """What `nearest` returns, from blocks of so many distances."""
     m, d = bank.shape
+    # Away from zero, as images of one scene are, the squares below would be small differences of large numbers. Less
+    # one of the rows, and not less their mean, whole numbers stay whole, and rows that are equally near remain so.
+    middle = bank[jnp.argmin(jnp.sum((bank - jnp.mean(bank, axis=0)[None]) ** 2, axis=1))][None]
+    centred = bank - middle
     # Squared distances less the length of the row asked for, which orders them as well, are one product.
-    far = jnp.finfo(bank.dtype).max / 4
-    table = jnp.concatenate([-2 * bank, jnp.sum(bank**2, axis=-1, keepdims=True)], axis=1)
-    rest = jnp.zeros((-m % GROUP, d + 1), bank.dtype).at[:, -1].set(far)
+    table = jnp.concatenate([-2 * centred, jnp.sum(centred**2, axis=-1, keepdims=True)], axis=1)
+    spare, far = -m % GROUP, float(jnp.finfo(bank.dtype).max) / 4
+    rest = jnp.concatenate([jnp.zeros((spare, d), bank.dtype), jnp.full((spare, 1), far, bank.dtype)], axis=1)
     table = jnp.concatenate([table, rest])
 
     def block(some: Array) -> tuple[Array, Array]:
-        with_one = jnp.concatenate([some, jnp.ones((len(some), 1), some.dtype)], axis=1)
+        with_one = jnp.concatenate([some - middle, jnp.ones((len(some), 1), some.dtype)], axis=1)
         squares = jnp.matmul(with_one, table.T, precision=jax.lax.Precision.HIGHEST)
         places = _smallest(squares, count)
-        # The squares choose; of near rows they are small differences of large numbers, so distances come from the rows.
-        return jnp.linalg.norm(some[:, None] - bank[places], axis=-1), places
+        # The squares choose; of near rows they are rounded all the same, so distances come from the rows.
+        return root(jnp.sum((some[:, None] - bank[places]) ** 2, axis=-1)), places
 
     size = max(1, size // m)
     if rows.shape[0] <= size:

@@ -31,7 +31,7 @@ def divergence(z_mean: Codes, z_log_variance: Codes) -> Float[Array, " n"]:
     >>> float(divergence(jnp.zeros((1, 2)), jnp.zeros((1, 2)))[0])
     0.0
     """
-    _need_alike("n z", z_mean=z_mean, z_log_variance=z_log_variance)
+    z_mean, z_log_variance = _need_alike("n z", z_mean=z_mean, z_log_variance=z_log_variance)
     return -0.5 * jnp.sum(1.0 + z_log_variance - z_mean**2 - jnp.exp(z_log_variance), axis=-1)
 
 
@@ -41,7 +41,7 @@ def log_variance(variance: Images) -> Float[Array, " n"]:
     The term A of the negative ELBO D + A + M of Matsubara et al., arXiv:1807.05800:
     what a Gaussian pixel costs even when its mean is right. Summed over h, w and c.
     """
-    _need_alike("n h w c", variance=variance)
+    (variance,) = _need_alike("n h w c", variance=variance)
     return 0.5 * _total(jnp.log(2.0 * math.pi * variance))
 
 
@@ -51,7 +51,7 @@ def residual(x: Images, mean: Images, variance: Images) -> Float[Array, " n"]:
     The term M of the negative ELBO D + A + M; alone it is the unregularised score
     of Matsubara et al., arXiv:1807.05800. Summed, not averaged, over h, w and c.
     """
-    _need_alike("n h w c", x=x, mean=mean, variance=variance)
+    x, mean, variance = _need_alike("n h w c", x=x, mean=mean, variance=variance)
     return 0.5 * _total((x - mean) ** 2 / variance)
 
 
@@ -76,7 +76,7 @@ def batch_summed_negative_elbo(
 
 def squared_error(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     """Mean squared error of every image over h, w and c, in squared units of the pixel."""
-    _need_alike("n h w c", x=x, reconstruction=reconstruction)
+    x, reconstruction = _need_alike("n h w c", x=x, reconstruction=reconstruction)
     return jnp.mean((x - reconstruction) ** 2, axis=(1, 2, 3))
 
 
@@ -86,7 +86,7 @@ def relative_error(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     `sum (x - r)^2 / (sum x^2 + sum r^2)` over h, w and c: 1 - D of Milletari et al., arXiv:1606.04797, section 3, so 1
     where the two have no pixel in common. A faint image is judged as strictly as a bright one. Two black images give 0.
     """
-    _need_alike("n h w c", x=x, reconstruction=reconstruction)
+    x, reconstruction = _need_alike("n h w c", x=x, reconstruction=reconstruction)
     return _total((x - reconstruction) ** 2) / jnp.maximum(_total(x**2) + _total(reconstruction**2), TINY)
 
 
@@ -99,13 +99,18 @@ def ssim_loss(x: Images, reconstruction: Images) -> Float[Array, " n"]:
     return 1.0 - ssim(x, reconstruction)
 
 
-def _need_alike(axes: str, **arrays: AnyArray) -> None:
-    """Refuse what is no float array with these axes, and shapes that differ: they would be broadcast in silence."""
+def _need_alike(axes: str, **arrays: AnyArray) -> list[Array]:
+    """The arrays, in single precision at least, which sums over an image take.
+
+    What is no float array with these axes is refused, and shapes that differ, which would be broadcast in silence.
+    """
     for name, array in arrays.items():
         need_floats(array, axes, what=name)
     if len({array.shape for array in arrays.values()}) > 1:
         shapes = " and ".join(str(tuple(array.shape)) for array in arrays.values())
         raise InputError(f"{', '.join(arrays)} must have the same shape, got {shapes}")
+    wide = (jnp.promote_types(array.dtype, jnp.float32) for array in arrays.values())
+    return [jnp.asarray(array, dtype) for array, dtype in zip(arrays.values(), wide, strict=True)]
 
 
 def _total(values: Images) -> Float[Array, " n"]:
@@ -122,7 +127,7 @@ def cross_entropy(masks: Bool[Array | np.ndarray, "n h w"], log_odds: Maps) -> F
     >>> float(cross_entropy(jnp.zeros((1, 2, 2), bool), jnp.zeros((1, 2, 2)))[0])
     0.6931
     """
-    _need_alike("n h w", log_odds=log_odds)
+    (log_odds,) = _need_alike("n h w", log_odds=log_odds)
     if getattr(masks, "shape", None) != log_odds.shape or masks.dtype.kind != "b":
         raise InputError(f"masks must be a bool array of shape {log_odds.shape}, one an entry of log_odds")
     return jnp.mean(jax.nn.softplus(jnp.where(masks, -log_odds, log_odds)), axis=(1, 2))

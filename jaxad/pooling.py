@@ -24,7 +24,7 @@ def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = No
     A share of 1 is the mean, and a share near 0 the maximum. Pixels count `where` that is True, by default everywhere.
 
     Raises:
-        InputError: a share outside (0, 1], or no float maps.
+        InputError: a share outside (0, 1], no float maps, or no pixel that counts, where that can be seen.
 
     >>> pool(jnp.arange(8.0).reshape(1, 2, 4), share=0.25).tolist()
     [6.5]
@@ -33,6 +33,8 @@ def pool(maps: Maps, *, share: float, where: Bool[AnyArray, "n h w"] | None = No
         raise InputError(f"share must lie in (0, 1], got {share}")
     need_floats(maps, "n h w", what="maps")
     flat = jnp.asarray(maps).reshape(maps.shape[0], -1)
+    if isinstance(where, np.ndarray) and not where.any(axis=(1, 2)).all():
+        raise InputError("where must be True somewhere in each map; leave out maps without a pixel that counts")
     if isinstance(where, np.ndarray) and where.shape[0] == 1:
         flat, where = flat[:, np.flatnonzero(where)], None
     if where is not None:

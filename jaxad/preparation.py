@@ -126,7 +126,12 @@ def mirror(inside: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " hw"]:
     Places count row by row. Inside it is the pixel itself; outside, its mirror image beyond the region's border, or the
     nearest pixel of the region where the mirror shows none of it. So no edge runs where the region ends, and a texture
     goes on as it was.
+
+    Raises:
+        InputError: nothing is inside.
     """
+    if not inside.any():
+        raise InputError("a region of interest must be True somewhere, got one without a pixel")
     return _mirror(np.packbits(inside).tobytes(), inside.shape)
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_at_least, need_floats
+from jaxad._roots import root
 from jaxad._types import AnyArray
 
 SOFTENING = 0.1
@@ -61,7 +62,7 @@ def styles(maps: Float[AnyArray, "n rows columns c"]) -> Float[Array, "n d"]:
     given = jnp.asarray(maps)
     x = given.astype(jnp.promote_types(given.dtype, jnp.float32))
     mean = jnp.mean(x, axis=(1, 2))
-    deviation = jnp.sqrt(jnp.mean((x - mean[:, None, None]) ** 2, axis=(1, 2)))
+    deviation = root(jnp.mean((x - mean[:, None, None]) ** 2, axis=(1, 2)))
     return jnp.concatenate([mean, deviation], axis=1)
 
 

@@ -159,6 +159,8 @@ def _need_scores(scores: Scores, *, what: str) -> Scores:
         raise InputError(
             f"{what} must be floating-point numbers, got {values.dtype}; convert: scores.astype('float32')"
         )
+    if values.dtype.itemsize > 8:
+        values = values.astype(np.float64)  # as the threshold will be
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise InputError(

@@ -7,7 +7,7 @@ import sklearn.neighbors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxad import linear
+from jaxad import calibration, feature_maps, gaussians, linear, styles
 from jaxad._check import InputError
 from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
 from tests.drawn import examples
@@ -119,3 +119,48 @@ def test_of_equally_near_rows_the_first_ones_are_found(seed, size, count, kinds)
     _, places = nearest(bank, rows, count=count)
     expected = np.argsort(np.abs(rows - bank.T), axis=1, kind="stable")[:, :count]
     np.testing.assert_array_equal(places, expected)
+
+
+@pytest.mark.parametrize("scenes", [1, 2])
+def test_rows_of_one_scene_are_nearest_to_themselves(scenes: int) -> None:
+    """Photographs of a scene that stands still differ by little of what they are."""
+    random = np.random.default_rng(0)
+    scene = random.integers(225 - 100 * np.arange(scenes)[:, None], 256, (scenes, 40_000)).repeat(24 // scenes, axis=0)
+    bank = np.float32((scene - (random.random(scene.shape) < 0.02)) / 255)
+    distances, places = nearest(bank, bank, count=3)
+    exact = np.linalg.norm(np.float64(bank)[:, None] - bank[None], axis=2)
+    np.testing.assert_array_equal(places[:, 0], np.arange(24))
+    np.testing.assert_array_equal(distances[:, 0], 0)
+    width = np.square(exact).max()
+    np.testing.assert_allclose(distances**2, np.sort(exact**2, axis=1)[:, :3], rtol=1e-5, atol=1e-6 * width)
+    np.testing.assert_allclose(distances, np.take_along_axis(exact, np.asarray(places), axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_rows_far_from_zero_find_their_nearest(offset: float) -> None:
+    random = np.random.default_rng(0)
+    bank = np.float32(random.normal(size=(100, 64)) + offset)
+    rows = np.float32(bank[:10] + 0.1 * random.normal(size=(10, 64)))
+    distances, places = nearest(bank, rows, count=1)
+    exact = np.linalg.norm(np.float64(rows)[:, None] - bank[None], axis=2)
+    np.testing.assert_array_equal(places[:, 0], exact.argmin(axis=1))
+    np.testing.assert_allclose(distances[:, 0], exact.min(axis=1), rtol=1e-5)
+
+
+GAUSSIANS = gaussians.Gaussians(*(np.zeros((5, *shape), np.float32) for shape in ((2,), (2, 2))))
+SAME = np.ones((3, 4, 5, 2), np.float32)
+ROOTS = {
+    "a row of the bank": (lambda z: nearest(TRAIN, z, count=2)[0], TRAIN[:2]),
+    "a channel that is constant": (styles.styles, SAME),
+    "the light of one": (feature_maps.take_out_light, SAME),
+    "the mean of a Gaussian": (lambda z: gaussians.mahalanobis(GAUSSIANS, z), np.zeros((3, 5, 2), np.float32)),
+    "maps that are equal": (lambda z: calibration.fit_usual(z).deviation, SAME[..., 0]),
+    "neighbours": (feature_maps.average_neighbours, SAME),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_gradients_are_finite_where_roots_are_of_nothing(name: str) -> None:
+    function, where = ROOTS[name]
+    for gradient in (jax.grad(lambda z: jnp.sum(function(z))), jax.jit(jax.grad(lambda z: jnp.sum(function(z))))):
+        assert np.isfinite(gradient(jnp.asarray(where))).all()

@@ -127,3 +127,12 @@ def test_value_of_one_image_does_not_depend_on_the_others():
     arrays = list(map(jnp.float32, sample()))
     alone = [losses.negative_elbo(*(array[i : i + 1] for array in arrays))[0] for i in range(4)]
     np.testing.assert_allclose(losses.negative_elbo(*arrays), np.array(alone), rtol=FLOAT32)
+
+
+@pytest.mark.parametrize("kind", [np.float16, jnp.bfloat16])
+def test_sums_over_half_precision_are_in_single(kind) -> None:
+    x, half = (np.full((1, 300, 300, 1), value, kind) for value in (1.0, 0.5))
+    assert losses.relative_error(x, half) == pytest.approx(0.2)
+    assert losses.residual(x, half, x) == pytest.approx(0.5 * 90_000 / 4)
+    assert losses.log_variance(x) == pytest.approx(45_000 * np.log(2 * np.pi))
+    assert losses.squared_error(x, half).dtype == np.float32

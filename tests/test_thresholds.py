@@ -155,3 +155,13 @@ def test_unusable_labels_are_refused(labels):
 def test_a_threshold_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         thresholds.quantile(np.arange(5.0)).value = 1.0
+
+
+@pytest.mark.skipif(np.longdouble(1).itemsize == 8, reason="no longer floats here")
+def test_longer_scores_are_judged_as_they_are_compared(unchecked: None) -> None:
+    scores = np.random.default_rng(1).normal(size=30).astype(np.longdouble) + np.longdouble(1) / 3
+    labels = np.ones(30, int)
+    labels[0], labels[scores.argmin()] = 0, 1
+    found = thresholds.best_f1(labels, scores)
+    above = scores.astype(np.float64) > found.value
+    assert found.f1 == 2 * np.sum(above & (labels == 1)) / (above.sum() + labels.sum())
