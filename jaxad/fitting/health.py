@@ -12,11 +12,13 @@ from jaxad.recipes import NetworkRecipe
 BLIND = 0.6
 """AUROC between normal images and copies made wrong below which a detector is no use."""
 FEW = 16
-"""Images that are scored first; the others only where these leave doubt."""
-DRAWN, TIMES = 64, 8
-"""Images with defects to judge all by, at least, where none is drawn on more often; `FEW` to judge the first ones."""
+"""Images that are scored first, and as many with defects at least; the others only where these leave doubt."""
 PLAIN = 0.8
 """AUROC of the first ones that leaves no doubt."""
+DRAWN = 64
+"""Images with defects to judge all by, at least."""
+TIMES = 8
+"""How often one image is drawn on then, at most."""
 
 
 def find_faults(detector: Detector, images: Images) -> list[str]:
@@ -45,7 +47,8 @@ def tell_drawn_defects(key: PRNGKey, detector: Detector, images: Images) -> floa
     """AUROC between held-out normal images `[n, h, w, c]` and copies with a defect drawn on each; see `jaxad.defects`.
 
     Near a half the detector has no eye for defects: it may copy whatever it sees, or the images vary too much. Images
-    that it was trained on would flatter it: to nearest neighbours they are at no distance at all.
+    that it was trained on would flatter it: to nearest neighbours they are at no distance at all. Where the first 16
+    leave no doubt, the others are not looked at.
     """
     first_key, key = jax.random.split(key)
     told = _told(first_key, detector, images[:FEW], FEW)
