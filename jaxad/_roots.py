@@ -9,5 +9,5 @@ def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
 
     So what is compared with itself, or varies nowhere, has a gradient too.
     """
-    above = squares > 0
-    return jnp.where(above, jnp.sqrt(jnp.where(above, squares, 1.0)), 0.0)
+    some = squares != 0  # what is no number stays none
+    return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jaxad import calibration, feature_maps, gaussians, linear, styles
 from jaxad._check import InputError
+from jaxad._roots import root
 from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
 from tests.drawn import examples
 
@@ -149,6 +150,13 @@ def test_rows_far_from_zero_find_their_nearest(offset: float) -> None:
 
 GAUSSIANS = gaussians.Gaussians(*(np.zeros((5, *shape), np.float32) for shape in ((2,), (2, 2))))
 SAME = np.ones((3, 4, 5, 2), np.float32)
+
+
+def test_roots_are_those_of_numpy_and_what_is_no_number_stays_none() -> None:
+    squares = np.float32([0, 1e-30, 2, 1e38, np.inf, np.nan])
+    np.testing.assert_allclose(root(jnp.asarray(squares)), np.sqrt(squares), rtol=1e-6)
+
+
 ROOTS = {
     "a row of the bank": (lambda z: nearest(TRAIN, z, count=2)[0], TRAIN[:2]),
     "a channel that is constant": (styles.styles, SAME),
