@@ -109,8 +109,8 @@ def _need_alike(axes: str, **arrays: AnyArray) -> list[Array]:
     if len({array.shape for array in arrays.values()}) > 1:
         shapes = " and ".join(str(tuple(array.shape)) for array in arrays.values())
         raise InputError(f"{', '.join(arrays)} must have the same shape, got {shapes}")
-    wide = (jnp.promote_types(array.dtype, jnp.float32) for array in arrays.values())
-    return [jnp.asarray(array, dtype) for array, dtype in zip(arrays.values(), wide, strict=True)]
+    given = [jnp.asarray(array) for array in arrays.values()]
+    return [array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in given]
 
 
 def _total(values: Images) -> Float[Array, " n"]:
