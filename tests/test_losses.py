@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -131,8 +132,9 @@ def test_value_of_one_image_does_not_depend_on_the_others():
 
 @pytest.mark.parametrize("kind", [np.float16, jnp.bfloat16])
 def test_sums_over_half_precision_are_in_single(kind) -> None:
+    alike = partial(pytest.approx, rel=1e-4)  # the XLA of jax 0.8 adds 90,000 numbers one after the other
     x, half = (np.full((1, 300, 300, 1), value, kind) for value in (1.0, 0.5))
-    assert losses.relative_error(x, half) == pytest.approx(0.2)
-    assert losses.residual(x, half, x) == pytest.approx(0.5 * 90_000 / 4)
-    assert losses.log_variance(x) == pytest.approx(45_000 * np.log(2 * np.pi))
+    assert losses.relative_error(x, half) == alike(0.2)
+    assert losses.residual(x, half, x) == alike(0.5 * 90_000 / 4)
+    assert losses.log_variance(x) == alike(45_000 * np.log(2 * np.pi))
     assert losses.squared_error(x, half).dtype == np.float32
