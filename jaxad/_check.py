@@ -4,13 +4,14 @@ import contextlib
 import difflib
 import operator
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+
+from jaxad._addresses import is_address, shown
 
 FLOATS = (np.float16, np.float32, np.float64)
 """What the device takes. Longer floats, and those in another machine's order of bytes, are none of these."""
@@ -256,11 +257,10 @@ def need_window(shape: tuple[int, ...], size: tuple[int, int], stride: tuple[int
 
 def need_local(path: str | os.PathLike[str], *, what: str) -> None:
     """Refuse an address such as s3://bucket/folder."""
-    first, *others = Path(path).parts or [""]
-    if others and re.fullmatch(r"[a-zA-Z][a-zA-Z0-9+]+:", first):
+    if is_address(path):
         raise InputError(
-            f"{what} must be on a disk, got {f'{first}//' + '/'.join(others)!r}; write it there and copy it, for only "
-            "results of `jaxad score` are written to addresses"
+            f"{what} must be on a disk, got {shown(path)!r}; write it there and copy it, for only results of "
+            "`jaxad score` are written to addresses"
         )
 
 
