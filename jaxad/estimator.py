@@ -128,8 +128,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             return self
         if self.recipe is None:
             raise InputError(f"{next(iter(fields))} is a field of a recipe; name that too: recipe='pixel-components'")
+        known = [name for name in self.get_params() if name.startswith(OF_RECIPE)]
         for name in fields:
-            need_one_of(name, (one for one in self.get_params() if one.startswith(OF_RECIPE)), what="parameter")
+            need_one_of(name, known, what="parameter")
         changes: dict[str, Any] = {name.removeprefix(OF_RECIPE): value for name, value in fields.items()}
         self.recipe = dataclasses.replace(named(self.recipe), **changes)
         return self

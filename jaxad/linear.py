@@ -232,8 +232,8 @@ def _search(bank: Array, rows: Array, *, count: int, size: int) -> tuple[Array, 
     # Away from zero, as images of one scene are, the squares below would be small differences of large numbers. Less
     # one of the rows, and not less their mean, whole numbers stay whole, and rows that are equally near remain so; a
     # middle one among the first is found at once.
-    some = bank[:GROUP]
-    middle = some[jnp.argmin(jnp.sum((some - jnp.mean(some, axis=0)[None]) ** 2, axis=1))][None]
+    first = bank[:GROUP]
+    middle = first[jnp.argmin(jnp.sum((first - jnp.mean(first, axis=0)[None]) ** 2, axis=1))][None]
     centred = bank - middle
     # Squared distances less the length of the row asked for, which orders them as well, are one product.
     table = jnp.concatenate([-2 * centred, jnp.sum(centred**2, axis=-1, keepdims=True)], axis=1)

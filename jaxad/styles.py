@@ -126,7 +126,7 @@ def unusualness(rows: Styles, usual: Usual, *, left_out: bool = False) -> Float[
     if rows.shape[1] != wanted:
         raise InputError(f"styles must be of {wanted} numbers, as those that were fitted, got {rows.shape[1]}")
     squared = _squared_distances(usual, jnp.asarray(rows))
-    distances = _without_own(usual, squared) if left_out else jnp.sqrt(squared)
+    distances = _without_own(usual, squared) if left_out else root(squared)
     varied = usual.spread > TINY
     return jnp.where(varied, (distances - usual.distance) / jnp.where(varied, usual.spread, 1.0), 0.0)
 

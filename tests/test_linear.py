@@ -11,6 +11,7 @@ from jaxad import calibration, feature_maps, gaussians, linear, styles
 from jaxad._check import InputError
 from jaxad._roots import root
 from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
+from jaxad.methods import RECIPES
 from tests.drawn import examples
 
 MIXED = np.random.default_rng(0).normal(size=(12, 12)) * np.geomspace(3, 0.1, 12)
@@ -149,6 +150,8 @@ def test_rows_far_from_zero_find_their_nearest(offset: float) -> None:
 
 
 GAUSSIANS = gaussians.Gaussians(*(np.zeros((5, *shape), np.float32) for shape in ((2,), (2, 2))))
+MEMORY = {"memory": jnp.asarray(TRAIN[:5]), "around": (jnp.arange(5)[:, None] + jnp.arange(2)[None]) % 5, "unit": 1.0}
+USUAL = styles.fit_usual(TRAIN)
 SAME = np.ones((3, 4, 5, 2), np.float32)
 
 
@@ -164,6 +167,11 @@ ROOTS = {
     "the mean of a Gaussian": (lambda z: gaussians.mahalanobis(GAUSSIANS, z), np.zeros((3, 5, 2), np.float32)),
     "maps that are equal": (lambda z: calibration.fit_usual(z).deviation, SAME[..., 0]),
     "neighbours": (feature_maps.average_neighbours, SAME),
+    "a cell that is remembered": (
+        lambda z: RECIPES["patchcore"].judge({"one": MEMORY}, "one", z),
+        TRAIN[:4].reshape(1, 2, 2, -1),
+    ),
+    "the usual style": (lambda z: styles.unusualness(z, USUAL), USUAL.mean[None]),
 }
 
 

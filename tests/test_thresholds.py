@@ -157,7 +157,7 @@ def test_a_threshold_is_frozen():
         thresholds.quantile(np.arange(5.0)).value = 1.0
 
 
-@pytest.mark.skipif(np.longdouble(1).itemsize == 8, reason="no longer floats here")
+@pytest.mark.skipif(np.longdouble(1).itemsize == 8, reason="a long double has 64 bits here, as other floats")
 def test_longer_scores_are_judged_as_they_are_compared(unchecked: None) -> None:
     scores = np.random.default_rng(1).normal(size=30).astype(np.longdouble) + np.longdouble(1) / 3
     labels = np.ones(30, int)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from jaxad import backbones, calibration, linear, memory_bank, poses, styles
 from jaxad._check import InputError, need_at_least
+from jaxad._roots import root
 from jaxad.batching import filled
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
@@ -199,7 +200,7 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         found = distances[:, 0]
         if "around" in learned[stage]:
             others = memory[learned[stage]["around"][places[:, 0]]]
-            around = jnp.linalg.norm(rows[:, None] - others, axis=-1)
+            around = root(jnp.sum((rows[:, None] - others) ** 2, axis=-1))
             found = memory_bank.reweigh(found, around, dimensions=rows.shape[1])
         return found.reshape(cells.shape[:3]) / learned[stage]["unit"]
 
