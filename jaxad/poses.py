@@ -79,7 +79,9 @@ def fit_frame(images: Images) -> Frame:
     furthest = np.max(np.abs(np.argwhere(~(edges < LEAST_EDGE * edges.max())) - half), axis=0)
     zoom = jnp.float32(wide * FILLED * np.min(half / np.maximum(furthest, 1.0)))
     pose = _turned_round(pose, other_way)
-    left = _unexplained(chosen) / max(_unexplained(np.asarray(small)), TINY)
+    before = _unexplained(np.asarray(small))
+    # Images that are all the same are no more alike once upright.
+    left = _unexplained(chosen) / before if before > FAINT else 1.0
     return Frame(jnp.mean(_sampled(small, pose, zoom), axis=0), zoom, jnp.float32(left))
 
 

@@ -96,6 +96,7 @@ def test_parts_that_lie_anyhow_are_alike_once_upright():
     assert abs(np.sign(heads).sum()) == len(images)
     alike = np.repeat(images[:1], 5, axis=0) + 0.02 * np.random.default_rng(0).random((5, 64, 64, 1), np.float32)
     assert fit_frame(alike).left > 0.5
+    assert fit_frame(alike[:1].repeat(12, axis=0)).left == 1
 
 
 @pytest.mark.parametrize("length", [12, 38])
