@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--count 5000] [--recipe surface-gradients]
 
-What `tests/test_soak.py` does with 200 of them. Prints what was seen of each command, and ends with exit code 1 where
+What `tests/test_soak.py` does with few of them. Prints what was seen of each command, and ends with exit code 1 where
 something is not as it should be.
 """
 

@@ -27,23 +27,24 @@ def run_all(
     """Each command in an empty folder of its own, called as the command is here; see `tests.many_commands`."""
     for name in commands:
         (root / name).mkdir()
-    done = _run([(words, root / name) for name, words in commands.items()], environment)
+    done = run_each(*((words, root / name, {}) for name, words in commands.items()), **environment)
     return dict(zip(commands, done, strict=True))
 
 
 def run_in_turn(*commands: Sequence[str], cwd: Path, **environment: str) -> list[subprocess.CompletedProcess[str]]:
     """One command after the other in one folder, each in a process of its own; see `tests.many_commands`."""
-    return _run([(words, cwd) for words in commands], {**fast_compilation.environment(), **environment})
+    return run_each(*((words, cwd, {}) for words in commands), **fast_compilation.environment(), **environment)
 
 
-def _run(
-    commands: Sequence[tuple[Sequence[str], Path]], environment: Mapping[str, str]
+def run_each(
+    *commands: tuple[Sequence[str], Path, Mapping[str, str]], **environment: str
 ) -> list[subprocess.CompletedProcess[str]]:
+    """One command after the other, each in a process of its own, a folder, and what its environment has beside all."""
     if not hasattr(os, "fork"):
-        return [jaxad(*words, cwd=folder, **environment) for words, folder in commands]
+        return [jaxad(*words, cwd=folder, **{**environment, **own}) for words, folder, own in commands]
     done = subprocess.run(
         [sys.executable, "-m", "tests.many_commands"],
-        input=json.dumps([[words, str(folder)] for words, folder in commands]),
+        input=json.dumps([[words, str(folder), own] for words, folder, own in commands]),
         capture_output=True,
         text=True,
         cwd=Path(__file__).resolve().parents[1],
@@ -52,7 +53,7 @@ def _run(
     )
     return [
         subprocess.CompletedProcess(words, *found)
-        for (words, _), found in zip(commands, json.loads(done.stdout), strict=True)
+        for (words, *_), found in zip(commands, json.loads(done.stdout), strict=True)
     ]
 
 

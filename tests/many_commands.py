@@ -1,6 +1,6 @@
 """Commands, each in a process of its own, forked from one that has imported already what all need.
 
-Reads a JSON list of [arguments, folder] and writes one of [exit code, standard output, standard error].
+Reads a JSON list of [arguments, folder, environment] and writes one of [exit code, standard output, standard error].
 """
 
 import json
@@ -16,11 +16,12 @@ from jaxad.cli import main
 from tests import garbage
 
 
-def run(arguments: list[str], folder: str) -> tuple[int, str, str]:
+def run(arguments: list[str], folder: str, environment: dict[str, str]) -> tuple[int, str, str]:
     with tempfile.TemporaryDirectory() as place:
         written = [Path(place) / name for name in ("out", "err")]
         child = os.fork()
         if child == 0:
+            os.environ.update(environment)
             os._exit(_end(arguments, folder, written))
         _, status = os.waitpid(child, 0)
         out, err = (path.read_text() for path in written)

@@ -31,12 +31,27 @@ from jaxad.images import batches
 from jaxad.scaling import cluster as cluster_room
 from jaxad.scaling import held_back
 from jaxad.scaling import workers as workers_room
+from tests.command import run_each
 from tests.photograph_folder import AT_ONCE, photograph, save, write_set
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 80
 """Good photographs, and as many bad ones: enough for three parts."""
 PATIENCE = 120.0
+KILLED_AFTER_ONE_PART = """
+import os, signal
+from jaxad.cli import main
+from jaxad.results.writing import Output
+
+add = Output.add
+
+def add_one_part(output, results):
+    add(output, results)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Output.add = add_one_part
+main()
+"""
 
 
 def need(package):
@@ -205,12 +220,6 @@ def assert_same(folder, single):
         assert runs[0][name] == runs[1][name]
 
 
-def rows_written(folder):
-    with contextlib.suppress(OSError):
-        return (folder / "results.csv").read_bytes().count(b"\n") - 1
-    return 0
-
-
 @pytest.mark.slow
 def test_a_cluster_writes_what_one_process_writes_though_its_workers_are_killed(home, cluster, tmp_path):
     words = ["score", home / "part.jaxad", home / "set", "--maps", "npy", "--ray", cluster.address, "--cpus", "1"]
@@ -231,10 +240,8 @@ def test_a_cluster_writes_what_one_process_writes_though_its_workers_are_killed(
 def test_killed_itself_it_goes_on(home, cluster, tmp_path):
     out = tmp_path / "out"
     words = ["score", home / "part.jaxad", home / "set", "-o", out, "--maps", "npy", "--ray", cluster.address]
-    with ended(begin(*words, env=cluster.env)) as driver:
-        wait_for(lambda: rows_written(out) > 0)
-        driver.kill()
-        driver.wait()
+    killed = [sys.executable, "-c", KILLED_AFTER_ONE_PART, *map(str, words)]
+    assert subprocess.run(killed, env=environment(cluster.env), check=False).returncode == -signal.SIGKILL
     before = rows_of(out, without=())
     assert 0 < len(before) < 2 * COUNT
     assert not (out / "run.json").exists()
@@ -272,10 +279,6 @@ def test_pipeline_photographs_and_results_in_a_bucket(home, bucket, cluster, tmp
     assert rows_of(out) == rows_of(home / "single")
     assert json.loads(theirs["started.json"])["source"] == f"{place}set"
 
-    again = command(*words, env=bucket.env)
-    assert again.returncode == 2
-    assert f"output folder '{place}a/out' holds a run already" in again.stderr
-    assert command(*words, "--resume", env=bucket.env).returncode == 3
     refused = {
         "there is no folder or file 's3://nowhere/set'": ([words[1], "s3://nowhere/set", "-o", f"{place}b"], {}),
         "no folder or file 's3://photos/nothing'": ([words[1], f"{place}nothing", "-o", f"{place}b"], {}),
@@ -296,8 +299,14 @@ def test_pipeline_photographs_and_results_in_a_bucket(home, bucket, cluster, tmp
             {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"},
         ),
     }
-    for sentence, (bad, env) in refused.items():
-        done = command("score", *bad, env={**bucket.env, **env})
+    calls = [(words, {}), ([*words, "--resume"], {}), *((["score", *bad], env) for bad, env in refused.values())]
+    again, resumed, *others = run_each(
+        *((list(map(str, words)), tmp_path, env) for words, env in calls), **environment(bucket.env)
+    )
+    assert again.returncode == 2
+    assert f"output folder '{place}a/out' holds a run already" in again.stderr
+    assert resumed.returncode == 3
+    for sentence, done in zip(refused, others, strict=True):
         assert (done.returncode, sentence in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
     assert keys_of(bucket, "b") == []
     assert not (tmp_path / "b").exists()

@@ -1,4 +1,4 @@
-"""200 photographs of 200 sizes through the command line, with damaged, huge, odd and doubled ones among them.
+"""Photographs of as many sizes through the command line, with damaged, huge, odd and doubled ones among them.
 
 By hand with more of them: `python -m benchmarks.soak`.
 """
@@ -7,10 +7,11 @@ import sys
 
 import pytest
 
-from tests.soak_folder import Folder, write_folder
+from tests.soak_folder import write_folder
 from tests.soak_run import soak
 
-RECIPES = {"surface-gradients": {}, "patch-components": {"settings": ("crops=5000",)}}
+RECIPES = {"surface-gradients": (200, ()), "patch-components": (80, ("crops=5000",))}
+"""How many photographs each is tried on, and its settings."""
 PROGRAMS = 20
 """Compiled by one command at most, single operations included."""
 PROGRAMS_OF_FIT = 100
@@ -21,14 +22,11 @@ MEBIBYTES = 1500
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return write_folder(tmp_path_factory.mktemp("soak") / "photographs", count=200)
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_many_sizes_and_all_that_lies_about(recipe, folder, tmp_path):
-    seen = soak(folder, tmp_path, recipe=recipe, **RECIPES[recipe])
+def test_many_sizes_and_all_that_lies_about(recipe, tmp_path):
+    count, settings = RECIPES[recipe]
+    folder = write_folder(tmp_path / "photographs", count=count)
+    seen = soak(folder, tmp_path, recipe=recipe, settings=settings)
     assert seen.problems == []
     programs = {name: ran.programs for name, ran in seen.commands.items()}
     assert programs.pop("fit") <= PROGRAMS_OF_FIT
