@@ -10,7 +10,7 @@ import pytest
 from tests.soak_folder import write_folder
 from tests.soak_run import soak
 
-RECIPES = {"surface-gradients": (200, ()), "patch-components": (80, ("crops=5000",))}
+RECIPES = {"surface-gradients": (200, ()), "patch-components": (120, ("crops=5000",))}
 """How many photographs each is tried on, and its settings."""
 PROGRAMS = 20
 """Compiled by one command at most, single operations included."""
