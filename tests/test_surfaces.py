@@ -138,6 +138,7 @@ def test_what_a_part_fits_after_training_is_kept(tmp_path):
         ({"parts": (RECIPES["auto"],)}, "part 'auto' must be a recipe of its own, and is a choice among others"),
         ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "images must be at least 64 x 64 pixels"),
         ({"parts": (replace(COMPONENTS, scales=((4, 2, 16),)),)}, "16 numbers, so 1 to 15 components; got 16"),
+        ({"parts": (replace(COMPONENTS, crops=3, scales=((4, 2, 3),)),)}, "crops for 3 components must be at least 4"),
         ({"parts": (replace(COMPONENTS, scales=()),)}, "scales must hold at least one"),
     ],
 )

@@ -54,7 +54,6 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
     def check(self, shape: Shape) -> None:
         """See `Recipe`; every window must fit, and its components too."""
         need_one_of(self.score_name, JUDGES, what="score_name")
-        need_at_least(self.crops, 1, what="crops")
         if not self.scales:
             raise InputError("scales must hold at least one window, stride and number of components, got none")
         for side, stride, _ in sorted(self.scales, reverse=True):
@@ -65,6 +64,7 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
                 raise InputError(
                     f"a window of {side} pixels has {numbers} numbers, so 1 to {numbers - 1} components; got {count}"
                 )
+            need_at_least(self.crops, count + 1, what=f"crops for {count} components")
 
     def solve(self, images: Images) -> Variables:
         """Components of random windows of normal images `[n, h, w, c]`, and their usual scores, a scale."""
