@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxad._check import InputError
+
 Size = tuple[int, int]
 
 MOST_CANVASES = 10
@@ -138,6 +140,11 @@ class Canvases:
     def _need(self, size: Size) -> Size:
         """Which canvas is wanted for a photograph: one for all of it, or for one of few parts of equal lengths."""
         most = SIDE - 2 * self.reach - self.step
+        if most < 1 and max(size) > SIDE:
+            raise InputError(
+                f"images of {size[0]} x {size[1]} pixels are scored in parts of {SIDE}, and the model sees "
+                f"{self.reach} pixels around each of its own; scale them down to {SIDE} pixels a side at most"
+            )
         height, width = (
             length if length <= SIDE else -(-length // -(-length // most)) + 2 * self.reach + self.step
             for length in size

@@ -56,7 +56,8 @@ class Frame(NamedTuple):
 def fit_frame(images: Images) -> Frame:
     """What parts in images `[n, h, w, c]` have in common once they are upright; on the host, in batches.
 
-    Each part is turned the way that is more like the mean of all, which begins as the first, until none changes.
+    Each part with an axis is turned the way that is more like the mean of all, which begins as the first, until none
+    changes.
     How large parts are shown is found by the edges of that mean, where specks beside single parts do not count.
 
     Raises:
@@ -64,13 +65,13 @@ def fit_frame(images: Images) -> Frame:
     """
     need_floats(images, "n h w c", what="images")
     small = jnp.concatenate([_small(jnp.asarray(images[i : i + BATCH])) for i in range(0, len(images), BATCH)])
-    pose, spread = _pose_of_edges(small)
-    half = (np.array(small.shape[1:]) - 1) / 2
+    pose, spread, lies = _pose_of_edges(small)
+    half = np.maximum(np.array(small.shape[1:]) - 1, 1) / 2
     wide = jnp.float32(min(1.0, np.min(half / (REACH * np.max(spread, axis=0) + TINY))))
     upright = np.asarray(_sampled(small, pose, wide))
     turned, template = upright[:, ::-1, ::-1], upright[0]
     for _ in range(ROUNDS):
-        other_way = np.asarray(_nearer(turned, upright, template))
+        other_way = np.asarray(lies & _nearer(turned, upright, template))
         chosen = np.where(other_way[:, None, None], turned, upright)
         template, before = chosen.mean(axis=0), template
         if np.array_equal(template, before):
@@ -102,9 +103,9 @@ def find_poses(images: Images, frame: Frame) -> Pose:
             f"images must be those of the frame, {' x '.join(map(str, frame.template.shape))} pixels when small, got "
             f"{' x '.join(map(str, small.shape[1:]))}; resize them"
         )
-    pose, _ = _pose_of_edges(small)
+    pose, _, lies = _pose_of_edges(small)
     upright = _sampled(small, pose, frame.zoom)
-    pose = _turned_round(pose, _nearer(upright[:, ::-1, ::-1], upright, frame.template))
+    pose = _turned_round(pose, lies & _nearer(upright[:, ::-1, ::-1], upright, frame.template))
     down, across = (full / less for full, less in zip(images.shape[1:3], small.shape[1:], strict=True))
     row, column = (pose.row + 0.5) * down - 0.5, (pose.column + 0.5) * across - 0.5
     return pose._replace(row=_in_steps(row, 4), column=_in_steps(column, 4))
@@ -161,8 +162,8 @@ def _small(images: Images) -> Float[Array, "n rows columns"]:
 
 
 @jax.jit
-def _pose_of_edges(small: Float[Array, "n rows columns"]) -> tuple[Pose, Float[Array, "n 2"]]:
-    """The poses, up to a half turn, and the deviations of the edges along rows and columns once upright."""
+def _pose_of_edges(small: Float[Array, "n rows columns"]) -> tuple[Pose, Float[Array, "n 2"], Bool[Array, " n"]]:
+    """The poses, up to a half turn; deviations of the edges along rows and columns once upright; which have an axis."""
     weights = _edges(small)
     weights = weights / (jnp.sum(weights, axis=(1, 2), keepdims=True) + TINY)
 
@@ -185,8 +186,9 @@ def _pose_of_edges(small: Float[Array, "n rows columns"]) -> tuple[Pose, Float[A
     spread = jnp.stack([shorter, longer], axis=1)
     if small.shape[1] > small.shape[2]:
         cosine, sine, spread = sine, -cosine, spread[:, ::-1]
+        cosine, sine = jnp.where(lies, cosine, 1.0), jnp.where(lies, sine, 0.0)
     middle_row, middle_column = ((count - 1) / 2 for count in small.shape[1:])
-    return Pose(row + middle_row, column + middle_column, cosine, sine), spread
+    return Pose(row + middle_row, column + middle_column, cosine, sine), spread, lies
 
 
 def _in_steps(values: Array, steps: int) -> Array:

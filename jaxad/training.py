@@ -221,7 +221,10 @@ def make_epoch(
         if extra_batch is not None:
             state, _ = update(state, extra_batch, extra_key)
         if monitor is not None:
-            terms = {**terms, **monitor(state)}
+            seen = monitor(state)
+            if taken := sorted(terms.keys() & seen.keys()):
+                raise InputError(f"no watched images may be called {taken[0]!r}: the loss has a term of that name")
+            terms = {**terms, **seen}
         return state, terms
 
     return epoch

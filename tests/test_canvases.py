@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxad._check import InputError
 from jaxad.canvases import MOST_CANVASES, MOST_EXACT, SIDE, Canvases
 from tests.drawn import examples
 
@@ -119,3 +120,11 @@ def test_parts_of_a_large_photograph_are_not_much_more_than_it():
     """A canvas shows what its neighbours need of the surroundings beside its own part."""
     for size in ((2049, 2048), (4000, 6000), (9000, 300)):
         assert filled(Canvases(reach=24, step=4).admit([size]), [size]) >= 0.8
+
+
+def test_a_model_that_sees_further_than_a_part_is_refused_larger_photographs():
+    canvases = Canvases(reach=SIDE // 2, step=1)
+    canvases.admit([(SIDE, 64)])
+    need_shown(canvases, (SIDE, 64))
+    with pytest.raises(InputError, match="scale them down to 2048 pixels a side at most"):
+        canvases.admit([(SIDE + 1, 64)])

@@ -13,6 +13,7 @@ from jaxad import bundle, losses
 from jaxad._check import InputError
 from jaxad.detector import batches
 from jaxad.detector import detector as room
+from jaxad.detector.computing import InPrecision
 from jaxad.features import oriented_gradients
 from jaxad.fitting import NothingToldWarning, find_faults, fit, fit_members, health
 from jaxad.losses import residual
@@ -291,6 +292,19 @@ def test_few_programs_for_any_number_of_images(detector):
     assert room._score_batch._cache_size() - before == 7  # and that of 16, from before
 
 
+def test_what_is_given_by_keyword_is_in_that_precision_too():
+    seen = []
+
+    class Model:
+        def apply(self, variables, images, *, train):
+            seen.append((images.dtype, train))
+            return images
+
+    made = InPrecision(Model(), "bfloat16").apply({"params": {}}, images=jnp.ones(2), train=False)
+    assert seen == [(jnp.bfloat16, False)]
+    assert made.dtype == jnp.float32
+
+
 def test_bfloat16_is_near_and_returns_float32(detector):
     exact, rounded = detector.score(IMAGES), detector.score(IMAGES, dtype=jnp.bfloat16)
     assert rounded.map.dtype == rounded.score.dtype == np.float32
@@ -531,6 +545,23 @@ def test_history_tells_the_loss_of_watched_images(pool):
 
 
 @pytest.mark.slow
+def test_watched_images_and_the_extra_batch_are_read_as_those_to_fit_on(unchecked):
+    whole = np.random.default_rng(3).integers(0, 256, SMALL.shape, dtype=np.uint8)
+    recipe = replace(KINDS["conv_ae"], epochs=1)
+    given = [{"watched": {"other": images}, "extra_batch": images[:2]} for images in (whole, whole / np.float32(255))]
+    terms = [fit(jax.random.key(0), recipe, SMALL, **one)[1].terms for one in given]
+    jax.tree.map(np.testing.assert_array_equal, *terms)
+    for bad, words in (
+        ({"watched": {"other": SMALL * np.nan}}, "watched images 'other'.*NaN"),
+        ({"watched": {"other": SMALL[:, :8]}}, r"must be of shape \[n, 12, 13, 1\], as the images to fit on"),
+        ({"watched": {"loss": SMALL}}, "no watched images may be called 'loss'"),
+        ({"extra_batch": SMALL[:2, :8]}, "extra_batch must be of shape"),
+    ):
+        with pytest.raises(InputError, match=words):
+            fit(jax.random.key(0), recipe, SMALL, **bad)
+
+
+@pytest.mark.slow
 def test_extra_batch_changes_the_detector(each):
     extra = images_of(2, 12, 13, 1, seed=9)
     other, _ = fit(jax.random.key(0), KINDS["dense_ae"], SMALL, extra_batch=extra)
@@ -590,6 +621,8 @@ def test_dead_code_is_a_fault(each):
     code, *_, score = find_faults(dead, np.repeat(SMALL[:1], 3, axis=0))
     assert code.startswith("dead code: 3 of 3 code units give the same number for every image")
     assert score.startswith("constant score: every image scores ")
+    # Of one image neither can be told.
+    assert not {"dead code", "constant score"} & set(kinds(find_faults(dead, SMALL[:1])))
     # The images differ, so their errors do too.
     assert "constant score" not in kinds(find_faults(dead, SMALL))
 

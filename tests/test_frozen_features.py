@@ -367,6 +367,11 @@ def test_a_spot_on_a_part_that_lies_anyhow_is_found_where_it_is() -> None:
         assert np.abs(np.subtract(np.unravel_index(np.argmax(one), one.shape), 31.5)).max() < 12
 
 
+def test_upright_parts_need_images_that_tell_what_is_usual() -> None:
+    with pytest.raises(InputError, match="upright parts need at least 3 normal images, got 2; use more, or leave"):
+        jaxad.fit(KEY, UPRIGHT, turned_wedges(2, parts=1))
+
+
 @pytest.mark.slow
 def test_an_estimator_lets_most_new_images_pass() -> None:
     images = waves(40)

@@ -111,6 +111,24 @@ def test_parts_fill_the_frame_and_none_is_cut(length):
     assert columns[-1] - columns[0] > 55
 
 
+@pytest.mark.parametrize("size", [(48, 64), (64, 64), (64, 48)])
+def test_round_parts_are_not_turned(size):
+    draw = np.random.default_rng(2)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    moved = draw.uniform(-2, 2, (6, 2)) + (np.array(size) - 1) / 2
+    images = np.stack([special.expit(4 * (np.hypot(rows - r, columns - c) - 12)) for r, c in moved])
+    images = (0.2 + 0.6 * images[..., None]).astype(np.float32)
+    pose = find_poses(images, fit_frame(images))
+    np.testing.assert_array_equal(pose.cosine, 1)
+    np.testing.assert_array_equal(pose.sine, 0)
+
+
+def test_one_pixel_across_gives_numbers():
+    frame = fit_frame(np.random.default_rng(0).random((3, 16, 1, 1), np.float32))
+    assert np.isfinite([frame.zoom, frame.left]).all()
+    assert frame.zoom > 0
+
+
 def test_what_cannot_be_is_refused(unchecked):
     with pytest.raises(InputError, match=r"those of the frame, 48 x 64 pixels when small, got 48 x 48; resize them"):
         find_poses(np.zeros((1, 48, 48, 1), np.float32), PLAIN)

@@ -83,6 +83,9 @@ def test_diverged_before_the_first_epoch_is_done():
     with pytest.raises(FitDivergedError) as raised:
         fit(jax.random.key(0), replace(WINDOWS, restarts=2, learning_rate=1e30), IMAGES)
     assert len(raised.value.detectors) == 1
+    with pytest.raises(FitDivergedError) as raised:
+        fit_members(jax.random.key(0), replace(WINDOWS, restarts=2, learning_rate=1e30), IMAGES, count=1)
+    assert all(values.shape[1:] == (1,) for values in raised.value.history.terms.values())
 
 
 @pytest.mark.slow

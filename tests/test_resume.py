@@ -22,8 +22,10 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from jaxad import InputError, cli, fit, fit_members, load_pipeline
 from jaxad.checkpoints import Checkpoints, open_checkpoints
+from jaxad.fitting.resuming import describe_training
 from jaxad.folders import fit_folder
 from jaxad.methods import GRADIENT_NEIGHBOURS, FusionRecipe
+from jaxad.recipes import NetworkRecipe
 from tests import tiny_training
 from tests.drawn import examples
 from tests.photograph_folder import QUICK, write_set
@@ -115,6 +117,19 @@ def test_parts_of_a_fusion_go_on(tmp_path):
     resumed = train(recipe=fusion, resume=True, on_epoch=lambda done, _: told.append(done), **options)
     assert told == [2, 3]
     assert digest(*resumed, tmp_path) == digest(*train(recipe=fusion), tmp_path)
+
+
+def test_a_field_of_any_name_tells_trainings_apart():
+    class Weighted(NetworkRecipe):
+        images: float = 1.0
+        backend: float = 1.0
+
+    keys, arrays = jax.random.split(jax.random.key(0), 1), {"images": IMAGES}
+    first, *others = (
+        describe_training(keys, recipe, arrays, devices=1)
+        for recipe in (Weighted(), Weighted(images=2.0), Weighted(backend=2.0))
+    )
+    assert all(other != first for other in others)
 
 
 def test_another_training_is_refused_with_all_that_differs(tmp_path):

@@ -47,7 +47,8 @@ class InPrecision:
             return leaf if getattr(path[0], "key", None) == KEPT_COLLECTION else cast(leaf)
 
         variables = jax.tree_util.tree_map_with_path(cast_unless_kept, variables)
-        return jax.tree.map(_as_float32, self.model.apply(variables, *jax.tree.map(cast, inputs), **options))
+        inputs, options = jax.tree.map(cast, (inputs, options))
+        return jax.tree.map(_as_float32, self.model.apply(variables, *inputs, **options))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)

@@ -19,13 +19,13 @@ from jaxad.calibration import fit_unit, fit_usual
 from jaxad.checkpoints import open_checkpoints
 from jaxad.detector import Candidate, Detector, naming, shape_of, what_is
 from jaxad.fitting.choosing import OnCandidate, choose
-from jaxad.fitting.learning import Extras, Watched, train
+from jaxad.fitting.learning import Extras, FitDivergedError, Watched, train
 from jaxad.fitting.soundness import need_finite_variables, need_method, need_score, need_tree
 from jaxad.images import unit_pixels
 from jaxad.methods import named
-from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, SolvedRecipe, need_types
+from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, Shape, SolvedRecipe, need_types
 from jaxad.thresholds import FEWEST, count_held_out
-from jaxad.training import ExtraBatch, History, OnEpoch
+from jaxad.training import History, OnEpoch
 
 HOLDOUT_STREAM, CHOICE_STREAM = 2**31 - 1, 2**31 - 2
 """Folded into a key, so that its own splits stay free to draw weights, crops and orders."""
@@ -37,7 +37,7 @@ def fit(
     images: Pixels,
     *,
     watched: Mapping[str, Watched] | None = None,
-    extra_batch: ExtraBatch | None = None,
+    extra_batch: Watched | None = None,
     on_epoch: OnEpoch | None = None,
     on_detector: Callable[[int, Detector], None] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
@@ -51,8 +51,9 @@ def fit(
         key: draws weights, crops, orders and noise; the same key gives the same bits.
         recipe: a name among `jaxad.RECIPES`, one of these recipes, or a variant by `dataclasses.replace`.
         images: normal images `[n, h, w, c]`; uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1].
-        watched: other images `[m, h, w, c]` by name, whose loss the history shows under that name.
-        extra_batch: images `[b, h, w, c]` for one more update after every epoch.
+        watched: other images `[m, h, w, c]` by name, whose loss the history shows under that name; read as `images`
+            are, but float of any range. No term of the loss may have that name.
+        extra_batch: images `[b, h, w, c]` for one more update after every epoch; read as those to watch.
         on_epoch: called with the epochs done and the means of that epoch's loss terms.
         on_detector: called with the epochs done and the detector as it is then; never for a fusion.
         checkpoints: a folder to keep the newest two states of the training in, so that the same call with `resume`
@@ -77,8 +78,12 @@ def fit(
     _need_key(key)
     kept = open_checkpoints(checkpoints, every=every, resume=resume)
     extras = Extras(watched, extra_batch, on_epoch, on_detector and partial(_first, on_detector), kept, mesh)
-    detectors, history = _fit(key[None], named(recipe), images, extras)
-    return detectors[0], history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
+    try:
+        detectors, history = _fit(key[None], named(recipe), images, extras)
+    except FitDivergedError as error:
+        error.history = _of_first(error.history)
+        raise
+    return detectors[0], _of_first(history)
 
 
 def fit_members(
@@ -88,7 +93,7 @@ def fit_members(
     *,
     count: int,
     watched: Mapping[str, Watched] | None = None,
-    extra_batch: ExtraBatch | None = None,
+    extra_batch: Watched | None = None,
     on_epoch: OnEpoch | None = None,
     on_detector: Callable[[int, Detector], None] | None = None,
     checkpoints: str | os.PathLike[str] | None = None,
@@ -157,6 +162,7 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     if not isinstance(recipe, NetworkRecipe) and any(asked.values()):
         given = " and ".join(name for name, there in asked.items() if there)
         raise InputError(f"recipe {recipe.name!r} is not one network that is trained; leave {given} out")
+    extras = _usable(extras, shape_of(images))
     images, held = _hold_out(keys, images, recipe.holdout)
     recipe = derived(recipe, "settle", images, np.asarray(images))
     if recipe.ingredients:
@@ -172,6 +178,23 @@ def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tupl
     if not recipe.judges_by_holdout:
         return detectors, history
     return [_calibrated(detector, held) for detector in detectors], history
+
+
+def _usable(extras: Extras, shape: Shape) -> Extras:
+    """With images to watch and the extra batch as float32, as images to fit on are, but in any range: noise may be."""
+
+    def usable(given: Watched, what: str) -> Images:
+        pixels = unit_pixels(given, any_range=True, what=what)
+        if shape_of(pixels) != shape:
+            raise InputError(
+                f"{what} must be of shape [n, {', '.join(map(str, shape))}], as the images to fit on, got "
+                f"{pixels.shape}; resize them"
+            )
+        return pixels
+
+    watched = {name: usable(images, f"watched images {name!r}") for name, images in (extras.watched or {}).items()}
+    batch = extras.extra_batch
+    return extras._replace(watched=watched, extra_batch=None if batch is None else usable(batch, "extra_batch"))
 
 
 def derived(recipe: Recipe, function: str, images: Pixels, given: Any) -> Recipe:
@@ -246,6 +269,10 @@ def _calibrated(detector: Detector, held: Watched) -> Detector:
     if not len(held):
         return detector
     return dataclasses.replace(detector, usual=fit_usual(detector.score(held).map))
+
+
+def _of_first(history: History) -> History:
+    return history._replace(terms={name: values[:, 0] for name, values in history.terms.items()})
 
 
 def _first(on_detector: Callable[[int, Detector], None], done: int, detectors: list[Detector]) -> None:

@@ -36,7 +36,7 @@ def find_faults(detector: Detector, images: Images) -> list[str]:
         faults += recipe.faults(recipe.model(shape), detector.variables, images)
     for looked_at in (images[:FEW], images):
         scores = detector.score(looked_at).score
-        if np.ptp(scores) > 1e-6 * max(1.0, float(np.abs(scores).max())):
+        if len(scores) < 2 or np.ptp(scores) > 1e-6 * max(1.0, float(np.abs(scores).max())):
             break
     else:
         faults.append(f"constant score: every image scores {scores[0]:.6g}; the detector cannot tell them apart")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Shaped
 
 from jaxad import training
 from jaxad._check import InputError
@@ -19,9 +19,9 @@ from jaxad.detector import Detector, naming, shape_of, what_is
 from jaxad.fitting.resuming import Journal, describe_training
 from jaxad.fitting.soundness import make_loss, need_score, need_tree, start
 from jaxad.recipes import NetworkRecipe, Shape
-from jaxad.training import DivergedError, ExtraBatch, History, OnEpoch, State
+from jaxad.training import DivergedError, History, OnEpoch, State
 
-Watched = Float[Array | np.ndarray, "..."]
+Watched = Shaped[Array | np.ndarray, "..."]
 """Images `[m, h, w, c]`; a set may have any number of them."""
 
 
@@ -29,7 +29,7 @@ class Extras(NamedTuple):
     """What else a training uses and tells, see `jaxad.fit`; `on_detectors` hears of all members."""
 
     watched: Mapping[str, Watched] | None = None
-    extra_batch: ExtraBatch | None = None
+    extra_batch: Watched | None = None
     on_epoch: OnEpoch | None = None
     on_detectors: Callable[[int, list[Detector]], None] | None = None
     checkpoints: Checkpoints | None = None
@@ -79,6 +79,10 @@ def train(keys: PRNGKeys, recipe: NetworkRecipe, images: Images, extras: Extras)
         stacked = jax.tree.map(lambda leaf: leaf[None], state) if single else state
         return [_detector(recipe, jax.tree.map(lambda leaf, i=i: leaf[i], stacked), images) for i in chosen]
 
+    def kept(history: History, chosen: list[int]) -> History:
+        rows = {name: values.reshape(len(values), -1) for name, values in history.terms.items()}
+        return history._replace(terms={name: values[:, chosen] for name, values in rows.items()})
+
     journal = _journal(keys, recipe, images, extras)
     resumed = journal and journal.newest(state)
     state, so_far = resumed or (state, None)
@@ -108,17 +112,15 @@ def train(keys: PRNGKeys, recipe: NetworkRecipe, images: Images, extras: Extras)
         )
     except DivergedError as error:
         message = f"{error} (learning_rate is {recipe.learning_rate:g}, batch_size {recipe.batch_size})"
-        good = detectors(error.state, best(error.history))
-        raise FitDivergedError(message, error.state, error.history, good) from None
-    if single:
-        history = history._replace(terms={name: values[:, None] for name, values in history.terms.items()})
+        chosen = best(error.history)
+        good = detectors(error.state, chosen)
+        raise FitDivergedError(message, error.state, kept(error.history, chosen), good) from None
     chosen = best(history)
-    kept = history._replace(terms={name: values[:, chosen] for name, values in history.terms.items()})
     fitted = detectors(state, chosen)
     # Once, and not for every detector that is told of while training.
     need_tree(recipe, fitted[0].variables)
     need_score(recipe, shape, fitted[0].variables)
-    return fitted, kept
+    return fitted, kept(history, chosen)
 
 
 def _best(history: History, *, restarts: int, count: int) -> list[int]:

@@ -43,12 +43,14 @@ class Journal(NamedTuple):
 
 def describe_training(keys: PRNGKeys, recipe: Recipe, arrays: dict[str, Any], *, devices: int) -> dict[str, str]:
     """All that decides the bits of a training: settings, keys, `arrays` of any shapes `[...]`, versions, devices."""
-    pixels = {name: np.asarray(values) for name, values in arrays.items()}
+    pixels = {f"array of {name}": np.asarray(values) for name, values in arrays.items()}
     return {
         **{field.name: str(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)},
+        # No field of a recipe has a name of several words.
+        "kind of recipe": recipe.kind,
         **{name: f"{values.shape} {bundle.fingerprint({name: values}, {})[:16]}" for name, values in pixels.items()},
-        "key": str(jax.random.key_data(keys).tolist()),
-        **{package: importlib.metadata.version(package) for package in PACKAGES},
-        "backend": jax.default_backend(),
-        "devices": str(devices),
+        "random key": str(jax.random.key_data(keys).tolist()),
+        **{f"version of {package}": importlib.metadata.version(package) for package in PACKAGES},
+        "kind of device": jax.default_backend(),
+        "count of devices": str(devices),
     }

@@ -18,7 +18,7 @@ COLLAPSED = 0.01
 def dead_code(codes: Float[np.ndarray, "n z"]) -> Sequence[str]:
     """Whether half of the units of the codes `[n, z]` or more say nothing of the images."""
     dead = int(np.count_nonzero(codes.std(axis=0) < DEAD))
-    if 2 * dead < codes.shape[1]:
+    if len(codes) < 2 or 2 * dead < codes.shape[1]:
         return ()
     return (
         f"dead code: {dead} of {codes.shape[1]} code units give the same number for every image; "

@@ -20,6 +20,8 @@ from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
 from jaxad.methods.stages import BESIDE, COARSE_STAGES
 from jaxad.recipes import PooledMap, Shape, Variables
 
+FEWEST_UPRIGHT = 3
+"""Images that tell what is usual at a position."""
 FEWEST_POSES = 12
 """Images that tell whether they differ less once upright; fewer are too soon alike by chance."""
 KNOWN, JUDGED = 32, 8
@@ -208,6 +210,11 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
         if not self.upright:
             return super().solve(images)
+        if len(images) < FEWEST_UPRIGHT:
+            raise InputError(
+                f"upright parts need at least {FEWEST_UPRIGHT} normal images, got {len(images)}; use more, or leave "
+                "upright out"
+            )
         frame = poses.fit_frame(images)
         batches = range(0, len(images), BATCH)
         upright = np.concatenate([_brought_upright(images[i : i + BATCH], frame)[0] for i in batches])
