@@ -57,8 +57,7 @@ def fit_frame(images: Images) -> Frame:
     """What parts in images `[n, h, w, c]` have in common once they are upright; on the host, in batches.
 
     Each part with an axis is turned the way that is more like the mean of all, which begins as the first, until none
-    changes.
-    How large parts are shown is found by the edges of that mean, where specks beside single parts do not count.
+    changes. How large parts are shown is found by the edges of that mean, where specks beside single parts do not count.
 
     Raises:
         InputError: no float images, or none at all.
@@ -80,9 +79,9 @@ def fit_frame(images: Images) -> Frame:
     furthest = np.max(np.abs(np.argwhere(~(edges < LEAST_EDGE * edges.max())) - half), axis=0)
     zoom = jnp.float32(wide * FILLED * np.min(half / np.maximum(furthest, 1.0)))
     pose = _turned_round(pose, other_way)
-    before = _unexplained(np.asarray(small))
+    as_they_are = _unexplained(np.asarray(small))
     # Images that are all the same are no more alike once upright.
-    left = _unexplained(chosen) / before if before > FAINT else 1.0
+    left = _unexplained(chosen) / as_they_are if as_they_are > FAINT else 1.0
     return Frame(jnp.mean(_sampled(small, pose, zoom), axis=0), zoom, jnp.float32(left))
 
 

@@ -123,7 +123,7 @@ def fit(
         The new state, and the history with the mean of `loss` and of every term per epoch.
 
     Raises:
-        InputError: no examples, or `epochs` or `batch_size` below 1.
+        InputError: no examples, `epochs` or `batch_size` below 1, or a term of the monitor called as one of the loss.
         DivergedError: the loss or a weight is no longer finite; carries the last good state.
     """
     members = key.ndim > 0
