@@ -57,7 +57,8 @@ def fit_frame(images: Images) -> Frame:
     """What parts in images `[n, h, w, c]` have in common once they are upright; on the host, in batches.
 
     Each part with an axis is turned the way that is more like the mean of all, which begins as the first, until none
-    changes. How large parts are shown is found by the edges of that mean, where specks beside single parts do not count.
+    changes. How large parts are shown is found by the edges of that mean, where specks beside single ones do not
+    count.
 
     Raises:
         InputError: no float images, or none at all.
