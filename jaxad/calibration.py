@@ -16,6 +16,8 @@ from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
 ROUNDING = 1e-5
+FEWEST = 3
+"""Maps that tell what is usual, at least."""
 SOFTENING = 0.1
 """Share of the mean deviation that is added to that of every position."""
 
@@ -53,7 +55,7 @@ def fit_trust(maps: Maps, *, inside: Bool[AnyArray, "h w"] | None = None) -> Tru
         InputError: fewer than three maps, maps that are no floats `[n, h, w]`, or an `inside` of another size.
     """
     _need_maps(maps, inside)
-    need_at_least(maps.shape[0], 3, what="count of maps to calibrate by")
+    need_at_least(maps.shape[0], FEWEST, what="count of maps to calibrate by")
     squares = (maps - jnp.mean(maps, axis=0)[None]) ** 2
     return Trust(_reliability(maps, inside), _reliability(squares, inside))
 
@@ -100,7 +102,7 @@ def unusualness_by_others(
     """
     _need_maps(maps, inside)
     n = maps.shape[0]
-    need_at_least(n, 3, what="count of maps to calibrate by")
+    need_at_least(n, FEWEST, what="count of maps to calibrate by")
     mean = jnp.mean(maps, axis=0)
     squares = jnp.sum((maps - mean[None]) ** 2, axis=0)
 

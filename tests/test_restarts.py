@@ -1,14 +1,16 @@
 """Of several trainings from different random choices, the one with the lowest last loss is the detector."""
 
 from dataclasses import replace
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 
-from jaxad import InputError, fit
+from jaxad import InputError, fit, training
 from jaxad.fitting import FitDivergedError, fit_members
 from jaxad.methods import LATENT_OCSVM, PATCH_VAE
+from jaxad.training import DivergedError, History
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -83,9 +85,22 @@ def test_diverged_before_the_first_epoch_is_done():
     with pytest.raises(FitDivergedError) as raised:
         fit(jax.random.key(0), replace(WINDOWS, restarts=2, learning_rate=1e30), IMAGES)
     assert len(raised.value.detectors) == 1
-    with pytest.raises(FitDivergedError) as raised:
-        fit_members(jax.random.key(0), replace(WINDOWS, restarts=2, learning_rate=1e30), IMAGES, count=1)
-    assert all(values.shape[1:] == (1,) for values in raised.value.history.terms.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("restarts", "loss"), [(1, [2.0]), (2, [[3.0, 2.0]])])
+def test_diverged_later_the_history_is_that_of_the_best(restarts, loss):
+    def diverged(_, state, *arguments, **options):
+        raise DivergedError("far off", state, History({"loss": np.float32(loss)}, 0.0, 0.0))
+
+    recipe = replace(WINDOWS, restarts=restarts)
+    with mock.patch.object(training, "fit", diverged):
+        with pytest.raises(FitDivergedError) as members:
+            fit_members(jax.random.key(0), recipe, IMAGES, count=1)
+        with pytest.raises(FitDivergedError) as one:
+            fit(jax.random.key(0), recipe, IMAGES)
+    assert members.value.history.terms["loss"].tolist() == [[2.0]]
+    assert one.value.history.terms["loss"].tolist() == [2.0]
 
 
 @pytest.mark.slow

@@ -20,8 +20,6 @@ from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap
 from jaxad.methods.stages import BESIDE, COARSE_STAGES
 from jaxad.recipes import PooledMap, Shape, Variables
 
-FEWEST_UPRIGHT = 3
-"""Images that tell what is usual at a position."""
 FEWEST_POSES = 12
 """Images that tell whether they differ less once upright; fewer are too soon alike by chance."""
 KNOWN, JUDGED = 32, 8
@@ -210,10 +208,10 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         """See `SolvedRecipe`; images are `[n, h, w, c]`."""
         if not self.upright:
             return super().solve(images)
-        if len(images) < FEWEST_UPRIGHT:
+        if len(images) < calibration.FEWEST:
             raise InputError(
-                f"upright parts need at least {FEWEST_UPRIGHT} normal images, got {len(images)}; use more, or leave "
-                "upright out"
+                f"upright parts need at least {calibration.FEWEST} normal images, got {len(images)}; "
+                "use more, or leave upright out"
             )
         frame = poses.fit_frame(images)
         batches = range(0, len(images), BATCH)
