@@ -1,17 +1,20 @@
 import io
 import json
+import shutil
 import sys
 import zipfile
 
 import flax.linen as nn
 import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxad._check import InputError
-from jaxad.convert import Layer, read_layers, to_variables
+from jaxad.convert import Layer, read_layers, to_detector, to_variables
+from jaxad.methods import RECIPES
 from tests.references.conv_transpose_slow import conv_transpose_slow
 from tests.references.keras_models import MODELS
 
@@ -220,6 +223,109 @@ def test_numbers_in_names_are_counted_not_spelt(tmp_path):
     save_file({**state, "decoder.1.weight": np.full((1, 1), 11, np.float32)}, tmp_path / "m.safetensors")
     found = [float(layer.arrays["kernel"][0, 0]) for layer in read_layers(tmp_path / "m.safetensors")]
     assert found == [0, 2, 10, 11]
+
+
+def dense_state(names):
+    """Linear layers of PyTorch that could all be exchanged; the bias says which place each has."""
+    state = {}
+    for place, name in enumerate(names):
+        state[f"{name}.weight"] = np.eye(4, dtype=np.float32)
+        state[f"{name}.bias"] = np.full(4, place, np.float32)
+    return state
+
+
+def places(layers):
+    return [int(layer.arrays["bias"][0]) for layer in layers]
+
+
+NAMES = ["encoder.0", "encoder.2", "encoder.10", "decoder.0", "decoder.1"]
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.net.", "my_", "auto.v1_"])
+def test_an_encoder_comes_first_behind_any_prefix_by_file_and_by_dictionary(prefix, tmp_path):
+    state = dense_state([prefix + name for name in NAMES])
+    save_file(state, tmp_path / "m.safetensors")
+    for source in (state, tmp_path / "m.safetensors", load_file(tmp_path / "m.safetensors")):
+        assert places(read_layers(source)) == [0, 1, 2, 3, 4]
+
+
+def test_a_state_dictionary_keeps_its_own_order_and_a_file_that_lost_it_is_refused(tmp_path):
+    state = dense_state(["pre", "post", "fc2", "fc1"])
+    assert places(read_layers(state)) == [0, 1, 2, 3]
+    mixed = {key: value.astype(np.float16) if "weight" in key else value for key, value in state.items()}
+    assert places(read_layers(mixed)) == [0, 1, 2, 3]
+    for number, arrays in enumerate((state, mixed)):
+        save_file(arrays, path := tmp_path / f"{number}.safetensors")
+        with pytest.raises(InputError, match=r"'fc1' and 'post' could be exchanged.*number these layers"):
+            read_layers(path)
+        with pytest.raises(InputError, match="could be exchanged"):
+            read_layers(load_file(path))
+
+
+@pytest.mark.parametrize(
+    "names", [["dense", "dense_1", "dense_10"], ["a", "a2"], ["layer1_norm", "layer2_norm"], ["x.0.fc", "x.1.out"]]
+)
+def test_numbers_anywhere_in_a_name_tell_layers_apart(names, tmp_path):
+    save_file(dense_state(names), tmp_path / "m.safetensors")
+    assert places(read_layers(tmp_path / "m.safetensors")) == list(range(len(names)))
+
+
+def test_layers_of_other_shapes_need_no_number(tmp_path):
+    state = {"first.weight": np.ones((2, 3), np.float32), "last.weight": np.ones((3, 2), np.float32)}
+    save_file(state, tmp_path / "m.safetensors")
+    assert [layer.name for layer in read_layers(tmp_path / "m.safetensors")] == ["first", "last"]
+
+
+def test_groups_of_keras_without_configuration_are_told_by_any_component_or_refused(tmp_path):
+    for names in (("my_decoder/a", "my_encoder/a"), ("pre", "post")):
+        path = tmp_path / f"{names[0][:2]}.weights.h5"
+        with h5py.File(path, "w") as file:
+            for place, name in enumerate(names):
+                file[f"{name}/vars/0"] = np.eye(4, dtype=np.float32)
+                file[f"{name}/vars/1"] = np.full(4, place, np.float32)
+        if names[0] == "pre":
+            with pytest.raises(InputError, match="could be exchanged.*with its configuration"):
+                read_layers(path)
+        else:
+            assert [int(layer.arrays["1"][0]) for layer in read_layers(path)] == [1, 0]
+
+
+@pytest.mark.parametrize("end", ["h5", "keras"])
+def test_another_epsilon_in_a_keras_file_keeps_the_outputs(end, parity_dir, tmp_path):
+    recipe = RECIPES["conv-ae"]
+    images = np.random.default_rng(0).random((2, 28, 28, 1), np.float32)
+    shutil.copy(f"{parity_dir}/conv_ae.{end}", path := tmp_path / f"m.{end}")
+    if end == "h5":
+        with h5py.File(path, "r+") as file:
+            file.attrs["model_config"] = with_epsilon(file.attrs["model_config"])
+    else:
+        with zipfile.ZipFile(f"{parity_dir}/conv_ae.keras") as old, zipfile.ZipFile(path, "w") as new:
+            new.writestr("config.json", with_epsilon(old.read("config.json")))
+            new.writestr("model.weights.h5", old.read("model.weights.h5"))
+    found = to_detector(path, recipe, shape=(28, 28, 1)).reconstruct(images)
+    model, table = MODELS["conv_ae"]
+    plain = to_variables(read_layers(path), template_of(model, images.shape), table)
+    plain["batch_stats"] = jax.tree.map_with_path(
+        lambda keys, leaf: leaf + (0.25 - 1e-3) * (keys[-1].key == "var"), plain["batch_stats"]
+    )
+    np.testing.assert_allclose(found, model.apply(plain, images)["reconstruction"], atol=2e-6)
+
+
+def with_epsilon(config):
+    text = config.decode() if isinstance(config, bytes) else config
+    return text.replace('"epsilon": 0.001', '"epsilon": 0.25')
+
+
+def test_bfloat16_weights_are_weights():
+    state = {key: value.astype(jnp.bfloat16) for key, value in dense_state(["a", "b"]).items()}
+    assert places(read_layers(state)) == [0, 1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_numbers_that_no_model_can_hold_are_listed(bad):
+    wrong = Layer("dense", "Dense", {"kernel": np.full((2, 3), bad), "bias": np.zeros(3)})
+    with pytest.raises(InputError, match="params/a/Dense_0/kernel: file has NaN, infinity or numbers beyond float32"):
+        to_variables([wrong, NORM], TEMPLATE, ROWS)
 
 
 def test_configuration_of_a_keras_archive_must_be_json(tmp_path):

@@ -9,12 +9,12 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxad._check import InputError, needing
-from jaxad.convert.layer import Kind, Layer, NamedArrays, is_weight, natural_order, part_order
+from jaxad.convert.layer import Kind, Layer, NamedArrays, in_name_order, is_weight, part_order
 
 if TYPE_CHECKING:
     import h5py
@@ -50,6 +50,7 @@ class _Stored:
     names: Names
     class_name: str | None
     arrays: NamedArrays
+    epsilon: float | None = None
 
 
 def read_keras(path: Path) -> list[Layer]:
@@ -71,15 +72,17 @@ def read_hdf5(file: Path | io.BytesIO, *, config: Mapping[str, Any] | None = Non
             config = json.loads(root.attrs["model_config"])
         weights = root.get("model_weights", root)
         stored = _legacy_layers(weights) if legacy else _modern_layers(root)
-        classes = dict(_walk(config, ())) if config else {}
-        order = list(classes) or (list(_legacy_order(weights)) if legacy else [])
-    stored = [_Stored(s.path, s.names, classes.get(s.names, s.class_name), s.arrays) for s in stored]
+        known = dict(_walk(config, ())) if config else {}
+        order = list(known) or (list(_legacy_order(weights)) if legacy else [])
+    stored = [replace(s, **known.get(s.names, {})) for s in stored]
     place = {names: i for i, names in enumerate(order)}
     if all(s.names in place for s in stored):
-        stored.sort(key=lambda s: place[s.names])
-    else:
-        stored.sort(key=lambda s: (part_order(s.path) or part_order(s.names[0]), natural_order(s.path)))
-    return [_layer(s) for s in stored]
+        return [_layer(s) for s in sorted(stored, key=lambda s: place[s.names])]
+    return in_name_order(
+        {s.path: _layer(s) for s in stored},
+        {s.path: part_order(s.path) or part_order(s.names[0]) for s in stored},
+        mend="save the model with its configuration, or number these layers",
+    )
 
 
 def _grouped(root: "h5py.Group") -> dict[str, dict[str, Any]]:
@@ -128,14 +131,15 @@ def _modern_layers(root: "h5py.Group") -> list[_Stored]:
     return found
 
 
-def _walk(config: Mapping[str, Any], outer: tuple[str, ...]) -> Iterator[tuple[Names, str]]:
-    """(names, class name) of each layer of a model's configuration, which Keras writes in topological order."""
+def _walk(config: Mapping[str, Any], outer: tuple[str, ...]) -> Iterator[tuple[Names, dict[str, Any]]]:
+    """Names of each layer of a configuration, which Keras writes in topological order, and fields of its `_Stored`."""
     for layer in config.get("config", {}).get("layers", ()):
         names = (*outer, layer["config"]["name"])
         if "layers" in layer["config"]:
             yield from _walk(layer, names)
         else:
-            yield (names[0], names[-1]), layer["class_name"]
+            fields = {"class_name": layer["class_name"], "epsilon": layer["config"].get("epsilon")}
+            yield (names[0], names[-1]), fields
 
 
 def _layer(stored: _Stored) -> Layer:
@@ -152,7 +156,7 @@ def _layer(stored: _Stored) -> Layer:
     if kind == "ConvTranspose":
         # Keras stores the kernel of the convolution whose gradient this layer is: half a turn, and in and out swapped.
         found["kernel"] = found["kernel"][::-1, ::-1].swapaxes(2, 3)
-    return Layer(name, kind, found)
+    return Layer(name, kind, found, stored.epsilon)
 
 
 def _guess(name: str, arrays: NamedArrays) -> str:

@@ -7,6 +7,7 @@ from jaxad.convert.layer import Layer, NamedArrays
 from jaxad.convert.source import read_layers
 from jaxad.convert.variables import Row, to_variables
 from jaxad.detector import Detector, need_sound, start_shapes
+from jaxad.models.layers import noting_epsilons
 from jaxad.recipes import NetworkRecipe, Recipe
 
 
@@ -14,6 +15,9 @@ def to_detector(
     source: str | os.PathLike[str] | NamedArrays | list[Layer], recipe: Recipe, *, shape: tuple[int, int, int]
 ) -> Detector:
     """A detector with the weights of a Keras or PyTorch file.
+
+    Where the file tells what a BatchNorm adds to its variance, and the model adds something else, the difference goes
+    into the variance, so that the outputs stay. Files of PyTorch, and of Keras without configuration, do not tell.
 
     Args:
         source: a file or a dictionary of arrays that `read_layers` reads, or what it returns.
@@ -33,7 +37,9 @@ def to_detector(
     recipe = recipe.without_finish()
     need_sound(recipe, shape)
     layers = source if isinstance(source, list) else read_layers(source)
-    return Detector(recipe, shape, to_variables(layers, start_shapes(recipe, shape), rows(recipe)))
+    with noting_epsilons() as epsilons:
+        template = start_shapes(recipe, shape)
+    return Detector(recipe, shape, to_variables(layers, template, rows(recipe), epsilons=epsilons))
 
 
 def rows(recipe: NetworkRecipe) -> tuple[Row, ...]:

@@ -18,8 +18,11 @@ def read_layers(source: str | os.PathLike[str] | NamedArrays) -> list[Layer]:
     `source` is a Keras `.h5`, `.weights.h5` or `.keras` file, a PyTorch `.safetensors` file, or a PyTorch state
     dictionary of arrays. A model kept in two files is `read_layers(encoder) + read_layers(decoder)`. Where a Keras
     file carries no model configuration, only the order within one kind of layer is known, which is all that
-    `to_variables` asks for. Integers and scalars (step counters, metrics, generator states) are not weights.
-    Raises InputError on other or damaged files and on PyTorch convolutions.
+    `to_variables` asks for. A state dictionary keeps its own order. A file of PyTorch and one of Keras without
+    configuration do not: their layers are sorted by name, numbers counted. Integers and scalars (step counters,
+    metrics, generator states) are not weights.
+    Raises InputError on other or damaged files, on PyTorch convolutions, and where two layers could be exchanged and
+    only letters of their names tell them apart.
     """
     if isinstance(source, Mapping):
         return layers_of_state(source)

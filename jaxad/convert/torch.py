@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxad._check import InputError, needing
-from jaxad.convert.layer import Layer, NamedArrays, describe, is_weight, natural_order, part_order
+from jaxad.convert.layer import Layer, NamedArrays, describe, in_name_order, is_weight, part_order
 
 FLAX_NAMES = {"running_mean": "mean", "running_var": "var"}
 
@@ -24,14 +24,27 @@ def read_safetensors(path: Path) -> list[Layer]:
 
 
 def layers_of_state(state: NamedArrays) -> list[Layer]:
-    """The layers of a state dictionary, encoder first, then by name with numbers counted (`dec.2` before `dec.10`)."""
+    """The layers of a state dictionary, encoder first, in its own order; what was read from a file has lost that.
+
+    Raises:
+        InputError: as `in_name_order`, where the order is lost, and layers of other kinds than Dense and BatchNorm.
+    """
+    weights = {
+        key: value for key, value in ((key, np.asarray(value)) for key, value in state.items()) if is_weight(value)
+    }
     groups: dict[str, dict[str, Any]] = {}
-    for key in sorted(state, key=lambda key: (part_order(key), natural_order(key))):
+    for key, value in weights.items():
         owner, _, name = key.rpartition(".")
-        value = np.asarray(state[key])
-        if is_weight(value):
-            groups.setdefault(owner, {})[name] = value
-    return [_layer(name, arrays) for name, arrays in groups.items()]
+        groups.setdefault(owner, {})[name] = value
+    layers = {owner: _layer(owner, arrays) for owner, arrays in groups.items()}
+    parts = {owner: part_order(owner) for owner in layers}
+    # A file of safetensors is sorted by type and name; PyTorch itself puts a weight before its bias.
+    of_types: dict[np.dtype, list[str]] = {}
+    for key, value in weights.items():
+        of_types.setdefault(value.dtype, []).append(key)
+    if all(keys == sorted(keys) for keys in of_types.values()):
+        return in_name_order(layers, parts, mend="give the state dictionary itself, or number these layers")
+    return [layers[owner] for owner in sorted(layers, key=parts.__getitem__)]
 
 
 def _layer(name: str, arrays: NamedArrays) -> Layer:

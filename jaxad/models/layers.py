@@ -1,7 +1,8 @@
 """Layers that are fast on every backend, with the parameters of `flax.linen`."""
 
-from collections.abc import Callable
-from typing import Literal
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -130,3 +131,17 @@ def _transposed_pads(size: int, stride: int, padding: Padding) -> Pair:
     total = size + stride - 2
     low = size - 1 if stride > size - 1 else -(-total // 2)
     return low, total - low
+
+
+@contextlib.contextmanager
+def noting_epsilons() -> Iterator[dict[str, float]]:
+    """What each normalisation that is called meanwhile adds to its variance, by the path of its module."""
+    found: dict[str, float] = {}
+
+    def note(method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if hasattr(context.module, "epsilon"):
+            found["/".join(context.module.path)] = context.module.epsilon
+        return method(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        yield found

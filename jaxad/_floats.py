@@ -1,0 +1,21 @@
+"""Roots with a gradient wherever they are taken, and the precision of what half precision cannot hold."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxad._types import AnyArray
+
+
+def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """Square roots of numbers `[...]` that are 0 or more; where one is 0 its gradient is 0, and no infinity.
+
+    So what is compared with itself, or varies nowhere, has a gradient too.
+    """
+    some = squares != 0  # what is no number stays none
+    return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
+
+
+def at_least_single(values: Float[AnyArray, "*any"]) -> Float[Array, "*any"]:
+    """Numbers `[...]` in single precision, or in their own where that is wider: half neither sums nor factors."""
+    array = jnp.asarray(values)
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
