@@ -1,9 +1,8 @@
 """Roots with a gradient wherever they are taken, and the precision of what half precision cannot hold."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
-
-from jaxad._types import AnyArray
 
 
 def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
@@ -15,7 +14,7 @@ def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
 
 
-def at_least_single(values: Float[AnyArray, "*any"]) -> Float[Array, "*any"]:
+def at_least_single(values: Float[Array | np.ndarray, "*any"]) -> Float[Array, "*any"]:
     """Numbers `[...]` in single precision, or in their own where that is wider: half neither sums nor factors."""
     array = jnp.asarray(values)
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))

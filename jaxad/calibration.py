@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
-from jaxad._roots import root
+from jaxad._floats import at_least_single, root
 from jaxad._types import AnyArray, Maps
 
 TINY = 1e-12
@@ -56,6 +56,7 @@ def fit_trust(maps: Maps, *, inside: Bool[AnyArray, "h w"] | None = None) -> Tru
     """
     _need_maps(maps, inside)
     need_at_least(maps.shape[0], FEWEST, what="count of maps to calibrate by")
+    maps = at_least_single(maps)
     squares = (maps - jnp.mean(maps, axis=0)[None]) ** 2
     return Trust(_reliability(maps, inside), _reliability(squares, inside))
 
@@ -84,8 +85,8 @@ def fit_usual(
         raise InputError(f"calibration needs at least 2 held-out normal images, got {maps.shape[0]}; hold out more")
     if not softening > 0:
         raise InputError(f"softening must be positive, got {softening}")
-    mean = jnp.mean(maps, axis=0)
-    return _usual(mean, jnp.var(jnp.asarray(maps), axis=0, ddof=1), softening, trust, inside)
+    maps = at_least_single(maps)
+    return _usual(jnp.mean(maps, axis=0), jnp.var(maps, axis=0, ddof=1), softening, trust, inside)
 
 
 def unusualness_by_others(
@@ -103,6 +104,7 @@ def unusualness_by_others(
     _need_maps(maps, inside)
     n = maps.shape[0]
     need_at_least(n, FEWEST, what="count of maps to calibrate by")
+    maps = at_least_single(maps)
     mean = jnp.mean(maps, axis=0)
     squares = jnp.sum((maps - mean[None]) ** 2, axis=0)
 
@@ -113,7 +115,7 @@ def unusualness_by_others(
         usual = _usual(mean + (mean - one) / (n - 1), rest / (n - 2), SOFTENING, trust, inside)
         return (one - usual.mean) / usual.deviation
 
-    return jax.lax.map(by_others, jnp.asarray(maps))
+    return jax.lax.map(by_others, maps)
 
 
 def unusualness(maps: Maps, usual: Usual) -> Float[Array, "n h w"]:
@@ -156,8 +158,7 @@ def fit_unit(normal: Float[AnyArray, "..."]) -> Unit:
     need_floats(normal, "...", what="normal scores")
     if normal.size < 2:
         raise InputError(f"a unit needs at least 2 held-out normal scores, got {normal.size}; hold out more")
-    x = jnp.asarray(normal)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = at_least_single(normal)
     deviation = jnp.std(x, ddof=1)
     return Unit(jnp.mean(x), jnp.where(deviation > TINY, deviation, 1.0))
 

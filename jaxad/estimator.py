@@ -96,7 +96,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.low_, self.range_ = rows.dtype.type(0), rows.dtype.type(1)
         if not as_images:
             # A feature that is constant keeps its unit.
-            self.low_, width = rows.min(axis=0), np.ptp(rows, axis=0)
+            with np.errstate(over="ignore"):
+                self.low_, width = rows.min(axis=0), np.ptp(rows, axis=0)
+            if not np.isfinite(width).all():
+                at = int(np.argmax(~np.isfinite(width)))
+                raise InputError(f"feature {at} of X spans more than {width.dtype} holds; scale it down")
             self.range_ = np.where(width > 0, width, 1)
         self._any_range = not as_images
         images = self._as_images(rows)

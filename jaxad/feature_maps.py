@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_floats
-from jaxad._roots import root
+from jaxad._floats import at_least_single, root
 from jaxad._types import AnyArray
 
 FeatureMaps = Float[AnyArray, "n rows columns c"]
@@ -57,9 +57,9 @@ def take_out_light(maps: FeatureMaps) -> Float[Array, "n rows columns c"]:
         InputError: no float maps.
     """
     need_floats(maps, "n rows columns c", what="maps")
-    given = jnp.asarray(maps)
     # Half precision holds no softening as small as a silent image needs.
-    x = given.astype(jnp.promote_types(given.dtype, jnp.float32))
+    given = jnp.asarray(maps)
+    x = at_least_single(given)
     mean = jnp.mean(x, axis=(1, 2), keepdims=True)
     deviation = root(jnp.mean((x - mean) ** 2, axis=(1, 2), keepdims=True))
     softening = SOFTENING * jnp.mean(deviation, axis=-1, keepdims=True) + TINY

@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_floats
-from jaxad._roots import root
+from jaxad._floats import at_least_single, root
 from jaxad._types import AnyArray
 
-TINY = 1e-12
+SAME = 1e-6
+"""Share of their own size by which rows that are all the same may differ: they are rounded."""
 
 
 class Gaussians(NamedTuple):
@@ -54,15 +55,13 @@ def _fit_gaussians(rows: Float[AnyArray, "n positions d"]) -> Gaussians:
         share = linear.shrinkage(jnp.sum(centred**2, axis=1), squares=jnp.sum(covariance**2), level=level, length=d)
         share = jnp.maximum(share, LEAST)
         shrunk = (1 - share) * covariance + share * level * jnp.eye(d, dtype=some.dtype)
-        shrunk = jnp.where(level > TINY, shrunk, jnp.eye(d, dtype=some.dtype))
+        same = level <= SAME**2 * jnp.mean(some**2)
+        shrunk = jnp.where(same, jnp.eye(d, dtype=some.dtype), shrunk)
         factor = jnp.linalg.cholesky(shrunk)
         whitening = jax.scipy.linalg.solve_triangular(factor, jnp.eye(d, dtype=some.dtype), lower=True)
         return mean, whitening
 
-    # Nothing is factored in half precision.
-    rows = jnp.asarray(rows)
-    by_position = rows.astype(jnp.promote_types(rows.dtype, jnp.float32)).transpose(1, 0, 2)
-    return Gaussians(*jax.lax.map(lambda some: fit(some), by_position))
+    return Gaussians(*jax.lax.map(fit, at_least_single(rows).transpose(1, 0, 2)))
 
 
 LEAST = 1e-4

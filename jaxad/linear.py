@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
-from jaxad._roots import root
+from jaxad._floats import at_least_single, root
 from jaxad._types import AnyArray
 
 Rows = Float[Array | np.ndarray, "n d"]
@@ -66,9 +66,7 @@ def fit_components(rows: Rows, *, count: int) -> Components:
 @partial(jax.jit, static_argnums=1)
 def _fit_components(rows: Rows, count: int) -> Components:
     n, d = rows.shape
-    # Half floats have no eigenvectors.
-    rows = jnp.asarray(rows)
-    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+    rows = at_least_single(rows)
     mean = jnp.mean(rows, axis=0)
     centred = rows - mean[None]
     # The smaller of the two Gram matrices has the same spectrum.
@@ -181,9 +179,7 @@ def whitening(covariance: Float[AnyArray, "d d"], *, count: int, floor: float = 
     need_at_least(count, 1, what="count of components")
     if covariance.shape[0] != covariance.shape[1]:
         raise InputError(f"a covariance must be square, got {covariance.shape[0]} x {covariance.shape[1]}")
-    # Nothing is factored in half precision.
-    covariance = jnp.asarray(covariance)
-    values, vectors = jnp.linalg.eigh(covariance.astype(jnp.promote_types(covariance.dtype, jnp.float32)))
+    values, vectors = jnp.linalg.eigh(at_least_single(covariance))
     # Rounding leaves small negative ones.
     values = jnp.maximum(values, 0.0)
     least = floor * jnp.mean(values) + TINY

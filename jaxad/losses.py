@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_floats
+from jaxad._floats import at_least_single
 from jaxad._types import AnyArray, Images, Maps
 from jaxad.ssim import ssim
 
@@ -109,8 +110,7 @@ def _need_alike(axes: str, **arrays: AnyArray) -> list[Array]:
     if len({array.shape for array in arrays.values()}) > 1:
         shapes = " and ".join(str(tuple(array.shape)) for array in arrays.values())
         raise InputError(f"{', '.join(arrays)} must have the same shape, got {shapes}")
-    given = [jnp.asarray(array) for array in arrays.values()]
-    return [array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in given]
+    return [at_least_single(array) for array in arrays.values()]
 
 
 def _total(values: Images) -> Float[Array, " n"]:

@@ -1,7 +1,7 @@
 """The one-class SVM of scikit-learn: fitted on the host, scored on the device from plain arrays.
 
-Codes are `[n, z]`, finite and within 1e9 of zero, for they are squared; a score has no unit, and is positive outside of
-what the SVM takes for normal.
+Codes are `[n, z]`, finite and within 1e9 of zero, for they are squared, and those to fit to differ by 1e-18 or more, or
+not at all. A score has no unit, and is positive outside of what the SVM takes for normal.
 """
 
 from typing import Any, NamedTuple
@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_finite, need_floats
 
-LARGEST = 1e100
-"""Their squares, added up, are numbers yet."""
+LARGEST = 1e9
+"""Of the codes to fit to; their squares, added up, are numbers in float32 yet."""
 
 
 class OneClassSVM(NamedTuple):
@@ -37,8 +37,9 @@ class OneClassSVM(NamedTuple):
         length = self.support_vectors.shape[1]
         if codes.shape[1] != length:
             raise InputError(f"codes must hold {length} numbers each, as those it was fitted on, got {codes.shape[1]}")
-        difference = codes[:, None, :] - self.support_vectors[None]
-        similarity = jnp.exp(-self.gamma * jnp.sum(difference**2, axis=-1))
+        # Squares of small codes would be lost before gamma, which is large then, could multiply them.
+        difference = jnp.sqrt(self.gamma) * (codes[:, None, :] - self.support_vectors[None])
+        similarity = jnp.exp(-jnp.sum(difference**2, axis=-1))
         return -(similarity @ self.weights + self.intercept)
 
 

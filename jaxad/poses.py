@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_floats
+from jaxad._floats import at_least_single
 from jaxad._types import AnyArray, Images, Maps
 
 SIDE = 128
@@ -154,7 +155,7 @@ def _need_one_each(pose: Pose, arrays: AnyArray, what: str) -> None:
 @jax.jit
 def _small(images: Images) -> Float[Array, "n rows columns"]:
     """Small and grey, less what varies over a quarter of the image and more, such as a slope of light."""
-    grey = jnp.mean(images.astype(jnp.promote_types(images.dtype, jnp.float32)), axis=-1)
+    grey = jnp.mean(at_least_single(images), axis=-1)
     factor = min(1.0, SIDE / max(grey.shape[1:]))
     shape = (grey.shape[0], *(max(1, round(length * factor)) for length in grey.shape[1:]))
     small = jax.image.resize(grey, shape, "linear")

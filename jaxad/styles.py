@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_at_least, need_floats
-from jaxad._roots import root
+from jaxad._floats import at_least_single, root
 from jaxad._types import AnyArray
 
 SOFTENING = 0.1
@@ -59,8 +59,7 @@ def styles(maps: Float[AnyArray, "n rows columns c"]) -> Float[Array, "n d"]:
     [[2.0, 1.0]]
     """
     need_floats(maps, "n rows columns c", what="maps")
-    given = jnp.asarray(maps)
-    x = given.astype(jnp.promote_types(given.dtype, jnp.float32))
+    x = at_least_single(maps)
     mean = jnp.mean(x, axis=(1, 2))
     deviation = root(jnp.mean((x - mean[:, None, None]) ** 2, axis=(1, 2)))
     return jnp.concatenate([mean, deviation], axis=1)
@@ -84,8 +83,7 @@ def fit_usual(rows: Styles) -> Usual:
 
 @jax.jit
 def _fit_usual(rows: Styles) -> Usual:
-    x = jnp.asarray(rows)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = at_least_single(rows)
     n, d = x.shape
     mean, deviation = jnp.mean(x, axis=0), jnp.std(x, axis=0)
     softened = deviation + SOFTENING * jnp.mean(deviation)

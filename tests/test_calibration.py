@@ -42,6 +42,14 @@ def test_units_do_not_matter():
     np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_summed_in_single(dtype):
+    halves = jnp.asarray(200 * MAPS, dtype)
+    for law in (fit_usual, fit_trust, unusualness_by_others):
+        for found, wanted in zip(law(halves), law(halves.astype(jnp.float32)), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
 def test_constant_maps_keep_their_unit():
     usual = fit_usual(np.ones((3, 2, 2), np.float32))
     np.testing.assert_array_equal(unusualness(np.full((1, 2, 2), 5, np.float32), usual), 4)

@@ -124,6 +124,18 @@ def test_relative_error_is_the_slow_one_at_any_brightness(call):
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=ROUNDING)
 
 
+def test_fewer_images_than_neighbours_are_refused_before_any_part_is_trained():
+    told = []
+    with pytest.raises(InputError, match=r"'code'.*takes 5 images at the least, got 4"):
+        fit(
+            jax.random.key(0),
+            replace(RECIPE, parts=(ERROR, CODE), holdout=0.34),
+            IMAGES[:6],
+            on_epoch=lambda *epoch: told.append(epoch),
+        )
+    assert not told
+
+
 @pytest.mark.slow
 def test_scores_are_made_of_reconstructions_and_codes(detector):
     new = np.random.default_rng(2).random((4, 5, 6, 1), np.float32)
@@ -176,7 +188,7 @@ def test_whole_recipe_is_the_sum_of_its_parts(tmp_path):
         ({"shift": -1}, "shift must be at least 0, got -1"),
         ({"count": 0}, "count must be at least 1, got 0"),
         ({"loss_name": "squared_error"}, "unknown loss_name 'squared_error'"),
-        ({"count": 13}, "13 neighbours asked for, but there are 12 normal rows"),
+        ({"count": 13}, "takes 13 images at the least, got 12; use more"),
     ],
 )
 def test_bad_recipe(change, message):

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("compile_fast")
 DRAWS = np.random.default_rng(0)
 ROWS = DRAWS.normal(size=(60, 4))
 IMAGES = DRAWS.random((24, 5, 6), np.float32)
+WIDE = ROWS.copy()
+WIDE[:2, 2] = 1e308, -1e308
 # The key draws which images are held out, so random_state matters and yet nothing is trained.
 CALIBRATED = replace(RECIPES["pixel-components"], count=2, holdout=0.3)
 
@@ -167,6 +169,7 @@ def test_search_over_recipes_in_a_pipeline():
         ({"image_shape": (6, 5)}, IMAGES, r"image_shape is \(6, 5, 1\), but X holds images of \(5, 6, 1\)"),
         ({"image_shape": (2, 2)}, ROWS, r"must lie in \[0, 1\]"),
         ({"recipe": CALIBRATED}, 255 * IMAGES, "divide by 255"),
+        ({}, WIDE, "feature 2 of X spans more than float64 holds; scale it down"),
         ({}, IMAGES[:, None, None], r"rows \[n, features\] or images"),
         ({}, IMAGES[:0], "0 sample"),
     ],

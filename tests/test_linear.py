@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jaxad import calibration, feature_maps, gaussians, linear, styles
 from jaxad._check import InputError
-from jaxad._roots import root
+from jaxad._floats import root
 from jaxad.linear import fit_components, mahalanobis, nearest, project, residual
 from jaxad.methods import RECIPES
 from tests.drawn import examples

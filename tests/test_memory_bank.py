@@ -107,6 +107,13 @@ def test_rows_that_are_all_the_same_give_finite_distances():
     np.testing.assert_allclose(mahalanobis(fitted, np.full((1, 2, 3), 2, np.float32)), np.sqrt(3), rtol=1e-5)
 
 
+@pytest.mark.parametrize("unit", [2.0**-28, 2.0**-20, 2.0**28])
+def test_a_distance_to_what_is_usual_has_no_unit(unit):
+    rows = RNG.normal(size=(9, 2, 4)).astype(np.float32)
+    wanted = mahalanobis(fit_gaussians(rows), rows)
+    np.testing.assert_allclose(mahalanobis(fit_gaussians(unit * rows), unit * rows), wanted, rtol=1e-5)
+
+
 def test_whitened_rows_vary_alike_along_their_components():
     rows = (RNG.normal(size=(400, 6)) @ RNG.normal(size=(6, 6))).astype(np.float32)
     white = rows @ whitening(np.cov(rows.T), count=4, floor=0.0)

@@ -6,6 +6,7 @@ import pytest
 import sklearn.svm
 
 from jaxad import one_class_svm
+from jaxad._check import InputError
 
 # Sums of about a hundred products near one, of both signs after the intercept.
 ROUNDING = 2e-5
@@ -20,7 +21,7 @@ def expected(train, test):
 
 
 @pytest.mark.parametrize("call", [lambda f: f, jax.jit], ids=["eager", "jit"])
-@pytest.mark.parametrize(("dimensions", "scale"), [(1, 1.0), (2, 1.0), (2, 30.0), (16, 0.01)])
+@pytest.mark.parametrize(("dimensions", "scale"), [(1, 1.0), (2, 1.0), (2, 30.0), (16, 0.01), (4, 1e-18), (4, 1e8)])
 def test_score_is_minus_the_decision_function(dimensions, scale, call):
     train, test = (codes_of(count, dimensions, seed=count, scale=scale) for count in (200, 50))
     fitted = one_class_svm.fit(train)
@@ -57,3 +58,11 @@ def test_constant_codes_score_alike():
     scores = np.asarray(fitted.score(constant))
     assert np.ptp(scores) == 0
     np.testing.assert_allclose(scores, expected(constant, constant), atol=1e-5)
+
+
+@pytest.mark.parametrize("large", [1e10, 1e30])
+def test_codes_too_large_for_single_precision_are_refused(large):
+    train = codes_of(20, 3, seed=0)
+    train[3, 1] = large
+    with pytest.raises(InputError, match=r"must be within 1e\+09 of zero, got 1e\+[13]0; scale them down"):
+        one_class_svm.fit(train)

@@ -204,6 +204,18 @@ def test_histogram_holds_every_score_in_common_bins(high):
     np.testing.assert_allclose([sum(bar.get_height() for bar in bars) for bars in filled], 1)
 
 
+@pytest.mark.parametrize("values", [[1.0, np.nextafter(1.0, 2)], [1e9, 1e9 + 1e-6], [1e17, 1e17], [-1e-320, 1e-320]])
+def test_scores_that_are_nearly_the_same_are_drawn(values):
+    axis = plots.error_histogram({"a": values}, title="t", label="x").axes[0]
+    np.testing.assert_allclose(sum(bar.get_height() for bar in axis.containers[0]), 1.0)
+
+
+def test_heatmaps_may_span_all_of_single_precision():
+    figure = plots.heatmap_pairs(GREY[:2, :1, :2], np.float32([[[-3e38, 0]], [[1e38, 3e38]]]), ["a", "b"], label="x")
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images and axis.get_title() == "x"]
+    np.testing.assert_allclose(np.stack(shown).ravel(), [1, 5.5, 7, 10])
+
+
 def test_histogram_names_sets_and_thresholds():
     axis = wide_histogram().axes[0]
     assert set(legend(axis)) == {"normal (100)", "noise (50)", "0.999: 3.5", "p: 9"}

@@ -65,7 +65,7 @@ def export_model(
 ) -> dict[str, Any]:
     """Write `model.stablehlo`, `model.onnx` or `model.safetensors`, with a JSON file beside it that describes it.
 
-    The first two score uint8 images `[n, h, w, c]`, any number at a time and each by itself: image scores `[n]` and
+    The first two score uint8 images `[n, h, w, c]`, one or more at a time and each by itself: image scores `[n]` and
     maps `[n, h, w]`, float32, calibrated where the detector is. The third holds the detector's arrays, with its
     recipe as metadata.
 

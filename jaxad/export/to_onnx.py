@@ -25,7 +25,7 @@ INLINED = {
 
 
 def to_onnx(computation: Computation) -> bytes:
-    """The computation as an ONNX model of any number of images, scored one after another.
+    """The computation as an ONNX model of one image or more, scored one after another.
 
     Raises:
         InputError: jax2onnx or onnxruntime is not installed, or jax2onnx does not know an operation of the model.

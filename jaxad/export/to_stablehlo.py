@@ -11,7 +11,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def to_stablehlo(computation: Computation) -> bytes:
-    """The serialised computation, of any number of images.
+    """The serialised computation, of one image or more.
 
     Raises:
         InputError: flatbuffers, in which jax serialises, is not installed.
@@ -26,7 +26,7 @@ def to_stablehlo(computation: Computation) -> bytes:
 
 
 def lower_for_all(computation: Computation) -> export.Exported:
-    """The computation of any number of images, lowered for every one of `PLATFORMS`."""
+    """The computation of one image or more, lowered for every one of `PLATFORMS`."""
     # The windows of one image fill a device, and those of many its memory; whole images are scored side by side.
     one_by_one = computation.detector.recipe.sees_windows
 

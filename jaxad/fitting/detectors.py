@@ -230,6 +230,8 @@ def _fit_parts(
     """Every part on its own, then what it says of the held-out images as its unit."""
     members: list[dict[str, PyTree]] = [{} for _ in keys]
     terms, compile_seconds, seconds = {}, 0.0, 0.0
+    for part in recipe.ingredients:  # before the first is trained
+        need_method(part, len(images), shape_of(images))
     for i, part in enumerate(recipe.ingredients):
         part_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, i)
         kept = extras.checkpoints and extras.checkpoints.part(part.name)
@@ -248,8 +250,6 @@ def _fit_parts(
 
 def _hold_out(keys: PRNGKeys, images: Images, share: float) -> tuple[Watched, Watched]:
     """The images to train on and those held out, drawn at random; all members share them."""
-    if not 0 <= share < 1:
-        raise InputError(f"holdout must lie in [0, 1), got {share}")
     pixels = np.asarray(images).view()
     pixels.flags.writeable = False  # they are the caller's
     if not share:

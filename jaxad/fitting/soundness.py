@@ -14,6 +14,7 @@ from jaxad._check import InputError, name_some
 from jaxad._types import PRNGKey
 from jaxad.detector import example_of, flat, naming, need_sound, score_shapes, shape_of, what_is
 from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
+from jaxad.thresholds import count_held_out
 from jaxad.training import LossFunction, Terms
 
 
@@ -21,8 +22,8 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
     """Refuse a recipe that does not give what it should for so many images of that shape; nothing is computed.
 
     Raises:
-        InputError: fields that do not hash or do not go together, a model without weights, a loss that is no scalar or
-            draws twice from one key, a score of another shape; see `NetworkRecipe`.
+        InputError: fields that do not hash or do not go together, too few images, a model without weights, a loss that
+            is no scalar or draws twice from one key, a score of another shape; see `NetworkRecipe`.
     """
     try:
         hash(recipe)
@@ -31,7 +32,14 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
             f"{what_is(recipe)}: its fields must hash, so that programs are compiled once: {error}; use tuples"
         ) from None
     need_sound(recipe, shape)
+    if not 0 <= recipe.holdout < 1:
+        raise InputError(f"holdout must lie in [0, 1), got {recipe.holdout}")
     if isinstance(recipe, NetworkRecipe):
+        kept = count - count_held_out(count, share=recipe.holdout)
+        if kept < recipe.least_images:
+            raise InputError(
+                f"{what_is(recipe)}: takes {recipe.least_images} images at the least, got {kept}; use more"
+            )
         _need_network(recipe, count, shape)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxad._check import InputError, need_floats, need_one_of
+from jaxad._floats import at_least_single
 from jaxad._options import Cover, Reduce
 from jaxad.patches import cover_count, grid
 
@@ -38,9 +39,7 @@ def fold_scores(
             `reduce`.
     """
     need_floats(scores, "n rows columns", what="scores")
-    scores = jnp.asarray(scores)
-    # Sums of many scores, which half precision would round or not hold.
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = at_least_single(scores)
     need_one_of(reduce, REDUCES, what="reduce")
     rows, columns = grid(shape, size, stride, cover=cover)
     if scores.shape[1:] != (len(rows), len(columns)):

@@ -1,7 +1,6 @@
 """The dense VAE of whole images, which judges by its reconstruction or by the codes of the normal images."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -70,10 +69,12 @@ class DenseVAERecipe(AutoencoderRecipe, kind="dense_vae"):
         """The variables with the codes of images `[n, h, w, c]`, where the distance to them judges."""
         if self.score_name != NEAREST_CODE:
             return variables
-        codes = outputs(self, model, variables, images).code
-        # Refuses more neighbours than images, and computes nothing.
-        jax.eval_shape(partial(linear.nearest, count=self.count), codes, codes[:1])
-        return {**variables, CODES: codes}
+        return {**variables, CODES: outputs(self, model, variables, images).code}
+
+    @property
+    def least_images(self) -> int:
+        """See `NetworkRecipe`; there must be as many codes as neighbours."""
+        return self.count if self.score_name == NEAREST_CODE else 1
 
     def watch(self, model: Any, variables: Variables, images: Images) -> Float[Array, " n"]:
         """The negative ELBO of each of the images `[n, h, w, c]`, with z at its posterior mean."""

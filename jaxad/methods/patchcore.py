@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from jaxad import backbones, calibration, linear, memory_bank, poses, styles
 from jaxad._check import InputError, need_at_least
-from jaxad._roots import root
+from jaxad._floats import root
 from jaxad.batching import filled
 from jaxad.feature_maps import turn
 from jaxad.methods.frozen import BATCH, Cells, FrozenRecipe, ScoreMap

@@ -138,7 +138,12 @@ def _bins(sets: Mapping[str, Float[np.ndarray, " n"]], limits: Mapping[str, int 
     positive = min(float(everything.min()), *limits.values(), np.inf) > 0
     if positive and everything.max() > WIDE * min(float(np.median(values)) for values in sets.values()):
         return np.geomspace(everything.min(), everything.max(), BINS + 1).tolist(), True
-    return np.histogram_bin_edges(everything, bins=BINS).tolist(), False
+    low, high = float(everything.min()), float(everything.max())
+    # Scores that are the same, or nearly, are drawn in bins that are as wide as floats allow.
+    margin = 0.0
+    if high - low < (least := BINS * float(np.spacing(np.abs(everything).max()))):
+        margin = max(least, 0.5 * (low == high))
+    return np.linspace(low - margin, high + margin, BINS + 1).tolist(), False
 
 
 def _vectors(named: Mapping[str, ArrayLike], *, what: str) -> dict[str, Float[np.ndarray, " n"]]:

@@ -40,6 +40,7 @@ def heatmap_pairs(
         raise InputError("images to draw must be at least one, got none")
     from matplotlib.colors import LogNorm
 
+    maps = np.asarray(maps, np.float64)
     low, high = float(maps.min()), float(maps.max())
     figure, axes = picture_grid(len(images), 2, width=1.35)
     for row, image, score_map, title in zip(axes, images, maps, titles, strict=True):

@@ -157,6 +157,11 @@ class NetworkRecipe(Recipe, kind=""):
         """
         return ()
 
+    @property
+    def least_images(self) -> int:
+        """Images that `finish` needs, at the least; fewer are refused before anything is trained."""
+        return 1
+
     def without_finish(self) -> "NetworkRecipe":
         """The recipe for weights alone, where `score` needs what `finish` adds."""
         return self
