@@ -126,11 +126,15 @@ def _print_fit(done: Mapping[str, Any], out: Path, imported: Sequence[str]) -> N
     if done["comparison"]:
         _print_comparison(done["comparison"], done["plan"]["left_aside"], done["recipe"])
     low, high = done["threshold"]["interval"]
-    left_out = done["images"]["judged_left_out"]
+    left_out, after = done["images"]["judged_left_out"], done["images"]["learned_after"]
     rows = {
         "trained on": f"{done['images']['train']} images",
         **({"settled by them": _settings(done["settled"])} if done["settled"] else {}),
-        "held out": f"{done['images']['holdout']} images",
+        **(
+            {"of them held out first": f"{after} images"}
+            if after
+            else {"held out": f"{done['images']['holdout']} images"}
+        ),
         **({"left out in turn": f"{left_out} images"} if left_out else {}),
         "threshold": f"{done['threshold']['value']:.6g}",
         "false-positive rate": f"between {low:.1%} and {high:.1%}",

@@ -2,7 +2,6 @@
 
 import datetime
 import importlib.metadata
-import itertools
 import os
 import time
 import warnings
@@ -21,13 +20,12 @@ from jaxad._check import InputError, need_local, need_output_folder, need_share,
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
 from jaxad.detector import Candidate, Detector
-from jaxad.fitting import BLIND, NothingToldWarning, choose_recipe, derived, find_faults, fit, tell_drawn_defects
-from jaxad.folders.held_out import judge_held_out
+from jaxad.fitting import NothingToldWarning, choose_recipe, derived, fit
 from jaxad.folders.inspection import folder_warnings, name_reasons
-from jaxad.folders.left_out import judge_left_out
+from jaxad.folders.judging import judge
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.roi import read_roi
-from jaxad.folders.training_images import TILE, TileCutter, doubt_range, make_cutters, plan_tiles, read_into
+from jaxad.folders.training_images import doubt_range, make_cutters, read_into
 from jaxad.images import Header
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.methods import AUTO, named
@@ -35,9 +33,6 @@ from jaxad.recipes import ChoiceRecipe, Recipe, is_trained, settled_fields
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
-LOOKED_AT = 64
-"""Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
-
 _NO_USE = "checkpoints have no use: recipe {!r} is not trained, it is fitted again in one go"
 
 OnStep = Callable[[str, int, int], None]
@@ -67,10 +62,12 @@ def fit_folder(
 ) -> dict[str, Any]:
     """Fit a pipeline on the normal images of a folder and write it to the file `out`.
 
-    A share of the images, drawn by `seed`, is never trained on: they give what is usual at each position, the threshold
+    A share of the images, drawn by `seed`, is not trained on: they give what is usual at each position, the threshold
     with the interval of its false-positive rate, the unit of calibrated scores, the colour scale and the level of
-    regions; see `jaxad.folders.held_out`. Memory is bounded: of many photographs models of windows are trained on some
-    tiles, and models of whole images on smaller copies; see `jaxad.folders.plan`.
+    regions; see `jaxad.folders.held_out`. Where a recipe can leave images out in turn, and those it has learned from
+    then score as these do, it is fitted again on all of them, and all left out in turn give these instead; not where
+    `evaluate_folder` has no other good images to judge by. Memory is bounded: of many photographs models of windows
+    are trained on some tiles, and models of whole images on smaller copies; see `jaxad.folders.plan`.
 
     Args:
         root: the folder, in a layout that `jaxad.datasets.survey` knows.
@@ -99,9 +96,9 @@ def fit_folder(
 
     Returns:
         What was done, ready for JSON: part, recipe, settled (fields of the recipe that the images decided), plan (see
-        `jaxad.folders.plan`), preparation, images (train, holdout, judged_left_out, left_out with the path and reason
-        of every file that is not used, and failed, those of them that were to be fitted on and cannot be read or are
-        too small), training (shape and bytes),
+        `jaxad.folders.plan`), preparation, images (train, holdout, learned_after, which are those of train that were
+        held out first, judged_left_out, left_out with the path and reason of every file that is not used, and failed,
+        those of them that were to be fitted on and cannot be read or are too small), training (shape and bytes),
         comparison (what `auto` tried), threshold, colour_limits, pixel_limit, seconds, warnings.
 
     Raises:
@@ -163,23 +160,22 @@ def fit_folder(
         preparation = replace(preparation, mode="letterbox", box=detector.shape[:2])
     seconds |= {"compile": history.compile_seconds, "train": history.seconds}
 
-    began = time.perf_counter()
-    values = LOOKED_AT * TILE**2 * preparation.channels
-    few = _few(plan.held_out)
-    tiles = plan_tiles(few, recipe=chosen, preparation=preparation, roi=inside, seed=seed, values=values)
-    looked_at = TileCutter(tiles[:LOOKED_AT], preparation=preparation, roi=inside)
-    held = judge_held_out(
+    detector, training, held, apart, faults, more = judge(
+        key,
         detector,
         preparation,
         inside,
-        plan.held_out,
-        known=training.sums,
-        left_out=judge_left_out(detector, preparation, inside, training, plan.train),
+        plan,
+        training,
+        # Else `evaluate_folder` would have no good image left to judge by.
+        learn=found.split or found.layout == "flat",
+        told=any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts),
+        seed=seed,
         max_pixels=max_pixels,
+        mesh=mesh,
         on_step=step,
-        on_photograph=looked_at.take,
     )
-    seconds["judge"] = time.perf_counter() - began
+    seconds |= more
     made = pipeline.Pipeline(
         detector=detector,
         preparation=held.preparation,
@@ -190,14 +186,13 @@ def fit_folder(
         pixel_limit=held.pixel_limit,
         golden=held.golden,
         golden_scores=held.golden_scores,
-        provenance=_provenance(root, training.sums, held.sums, seed=seed),
+        provenance=_provenance(root, training.sums, apart, seed=seed),
         roi=inside,
         usual=held.usual,
         shapes=plan.shapes(preparation.mode) if whole else None,
     )
-    told = any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts)
     unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
-    left_out = [
+    not_used = [
         *found.not_used,
         *copies.not_learned(found.root),
         *((error.path, error.reason) for error in unfit),
@@ -212,9 +207,10 @@ def fit_folder(
         "preparation": asdict(held.preparation),
         "images": {
             "train": len(training.sums),
-            "holdout": len(held.paths),
-            "judged_left_out": len(held.scores) - len(held.paths),
-            "left_out": name_reasons(found, left_out),
+            "holdout": len(apart),
+            "learned_after": len(held.paths) - len(apart),
+            "judged_left_out": len(held.scores) - len(apart),
+            "left_out": name_reasons(found, not_used),
             "failed": name_reasons(found, [*found.unreadable_train, *failed]),
         },
         "training": {"shape": list(training.images.shape), "bytes": training.images.nbytes},
@@ -230,8 +226,7 @@ def fit_folder(
             *plan.doubts,
             *_warnings(made, headers.values(), left_out=len(unfit)),
             *([] if checkpoints is None or is_trained(chosen) else [_NO_USE.format(detector.recipe.name)]),
-            *find_faults(detector, training.images[:LOOKED_AT]),
-            *([] if told else _blindness(detector, looked_at.images, seed)),
+            *faults,
         ],
     }
     # Last, for any of the above may refuse the model.
@@ -239,22 +234,6 @@ def fit_folder(
         made.save(out)
     wait_for_all(mesh)
     return done
-
-
-def _few(sizes: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
-    """The first photographs, as many as may stay whole: `auto` has compiled what scores those."""
-    most = LOOKED_AT * TILE**2 // max(height * width for height, width in sizes.values())
-    return dict(itertools.islice(sizes.items(), max(1, most)))
-
-
-def _blindness(detector: Detector, images: np.ndarray, seed: int) -> list[str]:
-    found = tell_drawn_defects(jax.random.key(seed), detector, images)
-    if found >= BLIND:
-        return []
-    return [
-        f"defects drawn on {len(images)} held-out images are hardly told from them (AUROC {found:.2f}): the model "
-        "copies whatever it sees, or the images vary as much as a defect does; try another recipe, such as surface"
-    ]
 
 
 def _need_options(holdout: float, rate: float, seed: int) -> None:

@@ -52,6 +52,8 @@ class HeldOut(NamedTuple):
     """The files with the digests of each; each photograph is there once."""
     preparation: Preparation
     """As it was given; where positions count, photographs of any size are brought to the one that these have."""
+    agreed: bool
+    """Whether images that were learned from, left out in turn, score as these do; then they count too."""
     scores: np.ndarray
     """Of the held-out images, and of those that were left out."""
     colour_limits: tuple[float, float]
@@ -98,8 +100,6 @@ def judge_held_out(
     golden: list[np.ndarray] = []
     judged: set[Path] = set()
     once = Once(known)
-    levels: list[np.ndarray] = []
-    scores: list[float] = []
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
         for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels, with_sums=True), start=1):
@@ -125,31 +125,28 @@ def judge_held_out(
                     golden.append(_golden(samples, preparation, detector))
                 judged.add(path)
                 yield one
+        if len(judged) < FEWEST:
+            raise InputError(f"at least {FEWEST} held-out images must be usable, got {len(judged)}; {unreadable[0]}")
 
     inputs = {preparation.geometry(*size).size for size in sizes.values()}
     if detector.canvases is not None:
         detector.canvases.admit(preparation.geometry(*size).inside for size in sizes.values())
     usual: Usual | None = None
-    found = seen()
+    found, agreed = seen(), False
     if detector.usual is None and len(inputs) == 1:
-        usual, found = _calibrated(detector, found, left_out)
-    for one in found:
-        score, score_map = pipeline.brought_back(one)
-        scores.append(score)
-        levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
-    if len(judged) < FEWEST:
-        raise InputError(f"at least {FEWEST} held-out images must be usable, got {len(judged)}; {unreadable[0]}")
-    if usual is not None and usual.mean.shape != (1, 1) and preparation.mode == "native":
-        # Positions count: photographs of another size are brought to this one.
-        preparation = replace(preparation, mode="letterbox", box=inputs.pop())
-    medians, tops = np.array(levels).T
-    low, top = float(np.median(medians)), float(np.median(tops))
+        kept = list(_bounded(found, pixels=MAP_PIXELS))
+        others = list(_bounded(left_out, pixels=MAP_PIXELS - sum(one.map.size for one in kept)))
+        agreed = agree(*(np.array([one.score for one in some]) for some in (kept, others)))
+        usual, found = _calibrated(detector, kept + others if agreed else kept, found)
+    scores, colour_limits, pixel_limit = _levels(found)
+    preparation = _with_positions(preparation, usual, inputs)
     return HeldOut(
         {path: value for path, value in once.sums.items() if path in judged},
         preparation,
-        np.array(scores, np.float32),
-        (low, low + 2 * (top - low)),
-        float(np.max(tops)),
+        agreed,
+        scores,
+        colour_limits,
+        pixel_limit,
         tuple(golden),
         pipeline.golden_scores(detector, preparation, usual, golden),
         usual,
@@ -157,17 +154,53 @@ def judge_held_out(
     )
 
 
+def judged_anew(
+    held: HeldOut, detector: Detector, preparation: Preparation, left_out: Iterator[pipeline.Seen]
+) -> HeldOut:
+    """The same of a `detector` that has learned from the held-out images too, by all that it has learned from.
+
+    What was seen of each, `left_out` in turn, is usual now, and sets scores and levels.
+    """
+    usual, found = _calibrated(detector, list(_bounded(left_out, pixels=MAP_PIXELS)), left_out)
+    scores, colour_limits, pixel_limit = _levels(found)
+    return held._replace(
+        preparation=_with_positions(preparation, usual, {detector.shape[:2]}),
+        scores=scores,
+        colour_limits=colour_limits,
+        pixel_limit=pixel_limit,
+        golden_scores=pipeline.golden_scores(detector, preparation, usual, held.golden),
+        usual=usual,
+    )
+
+
+def _levels(seen: Iterable[pipeline.Seen]) -> tuple[np.ndarray, tuple[float, float], float]:
+    """The scores of what was seen, the limits of the colour scale and the limit of pixels."""
+    scores: list[float] = []
+    levels: list[np.ndarray] = []
+    for one in seen:
+        score, score_map = pipeline.brought_back(one)
+        scores.append(score)
+        levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
+    medians, tops = np.array(levels).reshape(-1, 2).T
+    low, top = float(np.median(medians)), float(np.median(tops))
+    return np.array(scores, np.float32), (low, low + 2 * (top - low)), float(np.max(tops))
+
+
+def _with_positions(preparation: Preparation, usual: Usual | None, inputs: Iterable[tuple[int, int]]) -> Preparation:
+    """Where positions count, photographs of another size are brought to the one that these had."""
+    if usual is None or usual.mean.shape == (1, 1) or preparation.mode != "native":
+        return preparation
+    (box,) = inputs
+    return replace(preparation, mode="letterbox", box=box)
+
+
 def _calibrated(
-    detector: Detector, seen: Iterator[pipeline.Seen], left_out: Iterable[pipeline.Seen]
+    detector: Detector, kept: list[pipeline.Seen], seen: Iterator[pipeline.Seen]
 ) -> tuple[Usual | None, Iterator[pipeline.Seen]]:
     """What is usual, at each position or everywhere, where that can be told, and what was seen in its unit.
 
-    Maps that it is fitted on are judged by the others of them.
+    Maps that it is fitted on, those `kept`, are judged by the others of them; what is `seen` after them by all.
     """
-    kept = list(_bounded(seen, pixels=MAP_PIXELS))
-    others = list(_bounded(left_out, pixels=MAP_PIXELS - sum(one.map.size for one in kept)))
-    if agree(*(np.array([one.score for one in some]) for some in (kept, others))):
-        kept += others
     if len(kept) < FEWEST_MAPS:
         return None, itertools.chain(kept, seen)
     maps = np.stack([one.map for one in kept])

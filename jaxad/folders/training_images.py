@@ -115,6 +115,7 @@ class TileCutter:
         height, width = tiles[0].area[2:]
         self._images = np.empty((len(tiles), height, width, preparation.channels), np.float32)
         self._filled = 0
+        self.taken: list[Path] = []
 
     @property
     def images(self) -> Float[np.ndarray, "m h w c"]:
@@ -125,11 +126,26 @@ class TileCutter:
         """Cut what is wanted of the photograph `[h, w, c]` at this path, if anything is."""
         if path not in self.areas:
             return
+        self.taken.append(path)
         inside = pipeline.region_at(self.roi, pixels.shape[0], pixels.shape[1])
         image, _ = self.preparation.prepare(fill(pixels, inside))
         for top, left, height, width in self.areas[path]:
             self._images[self._filled] = image[top : top + height, left : left + width]
             self._filled += 1
+
+
+def cut_whole(sizes: Mapping[Path, tuple[int, int]], *, preparation: Preparation, roi: Roi) -> TileCutter:
+    """A cutter of all of these photographs, whole; `sizes` are their heights and widths by path."""
+    return TileCutter(_whole(sizes, preparation), preparation=preparation, roi=roi)
+
+
+def joined(training: TrainingImages, later: TileCutter, sums: Mapping[Path, Sums]) -> TrainingImages:
+    """What was read to train on, and after it the photographs in `sums` that a cutter of whole ones has taken."""
+    kept = [path in sums for path in later.taken]
+    images = np.concatenate([training.images, later.images[kept]])
+    return TrainingImages(
+        images, {**training.sums, **{path: sums[path] for path in later.taken if path in sums}}, training.unreadable
+    )
 
 
 def make_cutters(plan: Plan, *, roi: Roi, seed: int) -> list[TileCutter]:
