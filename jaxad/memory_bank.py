@@ -16,7 +16,7 @@ from jaxad._types import AnyArray
 Rows = Float[AnyArray, "n d"]
 
 
-def choose_spread(rows: Rows, *, count: int, first: int = 0) -> Int[Array, " count"]:
+def choose_spread(rows: Rows, *, count: int, first: int | None = None) -> Int[Array, " count"]:
     """Places `[count]` of rows `[n, d]` that cover the others: each time the one furthest from all chosen before.
 
     The greedy k-centre coreset (algorithm 1 of the paper above): no row is further from a chosen one than twice what
@@ -25,30 +25,38 @@ def choose_spread(rows: Rows, *, count: int, first: int = 0) -> Int[Array, " cou
     Args:
         rows: `[n, d]`; distances of rows projected to fewer numbers are nearly the same, and faster.
         count: how many to choose, at most n.
-        first: place of the row to begin with.
+        first: place of the row to begin with, by default the one nearest to the mean: the others lie at the rim, so
+            that of chance in the place of this one much would depend.
 
     Raises:
         InputError: no float rows, fewer than `count`, or no row at `first`.
 
     >>> choose_spread(jnp.array([[0.0], [1.0], [9.0]]), count=2).tolist()
-    [0, 2]
+    [1, 2]
     """
     need_floats(rows, "n d", what="rows")
     n = rows.shape[0]
     need_at_least(count, 1, what="count of rows")
     if count > n:
         raise InputError(f"{count} rows are to be chosen, and there are {n}; choose fewer, or use more normal images")
+    if first is None:
+        return _choose_spread(rows, count, jnp.argmin(_from_mean(rows)[1]))
     if not 0 <= first < n:
         raise InputError(f"the first row must be one of the {n} rows, 0 to {n - 1}, got {first}")
     return _choose_spread(rows, count, jnp.asarray(first))
 
 
+@jax.jit
+def _from_mean(rows: Rows) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    """Rows less their mean, and their squared distances to it."""
+    centred = jnp.asarray(rows) - jnp.mean(rows, axis=0)[None]
+    return centred, jnp.sum(centred**2, axis=1)
+
+
 @partial(jax.jit, static_argnums=1)
 def _choose_spread(rows: Rows, count: int, first: Int[Array, ""]) -> Int[Array, " count"]:
-    rows = jnp.asarray(rows)
     # Away from zero the squares below would be small differences of large numbers.
-    rows = rows - jnp.mean(rows, axis=0)[None]
-    squares = jnp.sum(rows**2, axis=1)
+    rows, squares = _from_mean(rows)
 
     def nearer(distances: Array, place: Array) -> Array:
         products = jnp.matmul(rows, rows[place], precision=jax.lax.Precision.HIGHEST)

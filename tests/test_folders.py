@@ -18,7 +18,7 @@ from jaxad import metrics, thresholds
 from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import file_sum
-from jaxad.folders import evaluate_folder, fit_folder, fitting, inspect_folder, score_folder, sources
+from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, judging, score_folder, sources
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.training_images import doubt_range, plan_tiles, read_tiles
@@ -60,7 +60,7 @@ def test_what_is_refused_leaves_no_pipeline(root: Path, tmp_path: Path, monkeypa
     def refuse(*_: object) -> list[str]:
         raise InputError("its score must be finite")
 
-    monkeypatch.setattr(fitting, "find_faults", refuse)
+    monkeypatch.setattr(judging, "find_faults", refuse)
     with pytest.raises(InputError, match="must be finite"):
         fit_folder(root, tmp_path / "part.jaxad", recipe=AT_ONCE)
     assert list(tmp_path.iterdir()) == []
@@ -68,7 +68,8 @@ def test_what_is_refused_leaves_no_pipeline(root: Path, tmp_path: Path, monkeypa
 
 def test_threshold_comes_from_images_never_trained_on(fitted: tuple[Pipeline, dict], root: Path) -> None:
     made, done = fitted
-    assert done["images"] == {"train": 10, "holdout": 2, "judged_left_out": 0, "left_out": [], "failed": []}
+    counts = {"train": 10, "holdout": 2, "learned_after": 0, "judged_left_out": 0}
+    assert done["images"] == {**counts, "left_out": [], "failed": []}
     assert done["training"]["shape"] == [10, 32, 40, 1]
     sums = made.provenance["sha256"]
     assert (len(set(sums["train"])), len(set(sums["holdout"]))) == (10, 2)

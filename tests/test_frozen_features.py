@@ -1,6 +1,7 @@
 """Recipes on frozen features: they go wherever jaxad's own recipes go, and need no weights once they are fitted."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import jax
@@ -164,7 +165,7 @@ def test_a_folder_is_fitted_and_evaluated(turns: int, positions: tuple[int, int]
     root = write_set(tmp_path / "set", train=24)
     recipe = dataclasses.replace(SMALL["patchcore"], turns=turns)
     fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=recipe, holdout=0.5)
-    assert fitted["images"]["train"] == 12
+    assert (fitted["images"]["train"], fitted["images"]["learned_after"]) in {(12, 0), (24, 12)}
     # Of 12 images no style is judged.
     assert fitted["settled"] == {"style": 0.0, **({"turns": 0} if turns < 0 else {})}
     pipeline = jaxad.load_pipeline(tmp_path / "part.jaxad")
@@ -298,16 +299,32 @@ def test_an_unusual_style_adds_to_the_pool_of_the_map_in_its_unit(monkeypatch: p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("alike", "count"), [(True, 24), (False, 12)])
-def test_left_out_images_stand_behind_the_threshold_too(
-    alike: bool, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("alike", "split", "counts"),
+    [(True, True, (24, 0, 12, 24)), (False, True, (12, 12, 0, 0)), (True, False, (12, 12, 0, 12))],
+    ids=["all learned from", "not alike", "no other good images"],
+)
+def test_left_out_images_stand_behind_the_threshold_and_then_held_out_ones_are_learned_from(
+    alike: bool, split: bool, counts: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(held_out, "agree", lambda *scores: alike)
     root = write_set(tmp_path / "set", train=24)
+    if not split:
+        shutil.rmtree(root / "ground_truth")
+        (root / "train" / "good").rename(root / "good")
+        (root / "test" / "spot").rename(root / "bad")
+        shutil.rmtree(root / "test")
+        (root / "train").rmdir()
     fitted = fit_folder(root, tmp_path / "part.jaxad", recipe=SMALL["patchcore"], holdout=0.5)
     pipeline = jaxad.load_pipeline(tmp_path / "part.jaxad")
-    assert fitted["images"]["judged_left_out"] == count - 12
-    assert fitted["threshold"]["count"] == len(pipeline.normal_scores) == count
+    kinds = ("train", "holdout", "learned_after", "judged_left_out")
+    assert tuple(fitted["images"][kind] for kind in kinds) == counts
+    assert fitted["threshold"]["count"] == len(pipeline.normal_scores) == counts[1] + counts[3]
+    assert pipeline.provenance["images"] == {"train": counts[0], "holdout": counts[1]}
+    images = set(np.asarray(pipeline.detector.variables["learned"][STAGES[0]]["image"]).tolist())
+    assert images <= set(range(counts[0]))
+    assert (max(images) >= 12) == (counts[0] > 12)
+    assert not pipeline.verify()
 
 
 def test_left_out_images_count_only_where_they_score_as_new_ones() -> None:

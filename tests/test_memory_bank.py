@@ -107,6 +107,13 @@ def test_rows_that_are_all_the_same_give_finite_distances():
     np.testing.assert_allclose(mahalanobis(fitted, np.full((1, 2, 3), 2, np.float32)), np.sqrt(3), rtol=1e-5)
 
 
+def test_what_is_remembered_begins_with_the_most_usual_row_whatever_the_order():
+    chosen = choose_spread(ROWS, count=25)
+    assert chosen[0] == np.argmin(np.linalg.norm(ROWS - ROWS.mean(0), axis=1))
+    order = RNG.permutation(len(ROWS))
+    assert order[np.asarray(choose_spread(ROWS[order], count=25))].tolist() == chosen.tolist()
+
+
 @pytest.mark.parametrize("unit", [2.0**-28, 2.0**-20, 2.0**28])
 def test_a_distance_to_what_is_usual_has_no_unit(unit):
     rows = RNG.normal(size=(9, 2, 4)).astype(np.float32)

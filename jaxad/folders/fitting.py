@@ -19,7 +19,7 @@ from jaxad import bundle, pipeline, thresholds
 from jaxad._check import InputError, need_local, need_output_folder, need_share, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
-from jaxad.detector import Candidate, Detector
+from jaxad.detector import Candidate
 from jaxad.fitting import NothingToldWarning, choose_recipe, derived, fit
 from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.judging import judge
