@@ -1,7 +1,7 @@
 """What held-out photographs say of a detector, what is wrong with it, and learning from these photographs too.
 
-A recipe that can leave images out needs no others to set a threshold by. Held-out ones show first that those that it has
-learned from then score as new ones do.
+A recipe that can leave images out needs no others to set a threshold by. Held-out ones show first that those that it
+has learned from then score as new ones do.
 """
 
 import itertools
