@@ -95,12 +95,22 @@ def _unknown(document: object, known: object, holder: str = "") -> Iterator[str]
 def need_pair(value: Any, *, what: str) -> tuple[int, int]:
     """The value as two whole numbers, down and across."""
     try:
-        pair = tuple(operator.index(each) for each in value)
-    except TypeError:
+        pair = tuple(need_whole(each, what=what) for each in value)
+    except (TypeError, InputError):
         pair = ()
     if len(pair) != 2:
         raise InputError(f"{what} must be two whole numbers, down and across, such as (8, 8), got {value!r}")
     return pair
+
+
+def need_whole(value: Any, *, what: str) -> int:
+    """The value as a whole number; a truth value is none."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{what} must be a whole number, got {value!r}") from None
 
 
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:

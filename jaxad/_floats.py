@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 
 def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
@@ -12,6 +12,17 @@ def root(squares: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """
     some = squares != 0  # what is no number stays none
     return jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1.0)), 0.0)
+
+
+SAME = 1e-6
+"""Share of their own size by which numbers that are all the same may differ: they are rounded."""
+
+
+def is_rounding(
+    deviation: Float[Array, "..."] | np.ndarray, values: Float[Array | np.ndarray, "..."]
+) -> Bool[Array, "..."]:
+    """Whether numbers `values` that deviate by so much are all the same but for their rounding in single precision."""
+    return jnp.asarray(deviation) <= SAME * jnp.sqrt(jnp.mean(jnp.square(values)))
 
 
 def at_least_single(values: Float[Array | np.ndarray, "*any"]) -> Float[Array, "*any"]:

@@ -11,10 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxad._check import InputError, need_at_least, need_floats
-from jaxad._floats import at_least_single, root
+from jaxad._floats import at_least_single, is_rounding, root
 from jaxad._types import AnyArray, Maps
 
-TINY = 1e-12
 ROUNDING = 1e-5
 FEWEST = 3
 """Maps that tell what is usual, at least."""
@@ -160,7 +159,7 @@ def fit_unit(normal: Float[AnyArray, "..."]) -> Unit:
         raise InputError(f"a unit needs at least 2 held-out normal scores, got {normal.size}; hold out more")
     x = at_least_single(normal)
     deviation = jnp.std(x, ddof=1)
-    return Unit(jnp.mean(x), jnp.where(deviation > TINY, deviation, 1.0))
+    return Unit(jnp.mean(x), jnp.where(is_rounding(deviation, x), 1.0, deviation))
 
 
 def in_unit(scores: Float[AnyArray, "*any"], unit: Unit) -> Float[Array, "*any"]:
@@ -186,7 +185,7 @@ def _usual(mean: Array, variance: Array, softening: float, trust: Trust, inside:
     deviation = root(jnp.maximum(variance, 0.0))
     softened = deviation + softening * common(deviation)
     # Normal images that all score the same leave no unit: then the score keeps its own.
-    softened = jnp.where(common(deviation) > TINY, softened, 1.0)
+    softened = jnp.where(is_rounding(common(deviation), mean), 1.0, softened)
     if inside is None:
         return Usual(mean, softened)
     return Usual(*(jnp.where(inside, x, common(x)) for x in (mean, softened)))

@@ -65,8 +65,11 @@ class Canvases:
         self._lock = threading.Lock()
 
     def admit(self, sizes: Iterable[Size]) -> "Canvases":
-        """See to it that photographs of these sizes, one entry each, have canvases; the more are known the better."""
-        counts = Counter(sizes)
+        """See to it that photographs of these sizes, one entry each, have canvases; the more are known the better.
+
+        Sizes that `need` refuses have none.
+        """
+        counts = Counter(size for size in sizes if self._part > 0 or max(size) <= SIDE)
         with self._lock:
             new = {size: count for size, count in counts.items() if size not in self._homes}
             total = sum(math.prod(size) * count for size, count in counts.items())
@@ -96,7 +99,7 @@ class Canvases:
         wanted: dict[Size, Size] = {}
         later = bool(self.shapes)
         for size, count in counts.items():
-            need = self._need(size)
+            need = self.need(size)
             home = self._smallest(need)
             area = 0 if home is None else math.prod(home)
             waste = (area - math.prod(need)) * self._pieces(size) * count
@@ -121,7 +124,7 @@ class Canvases:
         if self._room > 0:
             self.shapes += [shape for shape in _merged(groups, self._room) if shape not in self.shapes]
         for size in wanted:
-            need = self._need(size)
+            need = self.need(size)
             if self._smallest(need) is None:
                 side = min(SIDE, 1 << (max(need) - 1).bit_length())
                 self.shapes.append((side, side))
@@ -134,12 +137,21 @@ class Canvases:
         return min(fitting, key=math.prod, default=None)
 
     @property
+    def _part(self) -> int:
+        """Pixels along an axis of a photograph that a canvas of a part of it can show, at most."""
+        return SIDE - 2 * self.reach - self.step
+
+    @property
     def _room(self) -> int:
         return MOST_CANVASES - len(self.shapes)
 
-    def _need(self, size: Size) -> Size:
-        """Which canvas is wanted for a photograph: one for all of it, or for one of few parts of equal lengths."""
-        most = SIDE - 2 * self.reach - self.step
+    def need(self, size: Size) -> Size:
+        """Which canvas is wanted for a photograph: one for all of it, or for one of few parts of equal lengths.
+
+        Raises:
+            InputError: the model sees further than a part can show.
+        """
+        most = self._part
         if most < 1 and max(size) > SIDE:
             raise InputError(
                 f"images of {size[0]} x {size[1]} pixels are scored in parts of {SIDE}, and the model sees "
@@ -152,7 +164,7 @@ class Canvases:
         return height, width
 
     def _pieces(self, size: Size) -> int:
-        return math.prod(len(self._parts(*pair)) for pair in zip(size, self._need(size), strict=True))
+        return math.prod(len(self._parts(*pair)) for pair in zip(size, self.need(size), strict=True))
 
     def _parts(self, length: int, canvas: int) -> list[tuple[int, int, int]]:
         """Along one axis: where each view begins, and the first pixel that is taken from it and the one behind."""
@@ -169,6 +181,10 @@ class OneCanvas:
 
     def __init__(self, canvas: Size) -> None:
         self.canvas = canvas
+
+    def need(self, size: Size) -> Size:
+        """It is the one that there is."""
+        return self.canvas
 
     def admit(self, sizes: Iterable[Size]) -> "OneCanvas":
         """There is nothing to choose."""

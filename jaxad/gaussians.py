@@ -12,11 +12,8 @@ from jaxtyping import Array, Float
 
 from jaxad import linear
 from jaxad._check import InputError, need_floats
-from jaxad._floats import at_least_single, root
+from jaxad._floats import at_least_single, is_rounding, root
 from jaxad._types import AnyArray
-
-SAME = 1e-6
-"""Share of their own size by which rows that are all the same may differ: they are rounded."""
 
 
 class Gaussians(NamedTuple):
@@ -55,8 +52,7 @@ def _fit_gaussians(rows: Float[AnyArray, "n positions d"]) -> Gaussians:
         share = linear.shrinkage(jnp.sum(centred**2, axis=1), squares=jnp.sum(covariance**2), level=level, length=d)
         share = jnp.maximum(share, LEAST)
         shrunk = (1 - share) * covariance + share * level * jnp.eye(d, dtype=some.dtype)
-        same = level <= SAME**2 * jnp.mean(some**2)
-        shrunk = jnp.where(same, jnp.eye(d, dtype=some.dtype), shrunk)
+        shrunk = jnp.where(is_rounding(jnp.sqrt(level), some), jnp.eye(d, dtype=some.dtype), shrunk)
         factor = jnp.linalg.cholesky(shrunk)
         whitening = jax.scipy.linalg.solve_triangular(factor, jnp.eye(d, dtype=some.dtype), lower=True)
         return mean, whitening

@@ -11,6 +11,8 @@ from jaxad import canvases, fit
 from jaxad._check import InputError
 from jaxad.calibration import Usual
 from jaxad.detector import Found
+from jaxad.extents import Batch
+from jaxad.methods import RECIPES as NAMED
 from jaxad.methods import SURFACE
 from jaxad.pipeline import Pipeline, scoring
 from jaxad.preparation import Preparation
@@ -188,3 +190,41 @@ def test_whole_numbers_and_their_shares_of_white_give_the_same_bits(
         assert isinstance(other, Found)
         assert one.score == other.score
         np.testing.assert_array_equal(one.map, other.map)
+
+
+def test_the_published_grid_wants_a_window_and_a_stride() -> None:
+    recipe = replace(AT_ONCE, cover="seed")
+    assert max(one + step for one, step, _ in recipe.scales) == recipe.least_size[0]
+    assert replace(NAMED["patch-vae"], cover="seed").least_size == (8 + 2, 8 + 2)
+    detector, _ = fit(jax.random.key(0), recipe, TRAIN)
+    with pytest.raises(InputError, match="images must be at least"):
+        detector.score(TRAIN[:1, : recipe.least_size[0] - 1])
+    assert detector.score(TRAIN[:1, : recipe.least_size[0]]).score.shape == (1,)
+
+
+def test_a_photograph_that_cannot_be_scored_does_not_end_the_others(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make("max")
+    wholes = [photograph(index, (32, 40))[..., None] for index in range(2)]
+    wanted = part.score_batch(wholes)
+    sees_far = make("max")
+    monkeypatch.setattr(sees_far.detector.canvases, "reach", canvases.SIDE // 2)
+    large = photograph(0, (canvases.SIDE + 1, 40))[..., None]
+    first, refused, second = sees_far.score_batch([wholes[0], large, wholes[1]])
+    assert "scale them down to 2048 pixels" in str(refused)
+    assert_same(first, wanted[0])
+    assert_same(second, wanted[1])
+
+    judge = scoring._judge_batch
+
+    def fails(fitted: object, names: object, batch: Batch) -> object:
+        if batch.images.shape[1] > 100:
+            raise InputError("too tall")
+        return judge(fitted, names, batch)
+
+    monkeypatch.setattr(scoring, "_judge_batch", fails)
+    first, refused, second = part.score_batch([wholes[0], photograph(0, (300, 40))[..., None], wholes[1]])
+    assert str(refused) == "too tall"
+    assert_same(first, wanted[0])
+    assert_same(second, wanted[1])

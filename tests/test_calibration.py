@@ -50,6 +50,16 @@ def test_half_precision_is_summed_in_single(dtype):
             np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("value", [50.7, 1.1, 0.3, -1e-4, 3e7])
+@pytest.mark.parametrize("count", [3, 10, 11])
+def test_what_is_the_same_but_for_rounding_keeps_its_unit(value, count):
+    maps = np.full((count, 2, 3), value, np.float32)
+    step = abs(value) / 8
+    np.testing.assert_allclose(unusualness(maps[:1] + step, fit_usual(maps)), step, rtol=1e-4)
+    np.testing.assert_allclose(in_unit(maps[0] + step, fit_unit(maps)), step, rtol=1e-4)
+    np.testing.assert_allclose(unusualness_by_others(maps), 0, atol=1e-6 * abs(value))
+
+
 def test_constant_maps_keep_their_unit():
     usual = fit_usual(np.ones((3, 2, 2), np.float32))
     np.testing.assert_array_equal(unusualness(np.full((1, 2, 2), 5, np.float32), usual), 4)

@@ -127,4 +127,4 @@ def test_a_model_that_sees_further_than_a_part_is_refused_larger_photographs():
     canvases.admit([(SIDE, 64)])
     need_shown(canvases, (SIDE, 64))
     with pytest.raises(InputError, match="scale them down to 2048 pixels a side at most"):
-        canvases.admit([(SIDE + 1, 64)])
+        canvases.admit([(SIDE, 64), (SIDE + 1, 64)]).need((SIDE + 1, 64))

@@ -218,6 +218,14 @@ def test_a_batch_normalisation_without_all_its_arrays_is_refused(tmp_path):
         read_layers(tmp_path / "x.weights.h5")
 
 
+def test_a_layer_without_its_kernel_is_named(tmp_path):
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        file["layers/conv2d_transpose/vars/0"] = np.ones((2, 2, 3, 4), np.int32)
+        file["layers/conv2d_transpose/vars/1"] = np.ones(3, np.float32)
+    with pytest.raises(InputError, match="ConvTranspose layer conv2d_transpose has no kernel of floats"):
+        read_layers(tmp_path / "x.weights.h5")
+
+
 def test_numbers_in_names_are_counted_not_spelt(tmp_path):
     state = {f"encoder.{i}.weight": np.full((1, 1), i, np.float32) for i in (10, 2, 0)}
     save_file({**state, "decoder.1.weight": np.full((1, 1), 11, np.float32)}, tmp_path / "m.safetensors")

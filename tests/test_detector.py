@@ -505,7 +505,14 @@ def test_all_misfits_of_a_file_are_listed(each, tmp_path):
             {"recipe": to_document(RECIPE) | {"kind": "transformer"}, "shape": [8, 8, 1]},
             "must be one of .*'transformer'",
         ),
-        ({"recipe": to_document(RECIPE) | {"colour": 1}, "shape": [8, 8, 1]}, "unknown field 'colour'"),
+        (
+            {"recipe": to_document(RECIPE) | {"colour": 1}, "shape": [8, 8, 1]},
+            "d.jaxad.*unknown field 'colour'.*wrote it",
+        ),
+        (
+            {"recipe": to_document(RECIPE) | {"pool": "zzz"}, "shape": [8, 8, 1]},
+            "d.jaxad.*unknown pool 'zzz'.*wrote it",
+        ),
     ],
 )
 def test_a_bundle_of_something_else_is_refused(document, message, tmp_path):

@@ -227,6 +227,8 @@ def test_sizes_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="32 x 40 x 1"):
         export_model(whole, tmp_path, to="safetensors", size=(8, 8))
+    with pytest.raises(InputError, match="67,108,864 pixels at most, got 60000 x 60000"):
+        export_model(coloured, tmp_path, to="safetensors", size=(60000, 60000))
     scaled = dataclasses.replace(coloured, preparation=Preparation(1, "scale", scale=0.5))
     with pytest.raises(InputError, match="before photographs are resized"):
         export_model(scaled, tmp_path, to="safetensors")

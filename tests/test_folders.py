@@ -150,6 +150,14 @@ def test_too_few_images_say_how_many_are_wanted(recipe: object, count: int, hold
         plan_fit(found, recipe=recipe, holdout=holdout)
 
 
+def test_images_that_are_too_small_are_what_would_do() -> None:
+    found = {Path(f"{index}.png"): Header(4, 4, 1, "L", 8) for index in range(20)}
+    with pytest.raises(
+        InputError, match=r"20 cannot be used, first.*; those that cannot be used would do: make them la"
+    ):
+        plan_fit(found, recipe=AT_ONCE)
+
+
 def test_empty_region_of_interest_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="black everywhere"):
         fit_folder(root, tmp_path / "a", recipe=QUICK, roi=save(tmp_path / "roi.png", np.zeros((4, 4), np.uint8)))

@@ -154,6 +154,8 @@ def _layer(stored: _Stored) -> Layer:
         arrays = {order[int(i)]: value for i, value in arrays.items()}
     found = {FLAX_NAMES.get(key, key): value for key, value in arrays.items()}
     if kind == "ConvTranspose":
+        if "kernel" not in found:
+            raise InputError(f"{kind} layer {name} has no kernel of floats; save the weights again")
         # Keras stores the kernel of the convolution whose gradient this layer is: half a turn, and in and out swapped.
         found["kernel"] = found["kernel"][::-1, ::-1].swapaxes(2, 3)
     return Layer(name, kind, found, stored.epsilon)

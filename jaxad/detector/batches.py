@@ -1,7 +1,7 @@
 """Photographs of any sizes through few compiled programs, in batches of few sizes."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,16 +58,28 @@ def score_shots(
         canvases: what they are laid on; None where the model reads images of one size, which all have.
         shares: devices that share a batch.
     """
+    refused: dict[int, InputError] = {}
     if canvases is not None:
+        for index, shot in enumerate(shots):
+            try:
+                canvases.need(shot.size)
+            except InputError as error:
+                refused[index] = error
         canvases.admit(shot.size for shot in shots)
     of_parts = names and tuple(dict.fromkeys((*names, *(part.name for part in recipe.ingredients))))
     found: list[dict[str, Found]] = [{} for _ in shots]
     parts: dict[int, list[tuple[dict[str, float], int]]] = {}
 
-    def run(laid: _Laid) -> PyTree:
-        return score(of_parts if laid.kind.part else names, laid.batch)
+    def run(laid: _Laid) -> PyTree | InputError:
+        try:
+            return score(of_parts if laid.kind.part else names, laid.batch)
+        except InputError as error:
+            return error
 
-    for laid, scored in run_ahead(run, _batches(shots, canvases, shares)):
+    for laid, scored in run_ahead(run, _batches(shots, canvases, shares, without=refused)):
+        if isinstance(scored, InputError):
+            refused |= {index: scored for index, _, _ in laid.places}
+            continue
         for row, (index, view, count) in enumerate(laid.places):
             for name in names or scored:
                 one = Found(float(scored[name].score[row]), scored[name].map[row])
@@ -75,8 +87,10 @@ def score_shots(
             if laid.kind.part:
                 images = {name: float(one.score[row]) for name, one in scored.items()}
                 parts.setdefault(index, []).append((images, count))
-    results: list[dict[str, Found] | InputError] = [*found]
+    results: list[dict[str, Found] | InputError] = [refused.get(index, one) for index, one in enumerate(found)]
     for index, pieces in parts.items():
+        if index in refused:
+            continue
         scores, counts = zip(*pieces, strict=True)
         try:
             results[index] = {
@@ -121,9 +135,13 @@ class _Laid(NamedTuple):
     batch: Batch
 
 
-def _batches(shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, shares: int) -> Iterator[_Laid]:
+def _batches(
+    shots: Sequence[Shot], canvases: Canvases | OneCanvas | None, shares: int, *, without: Container[int]
+) -> Iterator[_Laid]:
     groups: dict[_Kind, list[tuple[int, View]]] = {}
     for index, shot in enumerate(shots):
+        if index in without:
+            continue
         views = [View(shot.size, 0, 0, (0, 0, *shot.size))] if canvases is None else canvases.views(shot.size)
         exact, part = canvases is None or canvases.is_exact(shot.size), len(views) > 1
         counted = part or shot.counted is not None

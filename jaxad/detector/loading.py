@@ -45,8 +45,15 @@ def from_contents(
     assert isinstance(compared, list)
     assert isinstance(stored, dict)
     assert isinstance(sizes, list)
-    recipe, shape = recipes.from_document(stored), (sizes[0], sizes[1], sizes[2])
-    need_sound(recipe, shape)
+    shape = sizes[0], sizes[1], sizes[2]
+    try:
+        recipe = recipes.from_document(stored)
+        need_sound(recipe, shape)
+    except InputError as error:
+        raise InputError(
+            f"bundle {str(path)!r} holds a recipe that this jaxad cannot read ({error}); read it with the version that "
+            "wrote it, or fit it again"
+        ) from None
     wanted_variables = template(recipe, shape, arrays)
     wanted = flat({"variables": wanted_variables}, shapes=True)
     calibrated = recipe.judges_by_holdout

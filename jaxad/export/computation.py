@@ -16,6 +16,8 @@ from jaxad.pipeline import Pipeline, brought_back, judge, look, region_at
 from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
+MOST_PIXELS = 2**26
+"""Of an image of an exported model, which is one program."""
 PLACE, NOISE = 8, 4
 """Of random images: pixels along a place of one light, levels of noise."""
 
@@ -101,8 +103,8 @@ def make_computation(source: Pipeline | Detector, size: tuple[int, int] | None) 
     """The computation of a pipeline, or of a detector alone, for images of this size or of the usual one.
 
     Raises:
-        InputError: the model cannot read images of this size, or photographs must be resized before the region of
-            interest holds.
+        InputError: the model cannot read images of this size, more than `MOST_PIXELS`, or photographs must be resized
+            before the region of interest holds.
     """
     detector = source.detector if isinstance(source, Pipeline) else source
     roi = source.roi if isinstance(source, Pipeline) else None
@@ -117,6 +119,11 @@ def make_computation(source: Pipeline | Detector, size: tuple[int, int] | None) 
         raise InputError(
             f"the pipeline judges by positions of {fitted[0]} x {fitted[1]} pixels, not {chosen[0]} x {chosen[1]}; "
             "leave the size out and bring images to the former"
+        )
+    if chosen[0] * chosen[1] > MOST_PIXELS:
+        raise InputError(
+            f"an exported model takes images of {MOST_PIXELS:,} pixels at most, got {chosen[0]} x {chosen[1]}; export "
+            "it for a smaller size, and score larger photographs by jaxad, which goes part by part"
         )
     channels = detector.shape[-1]
     detector.need_shape((*chosen, channels))

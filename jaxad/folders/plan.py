@@ -75,7 +75,10 @@ def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:
     left = copies.repeated.keys() | copies.contradictory.keys()
     headers = {item.path: found.headers[item.path] for item in found.train if item.path not in left}
     if not headers:
-        raise InputError(f"folder {str(found.root)!r} has no normal image that can be read; `jaxad inspect` says why")
+        why = "".join(f"; the first is {path.name!r}: {reason}" for path, reason in found.unreadable_train[:1])
+        raise InputError(
+            f"folder {str(found.root)!r} has no normal image that can be read{why}; `jaxad inspect` says more"
+        )
     return headers
 
 
@@ -112,13 +115,17 @@ def plan_fit(
         )
         own = f" ({FEWEST} of which {recipe.name} holds out itself, to choose by)" if least > 1 else ""
         fewest, wanted = FEWEST + least, count_wanted(least, share=holdout)
-        other = f", or a holdout of {FEWEST / max(1, len(usable)):.2g}"
+        mend = f"{wanted} images would do, or a holdout of {FEWEST / max(1, len(usable)):.2g}"
         if len(usable) < fewest:
-            other = f", and with another holdout {fewest} at the least" if wanted > fewest else ""
+            mend = f"{wanted} images would do" + (
+                f", and with another holdout {fewest} at the least" if wanted > fewest else ""
+            )
+        if len(usable) + len(left_out) >= wanted:
+            mend = "those that cannot be used would do: make them larger"
         raise InputError(
             f"at least {FEWEST} images must be held out for a threshold and {least} be left to train on{own}, but a "
             f"share of {holdout:g} of {len(usable)} different usable images is {round(holdout * len(usable))}"
-            f"{unusable}; {wanted} images would do{other}"
+            f"{unusable}; {mend}"
         )
     drawn = set(np.random.default_rng(seed).permutation(len(usable))[:count].tolist())
     held_out, train = (

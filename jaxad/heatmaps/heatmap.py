@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_pair
+from jaxad._check import InputError, need_at_least, need_images, need_one_of, need_pair, need_whole
 from jaxad._options import Cover, Reduce
 from jaxad._types import Images, Maps
 from jaxad.extents import Extent
@@ -187,8 +187,6 @@ def _checked(
     size, stride = need_pair(size, what="size"), need_pair(stride, what="stride")
     _, h, w, _ = images.shape
     grid((h, w), size, stride, cover=cover)
-    if chunk is not None and not isinstance(chunk, int):
-        raise InputError(f"chunk must be a whole number of windows, got {chunk!r}")
     if chunk is not None:
-        need_at_least(chunk, 1, what="chunk")
+        need_at_least(need_whole(chunk, what="chunk"), 1, what="chunk")
     return size, stride

@@ -47,8 +47,8 @@ class PatchComponentsRecipe(SolvedRecipe, kind="patch_components"):
 
     @property
     def least_size(self) -> tuple[int, int]:
-        """See `Recipe`."""
-        side = max((side for side, _, _ in self.scales), default=1)
+        """See `Recipe`; the published grid leaves out the last window of each axis."""
+        side = max((side + stride * (self.cover == "seed") for side, stride, _ in self.scales), default=1)
         return side, side
 
     def check(self, shape: Shape) -> None:

@@ -64,8 +64,9 @@ class PatchVAERecipe(NetworkRecipe, kind="patch_vae"):
 
     @property
     def least_size(self) -> tuple[int, int]:
-        """See `Recipe`."""
-        return self.window
+        """See `Recipe`; the published grid leaves out the last window of each axis."""
+        (height, width), (down, across) = self.window, self.stride
+        return (height + down, width + across) if self.cover == "seed" else (height, width)
 
     def check(self, shape: Shape) -> None:
         """See `Recipe`; the window must also be one that the model can halve."""

@@ -258,7 +258,10 @@ def _misfits(arrays: Mapping[str, np.ndarray]) -> list[str]:
         *(
             f"array {name} is no photograph"
             for name, array in found.items()
-            if name.startswith("golden/") and not (array.ndim in (2, 3) and array.size and array.dtype.kind in "uf")
+            if name.startswith("golden/")
+            and not (
+                array.ndim in (2, 3) and array.shape[2:] in ((), (1,), (3,)) and array.size and array.dtype.kind in "uf"
+            )
         ),
         *(["what is usual has no single size"] if len(shapes) > 1 else []),
     ]
