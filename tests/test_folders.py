@@ -151,7 +151,7 @@ def test_too_few_images_say_how_many_are_wanted(recipe: object, count: int, hold
 
 
 def test_images_that_are_too_small_are_what_would_do() -> None:
-    found = {Path(f"{index}.png"): Header(4, 4, 1, "L", 8) for index in range(20)}
+    found = {Path(f"{index}.png"): Header(3, 3, 1, "L", 8) for index in range(20)}
     with pytest.raises(
         InputError, match=r"20 cannot be used, first.*; those that cannot be used would do: make them la"
     ):

@@ -14,9 +14,8 @@ import numpy as np
 
 from jaxad._check import InputError, need_at_least
 from jaxad.datasets import Copies, Survey
-from jaxad.folders.sizes import median_size, scaled_down, times, why_not_almost_one, why_not_whole
+from jaxad.folders.sizes import median_size, need_bounded, scaled_down, times, why_not_almost_one, why_not_whole
 from jaxad.images import Header, UnreadableError
-from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Mode, Preparation
 from jaxad.recipes import ChoiceRecipe, Recipe
 from jaxad.thresholds import FEWEST, count_held_out, count_wanted
@@ -76,9 +75,7 @@ def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:
     headers = {item.path: found.headers[item.path] for item in found.train if item.path not in left}
     if not headers:
         why = "".join(f"; the first is {path.name!r}: {reason}" for path, reason in found.unreadable_train[:1])
-        raise InputError(
-            f"folder {str(found.root)!r} has no normal image that can be read{why}; `jaxad inspect` says more"
-        )
+        raise InputError(f"{str(found.root)!r} has no normal image that can be read{why}; `jaxad inspect` says more")
     return headers
 
 
@@ -105,7 +102,7 @@ def plan_fit(
     preparation = choose_preparation(
         recipe, list(headers.values()), grey=grey, resize=resize, scale=scale, native=native
     )
-    _need_bounded(headers, preparation)
+    need_bounded(headers, preparation)
     usable, left_out = _usable(headers, preparation, recipe)
     count = count_held_out(len(usable), share=holdout)
     least = FEWEST + 2 if isinstance(recipe, ChoiceRecipe) else 1
@@ -115,13 +112,13 @@ def plan_fit(
         )
         own = f" ({FEWEST} of which {recipe.name} holds out itself, to choose by)" if least > 1 else ""
         fewest, wanted = FEWEST + least, count_wanted(least, share=holdout)
-        mend = f"{wanted} images would do, or a holdout of {FEWEST / max(1, len(usable)):.2g}"
-        if len(usable) < fewest:
-            mend = f"{wanted} images would do" + (
-                f", and with another holdout {fewest} at the least" if wanted > fewest else ""
-            )
+        mend = f"{wanted} images would do"
         if len(usable) + len(left_out) >= wanted:
             mend = "those that cannot be used would do: make them larger"
+        elif len(usable) >= fewest:
+            mend += f", or a holdout of {FEWEST / len(usable):.2g}"
+        elif wanted > fewest:
+            mend += f", and with another holdout {fewest} at the least"
         raise InputError(
             f"at least {FEWEST} images must be held out for a threshold and {least} be left to train on{own}, but a "
             f"share of {holdout:g} of {len(usable)} different usable images is {round(holdout * len(usable))}"
@@ -296,17 +293,6 @@ def _of_any_size(recipe: ChoiceRecipe, why: str) -> tuple[ChoiceRecipe, dict[str
     return replace(recipe, candidates=kept), {
         candidate.name: reason for candidate in recipe.candidates if candidate not in kept
     }
-
-
-def _need_bounded(headers: Mapping[Path, Header], preparation: Preparation) -> None:
-    """Refuse to enlarge photographs beyond what can be held."""
-    for path, header in headers.items() if preparation.mode != "native" else ():
-        height, width = preparation.geometry(header.height, header.width).size
-        if height * width > max(MAX_PIXELS, header.height * header.width):
-            raise InputError(
-                f"{path.name!r} of {header.height} x {header.width} pixels would become {height} x {width}, more than "
-                f"{MAX_PIXELS} pixels; choose a smaller resize or scale"
-            )
 
 
 def _usable(

@@ -1,9 +1,15 @@
 """Whether photographs are of sizes that belong together, and at which one they fit memory; nothing here loads jax."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+
+from jaxad._check import InputError
+from jaxad.images import Header
+from jaxad.images.photograph import MAX_PIXELS
+from jaxad.preparation import Preparation
 
 ALMOST = 0.1
 """Share by which a height or a width may differ from the median where sizes count as almost one.
@@ -52,3 +58,14 @@ def scaled_down(box: tuple[int, int], count: int, channels: int, values: int) ->
     factor = math.sqrt(values / total)
     why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {values} numbers"
     return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
+
+
+def need_bounded(headers: Mapping[Path, Header], preparation: Preparation) -> None:
+    """Refuse to enlarge photographs beyond what can be held."""
+    for path, header in headers.items() if preparation.mode != "native" else ():
+        height, width = preparation.geometry(header.height, header.width).size
+        if height * width > max(MAX_PIXELS, header.height * header.width):
+            raise InputError(
+                f"{path.name!r} of {header.height} x {header.width} pixels would become {height} x {width}, more than "
+                f"{MAX_PIXELS} pixels; choose a smaller resize or scale"
+            )
