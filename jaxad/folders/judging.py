@@ -71,8 +71,8 @@ def judge(
         roi: the region of interest.
         plan: says which photographs are held out.
         training: what it has learned from.
-        learn: whether it may learn from the held-out photographs too, where it can leave images out in turn, and those
-            that it has learned from then score as these do.
+        learn: whether it may learn from the held-out photographs too, where it sees whole ones and can leave them out
+            in turn, and those that it has learned from then score as these do.
         told: whether it is known already that the detector tells nothing.
         seed: of the defects that are drawn.
         max_pixels: see `jaxad.images.read_photograph`.
@@ -83,7 +83,7 @@ def judge(
         InputError: fewer than two of the held-out photographs can be read.
     """
     began = time.perf_counter()
-    learn = learn and detector.recipe.leaves_out
+    learn = learn and detector.recipe.leaves_out and detector.recipe.compares_positions
     few = _few(plan.held_out)
     values = LOOKED_AT * TILE**2 * preparation.channels
     tiles = plan_tiles(few, recipe=detector.recipe, preparation=preparation, roi=roi, seed=seed, values=values)
