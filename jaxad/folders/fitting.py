@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 from jaxad import bundle, pipeline, thresholds
 from jaxad._check import InputError, need_local, need_output_folder, need_share, raise_problems
 from jaxad.checkpoints import open_checkpoints
-from jaxad.datasets import RepeatedError, Sums, doubt_near_copies, find_copies, survey
+from jaxad.datasets import RepeatedError, Sums, Survey, doubt_near_copies, find_copies, survey
+from jaxad.datasets.layouts import SPLITS, says_good, word_of
 from jaxad.detector import Candidate
 from jaxad.fitting import NothingToldWarning, choose_recipe, derived, fit
 from jaxad.folders.inspection import folder_warnings, name_reasons
@@ -167,8 +168,7 @@ def fit_folder(
         inside,
         plan,
         training,
-        # Else `evaluate_folder` would have no good image left to judge by.
-        learn=found.split or found.layout == "flat",
+        learn=_keeps_good_images(found),
         told=any(issubclass(doubt.category, NothingToldWarning) for doubt in doubts),
         seed=seed,
         max_pixels=max_pixels,
@@ -234,6 +234,17 @@ def fit_folder(
         made.save(out)
     wait_for_all(mesh)
     return done
+
+
+def _keeps_good_images(found: Survey) -> bool:
+    """Whether `evaluate_folder` needs no held-out images: others are there to test on, or nothing tells good from bad.
+
+    A folder called good may lie beside one of defects, and be evaluated with it.
+    """
+    if found.split or found.layout != "flat":
+        return found.split
+    root = found.root.resolve()
+    return not says_good(root.name) or word_of(root.parent.name) in SPLITS
 
 
 def _need_options(holdout: float, rate: float, seed: int) -> None:

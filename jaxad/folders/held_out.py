@@ -159,16 +159,19 @@ def judged_anew(
 ) -> HeldOut:
     """The same of a `detector` that has learned from the held-out images too, by all that it has learned from.
 
-    What was seen of each, `left_out` in turn, is usual now, and sets scores and levels.
+    What was seen of each, `left_out` in turn, is usual now, and sets scores and levels. Golden images are turned over:
+    as they are the detector knows them by heart.
     """
     usual, found = _calibrated(detector, list(_bounded(left_out, pixels=MAP_PIXELS)), left_out)
     scores, colour_limits, pixel_limit = _levels(found)
+    golden = tuple(np.ascontiguousarray(one[:, ::-1]) for one in held.golden)
     return held._replace(
         preparation=_with_positions(preparation, usual, {detector.shape[:2]}),
         scores=scores,
         colour_limits=colour_limits,
         pixel_limit=pixel_limit,
-        golden_scores=pipeline.golden_scores(detector, preparation, usual, held.golden),
+        golden=golden,
+        golden_scores=pipeline.golden_scores(detector, preparation, usual, golden),
         usual=usual,
     )
 
