@@ -29,8 +29,6 @@ from jaxad.preparation import Preparation
 
 LOOKED_AT = 64
 """Training images that are searched for faults of the model, and held-out ones that defects are drawn on."""
-CHECKED = 2
-"""Images left out in turn to a held-out one, at least, that say whether all may be learned from."""
 
 
 class Judged(NamedTuple):
@@ -95,14 +93,13 @@ def judge(
         for cutter in cutters:
             cutter.take(path, pixels)
 
-    every = max(1, len(training.images) // (CHECKED * len(plan.held_out))) if learn else 1
     held = judge_held_out(
         detector,
         preparation,
         roi,
         plan.held_out,
         known=training.sums,
-        left_out=judge_left_out(detector, preparation, roi, training, plan.train, every=every),
+        left_out=judge_left_out(detector, preparation, roi, training, plan.train),
         max_pixels=max_pixels,
         on_step=on_step,
         on_photograph=take,

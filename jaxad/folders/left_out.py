@@ -28,8 +28,6 @@ def judge_left_out(
     roi: Roi,
     training: TrainingImages,
     sizes: Mapping[Path, tuple[int, int]],
-    *,
-    every: int = 1,
 ) -> Iterator[pipeline.Seen]:
     """What is seen of the images that were trained on, one after the other; nothing where the recipe leaves none out.
 
@@ -39,9 +37,8 @@ def judge_left_out(
         roi: the region of interest.
         training: images, with one file each.
         sizes: heights and widths of their files by path.
-        every: so many are judged, from the first one on.
     """
-    for path, one in zip(training.paths[::every], each_left_out(detector, training.images, every=every), strict=False):
+    for path, one in zip(training.paths, each_left_out(detector, training.images), strict=False):
         inside = pipeline.region_at(roi, *sizes[path])
         counted = None if inside is None else pipeline.prepare_region(preparation, inside)
         (score,), (score_map,) = pooled(detector.recipe, one, counted=None if counted is None else counted[None])
