@@ -105,12 +105,10 @@ def need_pair(value: Any, *, what: str) -> tuple[int, int]:
 
 def need_whole(value: Any, *, what: str) -> int:
     """The value as a whole number; a truth value is none."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{what} must be a whole number, got {value!r}") from None
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool):
+            return operator.index(value)
+    raise InputError(f"{what} must be a whole number, got {value!r}")
 
 
 def need_one_of(value: object, choices: Iterable[object], *, what: str) -> None:

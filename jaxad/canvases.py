@@ -69,7 +69,7 @@ class Canvases:
 
         Sizes that `need` refuses have none.
         """
-        counts = Counter(size for size in sizes if self._part > 0 or max(size) <= SIDE)
+        counts = Counter(size for size in sizes if not self._refuses(size))
         with self._lock:
             new = {size: count for size, count in counts.items() if size not in self._homes}
             total = sum(math.prod(size) * count for size, count in counts.items())
@@ -141,6 +141,9 @@ class Canvases:
         """Pixels along an axis of a photograph that a canvas of a part of it can show, at most."""
         return SIDE - 2 * self.reach - self.step
 
+    def _refuses(self, size: Size) -> bool:
+        return self._part < 1 and max(size) > SIDE
+
     @property
     def _room(self) -> int:
         return MOST_CANVASES - len(self.shapes)
@@ -151,12 +154,12 @@ class Canvases:
         Raises:
             InputError: the model sees further than a part can show.
         """
-        most = self._part
-        if most < 1 and max(size) > SIDE:
+        if self._refuses(size):
             raise InputError(
                 f"images of {size[0]} x {size[1]} pixels are scored in parts of {SIDE}, and the model sees "
                 f"{self.reach} pixels around each of its own; scale them down to {SIDE} pixels a side at most"
             )
+        most = self._part
         height, width = (
             length if length <= SIDE else -(-length // -(-length // most)) + 2 * self.reach + self.step
             for length in size

@@ -39,24 +39,18 @@ def choose_spread(rows: Rows, *, count: int, first: int | None = None) -> Int[Ar
     need_at_least(count, 1, what="count of rows")
     if count > n:
         raise InputError(f"{count} rows are to be chosen, and there are {n}; choose fewer, or use more normal images")
-    if first is None:
-        return _choose_spread(rows, count, jnp.argmin(_from_mean(rows)[1]))
-    if not 0 <= first < n:
+    if first is not None and not 0 <= first < n:
         raise InputError(f"the first row must be one of the {n} rows, 0 to {n - 1}, got {first}")
-    return _choose_spread(rows, count, jnp.asarray(first))
-
-
-@jax.jit
-def _from_mean(rows: Rows) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
-    """Rows less their mean, and their squared distances to it."""
-    centred = jnp.asarray(rows) - jnp.mean(rows, axis=0)[None]
-    return centred, jnp.sum(centred**2, axis=1)
+    return _choose_spread(rows, count, first)
 
 
 @partial(jax.jit, static_argnums=1)
-def _choose_spread(rows: Rows, count: int, first: Int[Array, ""]) -> Int[Array, " count"]:
+def _choose_spread(rows: Rows, count: int, first: Int[Array, ""] | int | None) -> Int[Array, " count"]:
+    rows = jnp.asarray(rows)
     # Away from zero the squares below would be small differences of large numbers.
-    rows, squares = _from_mean(rows)
+    rows = rows - jnp.mean(rows, axis=0)[None]
+    squares = jnp.sum(rows**2, axis=1)
+    begin = jnp.argmin(squares) if first is None else jnp.asarray(first)
 
     def nearer(distances: Array, place: Array) -> Array:
         products = jnp.matmul(rows, rows[place], precision=jax.lax.Precision.HIGHEST)
@@ -69,8 +63,8 @@ def _choose_spread(rows: Rows, count: int, first: Int[Array, ""]) -> Int[Array, 
         place = jnp.argmax(distances)
         return nearer(distances, place), chosen.at[i].set(place)
 
-    distances = nearer(jnp.full(rows.shape[0], jnp.inf, rows.dtype), first)
-    chosen = jnp.zeros(count, first.dtype).at[0].set(first)
+    distances = nearer(jnp.full(rows.shape[0], jnp.inf, rows.dtype), begin)
+    chosen = jnp.zeros(count, begin.dtype).at[0].set(begin)
     return jax.lax.fori_loop(1, count, step, (distances, chosen))[1]
 
 

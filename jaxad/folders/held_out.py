@@ -184,7 +184,7 @@ def _levels(seen: Iterable[pipeline.Seen]) -> tuple[np.ndarray, tuple[float, flo
         score, score_map = pipeline.brought_back(one)
         scores.append(score)
         levels.append(np.quantile(score_map if one.inside is None else score_map[one.inside], (0.5, QUANTILE)))
-    medians, tops = np.array(levels).reshape(-1, 2).T
+    medians, tops = np.array(levels).T
     low, top = float(np.median(medians)), float(np.median(tops))
     return np.array(scores, np.float32), (low, low + 2 * (top - low)), float(np.max(tops))
 

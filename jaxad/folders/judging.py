@@ -8,13 +8,13 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Float
 
 from jaxad._types import PRNGKey
 from jaxad.datasets import Sums
@@ -24,7 +24,7 @@ from jaxad.folders.held_out import HeldOut, judge_held_out, judged_anew
 from jaxad.folders.left_out import judge_left_out
 from jaxad.folders.plan import Plan
 from jaxad.folders.roi import Roi
-from jaxad.folders.training_images import TILE, TileCutter, TrainingImages, cut_whole, joined, plan_tiles
+from jaxad.folders.training_images import TILE, TileCutter, TrainingImages, joined, plan_tiles
 from jaxad.preparation import Preparation
 
 LOOKED_AT = 64
@@ -82,17 +82,11 @@ def judge(
     """
     began = time.perf_counter()
     learn = learn and detector.recipe.leaves_out and detector.recipe.compares_positions
-    few = _few(plan.held_out)
     values = LOOKED_AT * TILE**2 * preparation.channels
-    tiles = plan_tiles(few, recipe=detector.recipe, preparation=preparation, roi=roi, seed=seed, values=values)
-    cutters = [TileCutter(tiles[:LOOKED_AT], preparation=preparation, roi=roi)]
-    if learn:
-        cutters.append(cut_whole(plan.held_out, preparation=preparation, roi=roi))
-
-    def take(path: Path, pixels: Float[np.ndarray, "h w c"]) -> None:
-        for cutter in cutters:
-            cutter.take(path, pixels)
-
+    tiles_of = partial(plan_tiles, recipe=detector.recipe, preparation=preparation, roi=roi, seed=seed, values=values)
+    looked_at = tiles_of(_few(plan.held_out))[:LOOKED_AT]
+    # Those that are looked at are then the first of all, whole too.
+    cutter = TileCutter(tiles_of(plan.held_out) if learn else looked_at, preparation=preparation, roi=roi)
     held = judge_held_out(
         detector,
         preparation,
@@ -102,16 +96,16 @@ def judge(
         left_out=judge_left_out(detector, preparation, roi, training, plan.train),
         max_pixels=max_pixels,
         on_step=on_step,
-        on_photograph=take,
+        on_photograph=cutter.take,
     )
     faults = find_faults(detector, training.images[:LOOKED_AT])
     if not told:
-        faults += _blindness(detector, cutters[0].images, seed)
+        faults += _blindness(detector, cutter.images[: len(looked_at)], seed)
     seconds = {"judge": time.perf_counter() - began}
     if not (learn and held.agreed):
         return Judged(detector, training, held, held.sums, faults, seconds)
     began = time.perf_counter()
-    training = joined(training, cutters[-1], held.sums)
+    training = joined(training, cutter, held.sums)
     learned, _ = fit(key, detector.recipe, training.images, mesh=mesh)
     detector = replace(learned, comparison=detector.comparison)
     left_out = judge_left_out(detector, preparation, roi, training, {**plan.train, **plan.held_out})

@@ -134,11 +134,6 @@ class TileCutter:
             self._filled += 1
 
 
-def cut_whole(sizes: Mapping[Path, tuple[int, int]], *, preparation: Preparation, roi: Roi) -> TileCutter:
-    """A cutter of all of these photographs, whole; `sizes` are their heights and widths by path."""
-    return TileCutter(_whole(sizes, preparation), preparation=preparation, roi=roi)
-
-
 def joined(training: TrainingImages, later: TileCutter, sums: Mapping[Path, Sums]) -> TrainingImages:
     """What was read to train on, and after it the photographs in `sums` that a cutter of whole ones has taken."""
     kept = [path in sums for path in later.taken]
