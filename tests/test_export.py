@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors
@@ -17,7 +18,7 @@ from jaxad import pipeline
 from jaxad._check import InputError
 from jaxad.export import export_model, exporting, running
 from jaxad.export.computation import make_computation
-from jaxad.export.to_onnx import in_plain_operations
+from jaxad.export.to_onnx import TERMS, in_plain_operations
 from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
 from jaxad.methods import RECIPES
 from jaxad.preparation import Preparation
@@ -84,6 +85,17 @@ def test_plain_operations_score_alike(kind: str) -> None:
     assert "platform_index" not in str(jax.make_jaxpr(plain)(images))
     for found, wanted in zip(jax.jit(plain)(images), computation.expected(images), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axes", [(1,), (0, 2), (0, 1, 2)])
+def test_long_sums_are_made_in_steps(axes: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random((3, 2 * TERMS**2 + 5, 2), dtype=np.float32)
+    traced = jax.make_jaxpr(lambda x: jnp.sum(x, axis=axes))(x)
+    plain = in_plain_operations(traced)
+    sums = [one for one in jax.make_jaxpr(plain)(x).eqns if one.primitive.name == "reduce_sum"]
+    assert max(one.invars[0].aval.shape[axis] for one in sums for axis in one.params["axes"]) <= TERMS
+    np.testing.assert_allclose(plain(x)[0], x.sum(axis=axes, dtype=float), rtol=1e-6)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -256,6 +257,16 @@ def test_gaussians_need_two_images() -> None:
         jaxad.fit(KEY, SMALL["padim"], IMAGES[:1])
 
 
+def without(place: int, learned: dict[str, Any]) -> dict[str, Any]:
+    """A memory without the cells of an image, in whose place the first other one stands where it is a neighbour."""
+    kept = np.asarray(learned["image"] != place)
+    fewer = {**learned, "memory": learned["memory"][kept]}
+    if "around" in learned:
+        positions = np.where(kept, np.cumsum(kept) - 1, 0)
+        fewer["around"] = positions[np.asarray(learned["around"])[kept]]
+    return fewer
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"turns": 1, "neighbours": 3}, {"upright": True}], ids=["plain", "turned", "upright"]
@@ -266,15 +277,29 @@ def test_an_image_left_out_is_judged_by_the_cells_of_the_others(changes: dict) -
     places = np.array([5, 0])
     found = recipe.score_left_out(variables, IMAGES[places], places).map
     for place, score_map in zip(places, found, strict=True):
-        learned = {
-            stage: {**one, "memory": one["memory"].at[one["image"] == place].set(1e3)}
-            for stage, one in variables["learned"].items()
-        }
-        if not changes:
-            wanted = recipe.score({**variables, "learned": learned}, IMAGES[place][None]).map[0]
-            np.testing.assert_allclose(score_map, wanted, rtol=1e-5)
+        learned = {stage: without(place, one) for stage, one in variables["learned"].items()}
+        wanted = recipe.score({**variables, "learned": learned}, IMAGES[place][None]).map[0]
+        np.testing.assert_allclose(score_map, wanted, rtol=1e-5, atol=1e-6)
         known = recipe.score(variables, IMAGES[place][None]).map[0]
         assert np.mean(score_map) > np.mean(known)
+
+
+def test_a_cell_that_stands_in_for_one_left_out_brings_its_own_neighbours() -> None:
+    recipe = dataclasses.replace(SMALL["patchcore"], neighbours=2)
+    learned = {
+        "memory": jnp.array([[0.0], [1.0], [1.5], [5.0]]),
+        "image": jnp.arange(4),
+        "around": jnp.array([[0, 1], [1, 2], [2, 1], [3, 2]]),
+        "unit": jnp.ones(()),
+    }
+    cells = jnp.array([0.4, 1.2, 3.0, 6.0]).reshape(4, 1, 1, 1)
+    places = np.array([0, 0, 1, 3])
+    found = recipe._judge_left_out(places, {"stage": learned}, "stage", cells)
+    wanted = [
+        recipe.judge({"stage": without(place, learned)}, "stage", cell[None])
+        for place, cell in zip(places, cells, strict=True)
+    ]
+    np.testing.assert_allclose(found, jnp.concatenate(wanted), rtol=1e-6)
 
 
 @pytest.mark.slow

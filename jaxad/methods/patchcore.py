@@ -274,10 +274,11 @@ class PatchCoreRecipe(FrozenRecipe, kind="patchcore"):
         self, places: Int[Any, " n"], learned: Variables, stage: str, cells: Float[Any, "n rows columns d"]
     ) -> ScoreMap:
         def one(given: tuple[Any, Any]) -> Any:
-            theirs, memory = learned[stage]["image"] == given[1], learned[stage]["memory"]
+            theirs = learned[stage]["image"] == given[1]
             # In the place of what is left out stands a cell of another image, which is there already.
-            others = jnp.where(theirs[:, None], memory[jnp.argmin(theirs)][None], memory)
-            return self.judge({stage: {**learned[stage], "memory": others}}, stage, given[0][None])[0]
+            stand_ins = jnp.where(theirs, jnp.argmin(theirs), jnp.arange(len(theirs)))
+            others = {name: learned[stage][name][stand_ins] for name in ("memory", "around") if name in learned[stage]}
+            return self.judge({stage: {**learned[stage], **others}}, stage, given[0][None])[0]
 
         return jax.lax.map(one, (cells, places))
 
