@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree, Shaped
 
+from jaxad._types import AnyArray
 from jaxad.extents import Batch
 
 BATCH_PIXELS = 2**18
@@ -54,10 +55,9 @@ def run_ahead(run: Callable[[Item], PyTree], items: Iterable[Item]) -> Iterator[
         yield first, jax.device_get(running)
 
 
-def filled(rows: Shaped[np.ndarray, "n ..."], size: int) -> Shaped[np.ndarray, "size ..."]:
+def filled(rows: Shaped[AnyArray, "n ..."], size: int) -> Shaped[AnyArray, "size ..."]:
     """So many rows: those given `[n, ...]`, then copies of the last one."""
-    missing = size - len(rows)
-    return np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]) if missing else rows
+    return rows if len(rows) == size else rows[np.minimum(np.arange(size), len(rows) - 1)]
 
 
 def batch_size(count: int, most: int, *, shares: int) -> int:

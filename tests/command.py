@@ -9,14 +9,16 @@ from pathlib import Path
 
 from tests import fast_compilation
 
+ROOT = str(Path(__file__).resolve().parents[1])
+
 
 def jaxad(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "jaxad", *arguments],
+        [sys.executable, "-m", "tests.quick_command", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, **fast_compilation.environment(), "COLUMNS": "200", **environment},
+        env={**os.environ, **fast_compilation.environment(), "PYTHONPATH": ROOT, "COLUMNS": "200", **environment},
         check=False,
     )
 
@@ -47,7 +49,7 @@ def run_each(
         input=json.dumps([[words, str(folder), own] for words, folder, own in commands]),
         capture_output=True,
         text=True,
-        cwd=Path(__file__).resolve().parents[1],
+        cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", **environment},
         check=True,
     )

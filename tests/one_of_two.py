@@ -17,7 +17,7 @@ import jax
 
 from jaxad.folders import fit_folder
 from jaxad.sharding import make_mesh
-from tests import fast_compilation, garbage
+from tests import fast_compilation, garbage, one_platform
 from tests.photograph_folder import QUICK
 
 
@@ -27,6 +27,7 @@ def main():
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
     losses = []
     garbage.collect_seldom()
+    one_platform.trace_one()
 
     def on_epoch(done, terms):
         losses.append(terms["loss"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests import garbage
+from tests import garbage, one_platform
 
 SETUP = re.compile(r"^<!-- setup(?: (?P<hidden>python))?\n(?P<made>.*?)^-->$", re.M | re.S)
 FENCE = re.compile(
@@ -73,7 +73,7 @@ def run(path: Path) -> None:
     """Run them, with a `jaxad` that is this checkout's; a traceback names the page's own lines."""
     with TemporaryDirectory() as folder:
         command = Path(folder, "jaxad")
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jaxad "$@"\n')
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.quick_command "$@"\n')
         command.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
         names = {"__name__": "__main__"}
@@ -90,6 +90,7 @@ def run(path: Path) -> None:
 
 if __name__ == "__main__":
     garbage.collect_seldom()
+    one_platform.trace_one()
     here = Path.cwd()
     for page in sys.argv[1:]:  # each in a folder of its own
         place = here / Path(page).stem

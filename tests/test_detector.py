@@ -22,6 +22,7 @@ from jaxad.models import PatchVAE, PatchVAEOutput
 from jaxad.one_class_svm import OneClassSVM
 from jaxad.pipeline import load
 from jaxad.recipes import to_document
+from tests.conftest import no_shape_checks
 from tests.references.heatmap import heatmap as slow_heatmap
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -312,6 +313,8 @@ def test_bfloat16_is_near_and_returns_float32(detector):
     np.testing.assert_allclose(rounded.map, exact.map, rtol=0.05)
     with pytest.raises(InputError, match="unknown dtype 'int8': choose one of float32, bfloat16"):
         detector.score(IMAGES, dtype="int8")
+    with no_shape_checks(), pytest.raises(InputError, match="unknown dtype '3'"):
+        detector.score(IMAGES, dtype=3)
 
 
 QUICK = {"epochs": 1, "batch_size": 4}

@@ -135,7 +135,7 @@ def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: st
 def jaxad_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     path = f"{ROOT / 'examples'}{os.pathsep}{ROOT}"
     environment = {**os.environ, **fast_compilation.environment(), "COLUMNS": "200", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "jaxad", *arguments]
+    command = [sys.executable, "-m", "tests.quick_command", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 

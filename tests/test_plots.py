@@ -275,6 +275,12 @@ REFUSED: list[tuple[Callable[[], Figure], str]] = [
     (lambda: plots.reconstruction_triples(GREY[:0], GREY[:0], GREY[:0], LOSSES[:, :0]), "at least one image"),
     (lambda: plots.reconstruction_triples(GREY, GREY, GREY[:2], LOSSES), "same shape"),
     (lambda: plots.reconstruction_triples(GREY, GREY, GREY, LOSSES.T), "same shape"),
+    (lambda: plots.heatmap_pairs(GREY[:2], MAPS[:1], ["a"], label="x"), "maps must be as many as the images, 2, got 1"),
+    (
+        lambda: plots.heatmap_pairs(GREY[:2], MAPS[:2], ["a"], label="x"),
+        "titles must be as many as the images, 2",
+    ),
+    (lambda: detections(COLOUR, MAPS[:1]), "masks must be as many as the images, 4, got 1"),
     (lambda: plots.loss_curves({}, title="t"), "at least one"),
     (lambda: plots.loss_curves({"loss": []}, title="t"), "not empty, got shape (0,) in 'loss'"),
     (lambda: plots.loss_curves({"loss": [1, 0]}, title="t", log=True), "above 0, got 0 in 'loss'"),

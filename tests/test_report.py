@@ -4,8 +4,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -22,6 +20,7 @@ from jaxad import metrics
 from jaxad._check import InputError
 from jaxad.report import page, write_report
 from tests.browser import open_browser
+from tests.command import run_in_turn
 from tests.scored_folder import EVIL_NAMES, THRESHOLD, write_errors, write_folder
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
@@ -191,18 +190,18 @@ def test_a_score_written_in_decimal_may_touch_the_threshold(tmp_path: Path) -> N
 def test_command(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "out")
 
-    def jaxad(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "jaxad", "report", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-
-    told = json.loads(jaxad("out", "--json").stdout)
+    told, shown, refused = run_in_turn(
+        ["report", "out", "--json"], ["report", "out"], ["report", "nowhere"], cwd=tmp_path
+    )
     size = (folder / "report.html").stat().st_size
-    assert told == {"report": str(Path("out/report.html")), "bytes": size, "missing": []}
-    assert "report.html" in jaxad("out").stdout
-    assert jaxad("out").returncode == 0
+    assert json.loads(told.stdout) == {"report": str(Path("out/report.html")), "bytes": size, "missing": []}
+    assert "report.html" in shown.stdout
+    assert shown.returncode == 0
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("jaxad: 'nowhere' must be a folder")
     (folder / "pictures" / "000003.jpg").unlink()
     (folder / "pictures" / "000005.jpg").write_bytes(b"")
-    lacking = jaxad("out", "--json")
+    (lacking,) = run_in_turn(["report", "out", "--json"], cwd=tmp_path)
     assert lacking.returncode == 3
     gone = [data["file"] for row, data in enumerate(embedded(folder / "report.html")["images"]) if row in (3, 5)]
     assert json.loads(lacking.stdout)["missing"] == gone
@@ -210,9 +209,6 @@ def test_command(tmp_path: Path) -> None:
         f"jaxad: warning: no picture of {gone[0]!r}: pictures/000003.jpg is missing or empty; score" in lacking.stderr
     )
     assert "jaxad: 2 images have no picture in the report" in lacking.stderr
-    refused = jaxad("nowhere")
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.startswith("jaxad: 'nowhere' must be a folder")
 
 
 # Colours: WCAG 2.2, 1.4.3 and 1.4.11.

@@ -135,12 +135,12 @@ def environment(more=()):
 
 def command(*words, env=()):
     """Run jaxad, with the shape checks of this process off, as a user would."""
-    line = [sys.executable, "-m", "jaxad", *map(str, words)]
+    line = [sys.executable, "-m", "tests.quick_command", *map(str, words)]
     return subprocess.run(line, env=environment(env), capture_output=True, text=True, check=False)
 
 
 def begin(*words, env=()):
-    line = [sys.executable, "-m", "jaxad", *map(str, words)]
+    line = [sys.executable, "-m", "tests.quick_command", *map(str, words)]
     return subprocess.Popen(line, env=environment(env), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -319,27 +319,31 @@ def keys_of(bucket, prefix):
 
 @pytest.mark.slow
 def test_what_a_cluster_cannot_do_is_refused_before_anything_is_written(home, cluster, tmp_path):
-    words = ["score", home / "part.jaxad", home / "set", "-o", tmp_path / "out", "--ray", cluster.address]
-    done = command(*words, "--cpus", "2", env=cluster.env)
-    assert done.returncode == 2
-    assert (
-        "jaxad: every worker must have 2 CPU, and no machine of the cluster has more than 1 CPU; set --cpus"
-        in done.stderr
-    )
-    for other, sentence in (
-        ("from jaxad.scaling import cluster; cluster._version = lambda: '9.9'", "cannot score: it has jaxad"),
-        ("from jaxad.pipeline import Pipeline; Pipeline.fingerprint = lambda self: 'x'", "its jaxad reads another"),
-    ):
-        line = [sys.executable, "-c", f"{other}; from jaxad.cli import main; main()", *map(str, words)]
-        done = subprocess.run(line, env=environment(cluster.env), capture_output=True, text=True, check=False)
-        assert done.returncode == 2
-        assert sentence in done.stderr
-    done = command(*words, env={**cluster.env, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    assert done.returncode == 2
-    assert f"jaxad: Ray at {cluster.address} cannot be used" in done.stderr
-    assert "or in ~/.ray/auth_token, and set RAY_AUTH_MODE=token" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+    words = ["score", home / "part.jaxad", home / "set", "--ray", cluster.address, "-o"]
+    other = "from jaxad.scaling import cluster; cluster._version = lambda: '9.9'; from jaxad.cli import main; main()"
+    refused = {
+        ("every worker must have 2 CPU", "no machine of the cluster has more than 1 CPU; set --cpus"): (
+            begin(*words, tmp_path / "a", "--cpus", "2", env=cluster.env)
+        ),
+        ("cannot score: it has jaxad",): subprocess.Popen(
+            [sys.executable, "-c", other, *map(str, words), str(tmp_path / "b")],
+            env=environment(cluster.env),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ),
+        (f"Ray at {cluster.address} cannot be used", "or in ~/.ray/auth_token, and set RAY_AUTH_MODE=token"): (
+            begin(*words, tmp_path / "c", env={**cluster.env, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+        ),
+    }
+    with contextlib.ExitStack() as stack:
+        for process in refused.values():
+            stack.enter_context(ended(process))
+        for sentences, process in refused.items():
+            _, told = process.communicate()
+            assert (process.returncode, told.startswith("jaxad: "), told.count("\n")) == (2, True, 1), told
+            assert all(sentence in told for sentence in sentences), told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_worker_cannot_do_is_a_sentence(home, monkeypatch):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests import fast_compilation
 from tests.soak_folder import write_folder
 from tests.soak_run import soak
 
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_many_sizes_and_all_that_lies_about(recipe, tmp_path):
+def test_many_sizes_and_all_that_lies_about(recipe, tmp_path, monkeypatch):
+    for name, value in fast_compilation.environment().items():
+        monkeypatch.setenv(name, value)
     count, settings = RECIPES[recipe]
     folder = write_folder(tmp_path / "photographs", count=count)
     seen = soak(folder, tmp_path, recipe=recipe, settings=settings)

@@ -675,7 +675,7 @@ def test_the_page_on_a_phone(watch: Watch, inbox: Path, monkeypatch: pytest.Monk
 
 def command(bundle: Path, inbox: Path, limit: float, *options: str) -> list[str]:
     words = ["watch", bundle, inbox, "-o", inbox.parent / "out", "--threshold", repr(limit), "--poll", "0.1", *options]
-    return [sys.executable, "-m", "jaxad", *map(str, words)]
+    return [sys.executable, "-m", "tests.quick_command", *map(str, words)]
 
 
 def decisions(inbox: Path) -> dict[str, str]:

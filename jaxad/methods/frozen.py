@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from jaxad import backbones, linear, styles
 from jaxad._barriers import apart
 from jaxad._check import InputError, raise_problems
+from jaxad.batching import filled
 from jaxad.feature_maps import average_neighbours, spread_smoothly, take_out_light
 from jaxad.recipes import Shape, SolvedRecipe, Variables
 
@@ -111,7 +111,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         fitted = {"network": weights, "whitening": self.fit_whitening(weights, images)}
 
         def cells(some: Any) -> Cells:
-            found: Cells = jax.tree.map(lambda part: part[: len(some)], self.cells(fitted, _filled(some)))
+            found: Cells = jax.tree.map(lambda part: part[: len(some)], self.cells(fitted, filled(some, BATCH)))
             return found
 
         return {**fitted, "learned": self.learn(cells, images)}
@@ -176,7 +176,7 @@ class FrozenRecipe(SolvedRecipe, kind=""):
         looked_at, found = images[:: -(-len(images) // WHITENED_BY)], []
         for begin in range(0, len(looked_at), BATCH):
             some = looked_at[begin : begin + BATCH]
-            found.append(_moments(self._seen(weights, _filled(some)).stages))
+            found.append(_moments(self._seen(weights, filled(some, BATCH)).stages))
         count = len(looked_at)
         means: Any = jax.tree.map(lambda *each: jnp.mean(jnp.concatenate(each)[:count], axis=0), *found)
         return {
@@ -216,11 +216,6 @@ def _stage_problems(stage: str) -> list[str]:
         f"what stands behind {AT} in a stage is the share of its height and width at which an image is seen, above 0 "
         f"and at most 1, such as {_output(stage)}{AT}0.65, got {stage!r}"
     ]
-
-
-def _filled(images: Float[Any, "n h w c"]) -> Float[Any, "batch h w c"]:
-    """`BATCH` images: those given, then copies of the last one."""
-    return images[np.minimum(np.arange(BATCH), len(images) - 1)]
 
 
 @partial(jax.jit, static_argnames=("network", "stages", "size", "light"))

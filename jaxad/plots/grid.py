@@ -4,13 +4,13 @@ Images are `[h, w, c]` in [0, 1].
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from jaxad._check import InputError
+from jaxad._check import InputError, raise_problems
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +25,17 @@ LETTERS_PER_INCH = 10
 """How many letters of a title fit beside each other."""
 BELOW = 0.55
 """Inches that an axis has below it for the numbers at its ticks and its name."""
+
+
+def need_as_many(images: Sized, **others: Sized) -> None:
+    """Refuse to draw no image, or another number of what goes with each image, named by its argument."""
+    if not len(images):
+        raise InputError("images to draw must be at least one, got none")
+    raise_problems(
+        f"{name} must be as many as the images, {len(images)}, got {len(found)}"
+        for name, found in others.items()
+        if len(found) != len(images)
+    )
 
 
 def picture_grid(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool
 
-from jaxad._check import InputError
-from jaxad.plots.grid import ImageStack, MapStack, picture_grid, show_image
+from jaxad.plots.grid import ImageStack, MapStack, need_as_many, picture_grid, show_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +33,9 @@ def heatmap_pairs(
         limits: scores shown by the lowest and the highest colour, on a linear scale, for maps that have a unit.
 
     Raises:
-        InputError: there is no image.
+        InputError: there is no image, or not as many maps and titles.
     """
-    if not len(images):
-        raise InputError("images to draw must be at least one, got none")
+    need_as_many(images, maps=maps, titles=titles)
     from matplotlib.colors import LogNorm
 
     maps = np.asarray(maps, np.float64)
@@ -80,10 +78,9 @@ def detections(
         label: what the heatmaps show.
 
     Raises:
-        InputError: there is no image.
+        InputError: there is no image, or not as many maps, masks and titles.
     """
-    if not len(images):
-        raise InputError("images to draw must be at least one, got none")
+    need_as_many(images, maps=maps, masks=masks, titles=titles)
     figure, axes = picture_grid(3, len(images), width=0.8, height=0.8)
     for column, (image, score_map, mask, title) in enumerate(zip(images, maps, masks, titles, strict=True)):
         show_image(axes[0][column], image)
