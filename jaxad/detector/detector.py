@@ -223,10 +223,7 @@ class Detector:
                 "Detector.score gives NumPy arrays, which jax.jit and the like cannot trace; inside of these call "
                 "Detector.apply(images)"
             )
-        try:
-            kind = jnp.dtype(dtype).name
-        except TypeError:
-            kind = str(dtype)
+        kind = next((name for name in DTYPES if jnp.dtype(name) == dtype), str(dtype))
         need_one_of(kind, DTYPES, what="dtype")
         scored = self._gathered(source, names, partial(_score_batch, self.for_scoring, kind), any_range)
         for name, scores in scored.items():
