@@ -16,9 +16,11 @@ from pathlib import Path
 import jax
 
 from jaxad.folders import fit_folder
+from jaxad.methods import RECIPES
 from jaxad.sharding import make_mesh
 from tests import fast_compilation, garbage, one_platform
-from tests.photograph_folder import QUICK
+
+RECIPE = replace(RECIPES["dense-ae"], encoder=(4, 2), decoder=(4,), epochs=4, batch_size=4)
 
 
 def main():
@@ -37,7 +39,7 @@ def main():
     part = out / "part.jaxad"
     kept = {"checkpoints": out / "kept", "resume": True}
     with fast_compilation.used():
-        fit_folder(root, part, recipe=replace(QUICK, epochs=4), mesh=make_mesh(), on_epoch=on_epoch, **kept)
+        fit_folder(root, part, recipe=RECIPE, mesh=make_mesh(), on_epoch=on_epoch, **kept)
     jax.distributed.shutdown()
     (out / f"{index}.json").write_text(json.dumps(losses))
 

@@ -17,7 +17,8 @@ from jaxad import InputError, fit
 from jaxad.folders import fit_folder
 from jaxad.methods import RECIPES
 from jaxad.sharding import make_mesh
-from tests.photograph_folder import QUICK, write_set
+from tests.one_of_two import RECIPE
+from tests.photograph_folder import write_set
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -101,8 +102,7 @@ def test_two_processes_train_one_pipeline(tmp_path, compile_fast):
     assert [process.wait() for process in start_two(root, out, "never")] == [0, 0]
 
     alone: list[float] = []
-    recipe = replace(QUICK, epochs=4)
-    fit_folder(root, tmp_path / "alone.jaxad", recipe=recipe, on_epoch=lambda _, terms: alone.append(terms["loss"]))
+    fit_folder(root, tmp_path / "alone.jaxad", recipe=RECIPE, on_epoch=lambda _, terms: alone.append(terms["loss"]))
     np.testing.assert_allclose(losses_of(tmp_path / "whole"), alone, rtol=1e-5)
     again = losses_of(out)
     assert again == losses_of(tmp_path / "whole")[-len(again) :]

@@ -11,8 +11,8 @@ from tests import fast_compilation
 from tests.soak_folder import write_folder
 from tests.soak_run import soak
 
-RECIPES = {"surface-gradients": (200, ()), "patch-components": (120, ("crops=5000",))}
-"""How many photographs each is tried on, and its settings."""
+RECIPES = {"surface-gradients": (120, False, ()), "patch-components": (100, True, ("crops=5000",))}
+"""How many photographs each is tried on, whether huge ones are among them, and its settings."""
 PROGRAMS = 20
 """Compiled by one command at most, single operations included."""
 PROGRAMS_OF_FIT = 100
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reas
 def test_many_sizes_and_all_that_lies_about(recipe, tmp_path, monkeypatch):
     for name, value in fast_compilation.environment().items():
         monkeypatch.setenv(name, value)
-    count, settings = RECIPES[recipe]
-    folder = write_folder(tmp_path / "photographs", count=count)
+    count, huge, settings = RECIPES[recipe]
+    folder = write_folder(tmp_path / "photographs", count=count, huge=huge)
     seen = soak(folder, tmp_path, recipe=recipe, settings=settings)
     assert seen.problems == []
     programs = {name: ran.programs for name, ran in seen.commands.items()}
