@@ -99,6 +99,15 @@ def test_long_sums_are_made_in_steps(axes: tuple[int, ...]) -> None:
 
 
 @pytest.mark.slow
+def test_maps_that_go_on_at_the_border_are_exported(tmp_path: Path) -> None:
+    """Structural similarity has none there, so the nearest one stands; across the images nothing is added."""
+    need("onnx")
+    similarity = dataclasses.replace(KINDS["conv_ae"], loss_name="ssim_loss", score_name="ssim_loss")
+    facts = export_model(untrained(similarity, (12, 16, 1)), tmp_path, to="onnx")
+    assert facts["checked"]["images"] == 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["stablehlo", "onnx"])
 def test_the_page_serves_what_the_command_exports(whole: pipeline.Pipeline, tmp_path: Path, to: str) -> None:
     need(to)

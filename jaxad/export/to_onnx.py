@@ -126,6 +126,8 @@ def _perform(equation: Any, inputs: list[Any]) -> Sequence[Any]:
         return [_pad_with_gaps(x, fill, settings["padding_config"])]
     if name == "reduce_sum" and jnp.issubdtype(inputs[0].dtype, jnp.floating):
         return [_sum_in_steps(inputs[0], settings["axes"])]
+    if name == "concatenate":  # onnxruntime joins no part without numbers, such as a border of no pixels.
+        inputs = [part for part in inputs if part.shape[settings["dimension"]] != 0] or inputs
     if name == "scan":
         body = settings["jaxpr"]
         settings["jaxpr"] = jax.make_jaxpr(lambda *parts: _evaluate(body, parts))(*body.in_avals)
