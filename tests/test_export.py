@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import safetensors
 
-from jaxad import pipeline
+import jaxad
+from jaxad import Detector, pipeline
 from jaxad._check import InputError
 from jaxad.export import export_model, exporting, running
 from jaxad.export.computation import make_computation
 from jaxad.export.to_onnx import TERMS, in_plain_operations
 from jaxad.export.to_stablehlo import PLATFORMS, lower_for_all
-from jaxad.methods import RECIPES
+from jaxad.methods import RECIPES, FusionRecipe
 from jaxad.preparation import Preparation
 from tests.command import jaxad as command
 from tests.command import need_refusal
@@ -96,6 +97,23 @@ def test_long_sums_are_made_in_steps(axes: tuple[int, ...]) -> None:
     sums = [one for one in jax.make_jaxpr(plain)(x).eqns if one.primitive.name == "reduce_sum"]
     assert max(one.invars[0].aval.shape[axis] for one in sums for axis in one.params["axes"]) <= TERMS
     np.testing.assert_allclose(plain(x)[0], x.sum(axis=axes, dtype=float), rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_sums_are_rounded_by_what_their_parts_gave() -> None:
+    parts = tuple(
+        dataclasses.replace(KINDS["closed_form"], name=name, count=count) for name, count in (("a", 1), ("b", 2))
+    )
+    recipe = FusionRecipe(name="sum", summary="", source="", parts=parts, holdout=0.5)
+    images = np.random.default_rng(0).random((12, 16, 16, 1), np.float32)
+    detector, _ = jaxad.fit(jax.random.key(0), recipe, images)
+    given = 0.0
+    for part in parts:
+        held = detector.variables[part.name]
+        alone = Detector(part, detector.shape, held["variables"]).score(images).score
+        given = given + alone / float(held["image"]["deviation"])
+    taken_off = make_computation(detector, None).taken_off_scores
+    np.testing.assert_allclose(detector.score(images).score + taken_off, given, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -59,9 +59,10 @@ class Computation:
 
     @property
     def taken_off_scores(self) -> float:
-        """The same for scores of images: the mean of it where they are pooled from calibrated maps, else 0."""
-        pooled = self.usual is None or self.detector.recipe.pools_maps
-        return float(np.mean(self.taken_off)) if pooled else 0.0
+        """The same for scores of images: its mean where they are pooled from calibrated maps, and the recipe's own."""
+        recipe = self.detector.recipe
+        pooled = self.usual is None or recipe.pools_maps
+        return recipe.taken_off(self.detector.variables) + (float(np.mean(self.taken_off)) if pooled else 0.0)
 
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Pipeline.score`."""

@@ -96,6 +96,15 @@ class FusionRecipe(Recipe, kind="fusion"):
             added[part.name] = in_unit(score, Unit(**units["image"])), in_unit(score_map, Unit(**units["map"]))
         return {FUSED: jax.tree.map(lambda *parts: sum(parts), *added.values()), **added}
 
+    def taken_off(self, variables: Variables) -> float:
+        """See `Recipe`: the means of the parts, in their deviations."""
+        return sum(
+            (abs(float(unit["mean"])) + part.taken_off(held["variables"])) / float(unit["deviation"])
+            for part in self.parts
+            for held in [variables[part.name]]
+            for unit in [held["image"]]
+        )
+
     def whole(
         self,
         name: str,

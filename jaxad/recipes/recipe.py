@@ -186,6 +186,10 @@ class Recipe:
         """
         return whole_score(self.pool, [part[name] for part in parts], counts, score_map, counted)
 
+    def taken_off(self, variables: Variables) -> float:
+        """What an image's score is less than the numbers it was made of, by which it is rounded; in its own unit."""
+        return 0.0
+
     def _lacks(self, method: str) -> InputError:
         return InputError(f"recipe {self.name!r}: its class {type(self).__name__} must define {method}")
 
