@@ -13,7 +13,8 @@ from pathlib import Path
 import jax  # noqa: F401  (imported, not started: nothing that a fork would break runs yet)
 
 from jaxad.cli import main
-from tests import garbage, one_platform
+from tests import garbage
+from tests.quick_command import trace_few
 
 
 def run(arguments: list[str], folder: str, environment: dict[str, str]) -> tuple[int, str, str]:
@@ -34,8 +35,7 @@ def _end(arguments: list[str], folder: str, written: list[Path]) -> int:
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.chdir(folder)
     sys.argv = ["jaxad", *arguments]
-    if arguments[:1] != ["export"]:  # What is written holds the ways of all platforms.
-        one_platform.trace_one()
+    trace_few(arguments)
     code: object = 0
     try:
         main()

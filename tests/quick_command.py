@@ -5,8 +5,14 @@ import sys
 from jaxad.cli import main
 from tests import garbage, one_platform
 
+
+def trace_few(arguments: list[str]) -> None:
+    """Trace for one platform, but for what is exported, which holds the ways of all."""
+    if arguments[:1] != ["export"]:
+        one_platform.trace_one()
+
+
 if __name__ == "__main__":
     garbage.collect_seldom()
-    if sys.argv[1:2] != ["export"]:  # What is written holds the ways of all platforms.
-        one_platform.trace_one()
+    trace_few(sys.argv[1:])
     main()

@@ -64,7 +64,7 @@ def test_same_key_same_defects(drawn):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=examples(5))
+@settings(deadline=None, max_examples=examples(8))
 @given(st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3))
 def test_any_size_stays_in_range(n, h, w, c):
     images = np.random.default_rng(0).random((n, h, w, c), np.float32)

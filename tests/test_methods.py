@@ -2,8 +2,8 @@
 
 import dataclasses
 import os
-import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from jaxad.folders import evaluate_folder, fit_folder
 from jaxad.methods import RECIPES, named
 from jaxad.recipes import KINDS, PooledMap, Recipe, from_document, to_document, with_settings
 from jaxad.testing import check_recipe
-from tests import fast_compilation
+from tests import command
 from tests.conftest import ROOT, no_shape_checks
 from tests.photograph_folder import write_set
 
@@ -132,11 +132,7 @@ def test_from_a_folder_to_an_exported_model(root: Path, tmp_path: Path, name: st
     assert (tmp_path / "out" / facts["file"]).stat().st_size > 1000
 
 
-def jaxad_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{ROOT / 'examples'}{os.pathsep}{ROOT}"
-    environment = {**os.environ, **fast_compilation.environment(), "COLUMNS": "200", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "tests.quick_command", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+jaxad_command = partial(command.jaxad, PYTHONPATH=f"{ROOT / 'examples'}{os.pathsep}{ROOT}")
 
 
 @pytest.mark.slow
@@ -153,8 +149,8 @@ def test_from_the_command_line(root: Path, tmp_path: Path) -> None:
     scored = jaxad_command("score", "a.jaxad", str(root), "-o", "out", "--import", "flow", cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     assert len((tmp_path / "out" / "results.csv").read_text().splitlines()) == 9
-    for command in (["evaluate", "a.jaxad", str(root)], ["verify", "a.jaxad"]):
-        done = jaxad_command(*command, "--import", "flow", cwd=tmp_path)
+    for words in (["evaluate", "a.jaxad", str(root)], ["verify", "a.jaxad"]):
+        done = jaxad_command(*words, "--import", "flow", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
 

@@ -320,20 +320,24 @@ def keys_of(bucket, prefix):
 @pytest.mark.slow
 def test_what_a_cluster_cannot_do_is_refused_before_anything_is_written(home, cluster, tmp_path):
     words = ["score", home / "part.jaxad", home / "set", "--ray", cluster.address, "-o"]
-    other = "from jaxad.scaling import cluster; cluster._version = lambda: '9.9'; from jaxad.cli import main; main()"
+
+    def begin_other(change, out):
+        line = [sys.executable, "-c", f"{change}; from jaxad.cli import main; main()", *map(str, words), str(out)]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen(line, env=environment(cluster.env), text=True, **pipes)
+
     refused = {
         ("every worker must have 2 CPU", "no machine of the cluster has more than 1 CPU; set --cpus"): (
             begin(*words, tmp_path / "a", "--cpus", "2", env=cluster.env)
         ),
-        ("cannot score: it has jaxad",): subprocess.Popen(
-            [sys.executable, "-c", other, *map(str, words), str(tmp_path / "b")],
-            env=environment(cluster.env),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+        ("cannot score: it has jaxad",): begin_other(
+            "from jaxad.scaling import cluster; cluster._version = lambda: '9.9'", tmp_path / "b"
+        ),
+        ("its jaxad reads another",): begin_other(
+            "from jaxad.pipeline import Pipeline; Pipeline.fingerprint = lambda self: 'x'", tmp_path / "c"
         ),
         (f"Ray at {cluster.address} cannot be used", "or in ~/.ray/auth_token, and set RAY_AUTH_MODE=token"): (
-            begin(*words, tmp_path / "c", env={**cluster.env, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+            begin(*words, tmp_path / "d", env={**cluster.env, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
         ),
     }
     with contextlib.ExitStack() as stack:

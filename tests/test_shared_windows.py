@@ -101,7 +101,7 @@ def test_windows_are_scored_in_blocks_on_cpu():
 
 
 @pytest.mark.slow
-@settings(max_examples=examples(8), deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     places=st.tuples(st.integers(1, 3), st.integers(1, 2)),

@@ -85,8 +85,9 @@ def _drop_unused(graph: Any) -> set[str]:
 
 
 def in_plain_operations(traced: core.ClosedJaxpr) -> Callable[..., tuple[Any, ...]]:
-    """A function that does the same without choosing by platform, zeros between an array's numbers, and long sums.
+    """A function that does the same without choosing by platform, and without what onnxruntime lacks or rounds.
 
+    That is zeros between the numbers of an array, parts without numbers that are joined, and long sums.
     Of the choices it takes the default, which is what GPU and TPU take.
     """
 
@@ -149,7 +150,7 @@ def _sum_in_steps(x: AnyArray, axes: Sequence[int]) -> Array:
     """The sum of an array over axes, in steps of `TERMS` at most.
 
     onnxruntime adds numbers one after another, so rounding grows with their count: of the sum of a megapixel of the
-    same number 3e-4 is lost, where jax loses 1e-7.
+    same number 3e-4 is lost.
     """
     for axis in sorted(axes, reverse=True):
         while (length := x.shape[axis]) > TERMS:

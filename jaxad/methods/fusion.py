@@ -98,12 +98,12 @@ class FusionRecipe(Recipe, kind="fusion"):
 
     def taken_off(self, variables: Variables) -> float:
         """See `Recipe`: the means of the parts, in their deviations."""
-        return sum(
-            (abs(float(unit["mean"])) + part.taken_off(held["variables"])) / float(unit["deviation"])
-            for part in self.parts
-            for held in [variables[part.name]]
-            for unit in [held["image"]]
-        )
+        found = 0.0
+        for part in self.parts:
+            held = variables[part.name]
+            unit = Unit(**held["image"])
+            found += (abs(float(unit.mean)) + part.taken_off(held["variables"])) / float(unit.deviation)
+        return found
 
     def whole(
         self,
