@@ -32,6 +32,20 @@ class Geometry(NamedTuple):
     """The input's size."""
 
 
+class Area(NamedTuple):
+    """A rectangle of an image, in its pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an image or a map by."""
+        return np.s_[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How a photograph becomes a model's input.
@@ -120,19 +134,38 @@ def need_same_aspect(region: tuple[int, int], size: tuple[int, int]) -> None:
         )
 
 
-def mirror(inside: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " hw"]:
-    """For each pixel of a photograph the one that stands for it where only a region `[h, w]` is seen: places `[h w]`.
-
-    Places count row by row. Inside it is the pixel itself; outside, its mirror image beyond the region's border, or the
-    nearest pixel of the region where the mirror shows none of it. So no edge runs where the region ends, and a texture
-    goes on as it was.
+def rectangle_around(inside: Bool[np.ndarray, "h w"], *, least: tuple[int, int] = (1, 1)) -> Area:
+    """The rectangle around a region `[h, w]`: at least as high and wide as `least`, where the image is.
 
     Raises:
         InputError: nothing is inside.
     """
+    _need_some(inside)
+    spans = []
+    for axis in (0, 1):
+        found, whole = np.flatnonzero(inside.any(axis=1 - axis)), inside.shape[axis]
+        length = min(whole, max(int(found[-1] - found[0]) + 1, least[axis]))
+        spans.append((min(int(found[0]), whole - length), length))
+    (top, height), (left, width) = spans
+    return Area(top, left, height, width)
+
+
+def mirror(inside: Bool[np.ndarray, "h w"]) -> Int[np.ndarray, " hw"]:
+    """For each pixel of a photograph the one that stands for it where only a region `[h, w]` is seen: places `[h w]`.
+
+    Places count row by row. Inside it is the pixel itself; outside, its mirror image beyond the region's border, or the
+    nearest pixel of the region where the mirror shows none of it. So no edge runs where the region ends.
+
+    Raises:
+        InputError: nothing is inside.
+    """
+    _need_some(inside)
+    return _mirror(np.packbits(inside).tobytes(), inside.shape)
+
+
+def _need_some(inside: Bool[np.ndarray, "h w"]) -> None:
     if not inside.any():
         raise InputError("a region of interest must be True somewhere, got one without a pixel")
-    return _mirror(np.packbits(inside).tobytes(), inside.shape)
 
 
 @lru_cache(maxsize=4)

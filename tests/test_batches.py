@@ -14,7 +14,7 @@ from jaxad.detector import Found
 from jaxad.extents import Batch
 from jaxad.methods import RECIPES as NAMED
 from jaxad.methods import SURFACE
-from jaxad.pipeline import Pipeline, scoring
+from jaxad.pipeline import Pipeline, region_at, scoring
 from jaxad.preparation import Preparation
 from jaxad.recipes import Recipe
 from jaxad.thresholds import Threshold
@@ -146,7 +146,8 @@ def test_a_large_photograph_in_parts_is_the_whole(
     found = part.score_batch(pixels)
     made = part.detector.canvases
     assert made is not None
-    assert [len(made.views(one.shape[:2])) > 1 for one in pixels] == [True, True, False]
+    areas = [scoring.looked_at(part.detector.recipe, one.shape[:2], region_at(roi, *one.shape[:2])) for one in pixels]
+    assert [len(made.views((area.height, area.width))) > 1 for area in areas] == [True, True, False]
     for one, whole in zip(found, wholes, strict=True):
         assert_same(one, whole)
 

@@ -16,8 +16,8 @@ from jaxad._check import InputError
 from jaxad.calibration import Usual, unusualness
 from jaxad.images import batches, photographs
 from jaxad.methods import SURFACE
-from jaxad.pipeline import Pipeline, Seen, load_pipeline, look, region_at
-from jaxad.preparation import Preparation, restore
+from jaxad.pipeline import Pipeline, Seen, load_pipeline, look, looked_at, region_at
+from jaxad.preparation import Preparation, fill, restore
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save
 from tests.small_pipelines import make_part, with_usual
 
@@ -354,17 +354,50 @@ def test_pillow_images_are_not_changed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_a_region_of_interest_ends_without_an_edge(made: Pipeline, kind: type) -> None:
-    """Windows that reach over its border see the photograph go on there, whatever lies outside."""
+def test_windows_see_the_rectangle_of_a_region_as_if_it_had_been_cut(
+    made: Pipeline, kind: type, calibrated: bool
+) -> None:
+    """Whatever lies outside, and with what is usual at each of its positions."""
     inside = np.zeros((32, 40), bool)
-    inside[:, :25] = True
+    inside[3:, 5:30] = True
     part, pixels = dataclasses.replace(made, roi=inside), photograph(9)
     pixels = pixels if kind is np.uint8 else pixels / np.float32(255)
-    gone_on = np.pad(pixels[:, :25], ((0, 0), (0, 15)), mode="reflect")
-    expected = made.score(gone_on).map[0][:, :25]
+    alone = made
+    if calibrated:
+        usual = Usual(*np.random.default_rng(0).uniform(1, 2, (2, 32, 40)).astype(np.float32))
+        there = Usual(usual.mean[3:, 5:30], usual.deviation[3:, 5:30])
+        part, alone = (dataclasses.replace(one, usual=each) for one, each in ((part, usual), (made, there)))
+    expected = alone.score(pixels[3:, 5:30])
     for outside in (0, pixels.max()):
-        seen = np.where(inside, pixels, outside).astype(kind)
-        found = part.score(seen)
-        np.testing.assert_allclose(found.map[0][:, :25], expected, rtol=1e-5)
+        found = part.score(np.where(inside, pixels, outside).astype(kind))
+        np.testing.assert_allclose(found.map[0][3:, 5:30], expected.map[0], rtol=1e-5)
+        np.testing.assert_allclose(found.score, expected.score, rtol=1e-5)
+        np.testing.assert_array_equal(found.map[0][~inside], expected.map[0].min())
+
+
+@pytest.mark.slow
+def test_a_hole_of_a_region_of_interest_has_no_edge(made: Pipeline) -> None:
+    """Windows that reach into it see the photograph go on there, whatever lies in it."""
+    inside = np.ones((32, 40), bool)
+    inside[10:20, 12:24] = False
+    part, pixels = dataclasses.replace(made, roi=inside), photograph(9)
+    expected = made.score(fill(pixels[..., None], inside)).map[0][inside]
+    for hole in (0, 255):
+        found = part.score(np.where(inside, pixels, hole).astype(np.uint8))
+        np.testing.assert_allclose(found.map[0][inside], expected, rtol=1e-5)
         np.testing.assert_allclose(found.score, expected.max(), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_region_smaller_than_the_windows_is_seen_with_what_is_around_it(made: Pipeline) -> None:
+    inside = np.zeros((32, 40), bool)
+    inside[30:31, 2:4] = True
+    part = dataclasses.replace(made, roi=inside)
+    area = looked_at(made.detector.recipe, (32, 40), inside)
+    assert (area.height, area.width) == made.detector.recipe.least_size
+    expected = made.score(fill(photograph(9)[..., None], inside)[area.window])
+    found = part.score(photograph(9))
+    np.testing.assert_allclose(found.map[0][inside], expected.map[0][inside[area.window]], rtol=1e-5)
+    assert found.score[0] == pytest.approx(found.map[0][inside].max(), rel=1e-5)

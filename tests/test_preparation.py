@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxad._check import InputError
-from jaxad.preparation import MODES, Preparation, fill, mirror, need_same_aspect, restore
+from jaxad.preparation import MODES, Preparation, fill, mirror, need_same_aspect, rectangle_around, restore
 from tests.drawn import examples
 
 sides = st.integers(1, 90)
@@ -151,3 +151,25 @@ def test_a_region_with_a_straight_border_is_reflected() -> None:
     expected = np.pad(pixels[:, :6], ((0, 0), (0, 4), (0, 0)), mode="reflect")
     np.testing.assert_array_equal(fill(pixels, inside), expected)
     assert fill(pixels, None) is pixels
+
+
+@settings(deadline=None, max_examples=examples(100))
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 14), st.integers(1, 14), st.integers(0, 2**32 - 1))
+def test_the_rectangle_around_a_region_is_the_smallest(
+    height: int, width: int, tall: int, wide: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inside = rng.random((height, width)) < rng.uniform(0.02, 0.3)
+    inside[rng.integers(height), rng.integers(width)] = True
+    area, (rows, columns) = rectangle_around(inside, least=(tall, wide)), np.nonzero(inside)
+    assert inside[area.window].sum() == inside.sum()
+    assert inside[area.window].shape == (area.height, area.width)
+    assert area.height == min(height, max(tall, np.ptp(rows) + 1))
+    assert area.width == min(width, max(wide, np.ptp(columns) + 1))
+    smallest = rectangle_around(inside)
+    assert (smallest.top, smallest.left) == (rows.min(), columns.min())
+
+
+def test_nothing_lies_around_no_region() -> None:
+    with pytest.raises(InputError, match="region of interest must be True somewhere"):
+        rectangle_around(np.zeros((3, 4), bool))

@@ -9,10 +9,10 @@ from jaxtyping import Array, Bool, Float, UInt8
 
 from jaxad._check import InputError, raise_problems
 from jaxad.calibration import Usual
-from jaxad.detector import Detector
+from jaxad.detector import Detector, Scored
 from jaxad.extents import Batch
 from jaxad.images import photographs
-from jaxad.pipeline import Pipeline, brought_back, judge, look, region_at
+from jaxad.pipeline import Pipeline, brought_back, judge, look, looked_at, region_at, usual_at
 from jaxad.preparation import Preparation, mirror
 
 WHITE = np.float32(255)
@@ -66,15 +66,21 @@ class Computation:
 
     def score(self, image: UInt8[Array, "h w c"]) -> tuple[Float[Array, ""], Float[Array, "h w"]]:
         """The score of one image `[h, w, c]` and its map `[h, w]`; jit-safe, and the same sums as `Pipeline.score`."""
-        if self.roi is not None:
-            image = image.reshape(-1, self.channels)[mirror(self.roi)].reshape(image.shape)
+        area = looked_at(self.detector.recipe, self.size, self.roi)
+        usual = None if self.usual is None else usual_at(self.usual, area)
+        if self.roi is None:
+            found = self._judged(image, usual, None)
+            return found.score[0], found.map[0]
+        counted = self.roi[area.window]
+        image = image.reshape(-1, self.channels)[mirror(self.roi).reshape(self.size)[area.window]]
+        found = self._judged(image, usual, counted[None])
+        rows, columns = self.size[0] - area.height, self.size[1] - area.width
+        beyond = [(area.top, rows - area.top), (area.left, columns - area.left)]
+        return found.score[0], jnp.where(self.roi, jnp.pad(found.map[0], beyond), jnp.min(found.map[0][counted]))
+
+    def _judged(self, image: Array, usual: Usual | None, counted: Bool[np.ndarray, "1 h w"] | None) -> Scored:
         pixels = image[None].astype(jnp.float32) / WHITE
-        counted = None if self.roi is None else self.roi[None]
-        found = judge(self.detector, self.usual, Batch(pixels, counted=counted))[self.score_name]
-        score_map = found.map[0]
-        if self.roi is not None:
-            score_map = jnp.where(self.roi, score_map, jnp.min(score_map[self.roi]))
-        return found.score[0], score_map
+        return judge(self.detector, usual, Batch(pixels, counted=counted))[self.score_name]
 
     def expected(self, images: UInt8[np.ndarray, "n h w c"]) -> tuple[np.ndarray, np.ndarray]:
         """What jaxad itself scores images `[n, h, w, c]`: `[n]` and `[n, h, w]`."""

@@ -129,8 +129,7 @@ def judge_held_out(
             raise InputError(f"at least {FEWEST} held-out images must be usable, got {len(judged)}; {unreadable[0]}")
 
     inputs = {preparation.geometry(*size).size for size in sizes.values()}
-    if detector.canvases is not None:
-        detector.canvases.admit(preparation.geometry(*size).inside for size in sizes.values())
+    pipeline.admit(detector, preparation, roi, sizes.values())
     usual: Usual | None = None
     found, agreed = seen(), False
     if detector.usual is None and len(inputs) == 1:

@@ -6,7 +6,6 @@ them: side by side, the last row and column flush with the border, so that toget
 that are left out at random. No window that a model learns from reaches over the border of a tile.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from jaxad.folders.sizes import why_not_whole
 from jaxad.images import UnreadableError, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.patches import grid
-from jaxad.preparation import Preparation, fill
+from jaxad.preparation import Area, Preparation, fill
 from jaxad.recipes import ChoiceRecipe, Recipe
 
 TILE = 256
@@ -33,17 +32,8 @@ EVEN = 0.04
 """Share of the range of values: ten grey levels of 255."""
 
 
-class Area(NamedTuple):
-    """A part of a prepared image, in its pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
 class Tile(NamedTuple):
-    """One training image: which file it is cut from, and where."""
+    """One training image: which file it is cut from, and where of the prepared photograph."""
 
     path: Path
     area: Area
@@ -80,7 +70,8 @@ def plan_tiles(
     """
     if recipe.compares_positions:
         return _whole(sizes, preparation)
-    areas = {path: _area(h, w, preparation, roi, window=recipe.least_size) for path, (h, w) in sizes.items()}
+    seen = {size: _area(size, preparation, roi, recipe) for size in set(sizes.values())}
+    areas = {path: seen[size] for path, size in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
     shapes = [(area.height, area.width) for area in areas.values()]
     if why_not_whole(shapes, preparation.channels, values=values) is None:
@@ -129,8 +120,8 @@ class TileCutter:
         self.taken.append(path)
         inside = pipeline.region_at(self.roi, pixels.shape[0], pixels.shape[1])
         image, _ = self.preparation.prepare(fill(pixels, inside))
-        for top, left, height, width in self.areas[path]:
-            self._images[self._filled] = image[top : top + height, left : left + width]
+        for area in self.areas[path]:
+            self._images[self._filled] = image[area.window]
             self._filled += 1
 
 
@@ -216,17 +207,8 @@ def doubt_range(images: Float[np.ndarray, "m h w c"]) -> list[str]:
     ]
 
 
-def _area(height: int, width: int, preparation: Preparation, roi: Roi, *, window: tuple[int, int]) -> Area:
-    """The prepared image's rectangle around the region of interest, at least as large as the window; else all of it."""
-    geometry = preparation.geometry(height, width)
-    inside = pipeline.region_at(roi, height, width)
-    if inside is None:
-        return Area(0, 0, *geometry.size)
-    spans = []
-    for axis in (0, 1):
-        found, factor = np.flatnonzero(inside.any(axis=1 - axis)), geometry.inside[axis] / geometry.source[axis]
-        first, last = math.floor(found[0] * factor), math.ceil((found[-1] + 1) * factor)
-        length = max(last - first, window[axis])
-        spans.append((max(0, min(first, geometry.size[axis] - length)), length))
-    (top, tall), (left, wide) = spans
-    return Area(top, left, tall, wide)
+def _area(size: tuple[int, int], preparation: Preparation, roi: Roi, recipe: Recipe) -> Area:
+    """What is seen of the prepared photographs of this height and width; see `jaxad.pipeline.looked_at`."""
+    inside = pipeline.region_at(roi, *size)
+    counted = None if inside is None else pipeline.prepare_region(preparation, inside)
+    return pipeline.looked_at(recipe, preparation.geometry(*size).size, counted)

@@ -4,18 +4,22 @@ from jaxad.pipeline.pipeline import Pipeline, golden_scores, load, load_pipeline
 from jaxad.pipeline.scoring import (
     PipelineScores,
     Seen,
+    admit,
     brought_back,
     judge,
     judged_anew,
     look,
+    looked_at,
     prepare_region,
     region_at,
+    usual_at,
 )
 
 __all__ = [
     "Pipeline",
     "PipelineScores",
     "Seen",
+    "admit",
     "brought_back",
     "golden_scores",
     "judge",
@@ -23,6 +27,8 @@ __all__ = [
     "load",
     "load_pipeline",
     "look",
+    "looked_at",
     "prepare_region",
     "region_at",
+    "usual_at",
 ]

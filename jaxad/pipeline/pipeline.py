@@ -19,7 +19,7 @@ from jaxad._check import InputError, naming, need_fields, raise_problems
 from jaxad.calibration import Usual, everywhere
 from jaxad.detector import PART, Detector, Found, from_contents
 from jaxad.images import batches, photographs
-from jaxad.pipeline.scoring import PipelineScores, brought_back, look
+from jaxad.pipeline.scoring import PipelineScores, admit, brought_back, look
 from jaxad.preparation import Preparation
 from jaxad.thresholds import Threshold
 
@@ -42,8 +42,9 @@ class Pipeline:
         golden: small photographs [h, w, c], uint8 where the file was, that `verify` scores again.
         golden_scores: what they scored when the pipeline was fitted, float32 [g].
         provenance: where the pipeline comes from, ready for JSON.
-        roi: the region of interest, bool [h, w]; for photographs of another size it is resized. Pixels outside are
-            filled from inside, count in no score and get the lowest score of the map.
+        roi: the region of interest, bool [h, w]; for photographs of another size it is resized. A model of windows sees
+            the rectangle around it alone. Pixels outside are filled from inside, count in no score and get the lowest
+            score of the map.
         usual: mean and deviation of held-out normal maps at every position of the model's input, float32 [h, w]: maps
             are in deviations above it, and so is the score of a model of windows, which is pooled from the map. All
             inputs have that size; or it is `[1, 1]`, the same everywhere, for inputs of any. None where maps keep the
@@ -119,8 +120,7 @@ class Pipeline:
 
     def admit(self, sizes: Iterable[tuple[int, int]]) -> None:
         """Prepare for photographs of these heights and widths, one entry each: the fewer programs are compiled."""
-        if self.detector.canvases is not None:
-            self.detector.canvases.admit(self.preparation.geometry(*size).inside for size in sizes)
+        admit(self.detector, self.preparation, self.roi, sizes)
 
     def calibrate(self, scores: Float[np.ndarray, "*n"] | np.float32) -> Float[np.ndarray, "*n"] | np.float32:
         """Scores `[...]` in standard deviations above the mean of the held-out normal ones; not clamped."""

@@ -4,7 +4,9 @@ Photographs are `[h, w, c]`, uint8, uint16 or float32 in [0, 1], maps float32 `[
 `[h, w]`. Whole numbers go up to the device as they are; a score and a map come down.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +22,8 @@ from jaxad.canvases import Canvases, OneCanvas
 from jaxad.detector import Detector, Found, Names, Scored, Shot, on_devices, pool_anew, score_shots, what_is
 from jaxad.extents import Batch, model_input, on_photograph
 from jaxad.images import unit_pixels
-from jaxad.preparation import Geometry, Preparation, fill, need_same_aspect, restore
+from jaxad.preparation import Area, Geometry, Preparation, fill, need_same_aspect, rectangle_around, restore
+from jaxad.recipes import Recipe
 
 MOST_SCALE = 1.1
 """How many times as large, or as small, a photograph may be as those whose positions were calibrated, and how many
@@ -87,35 +90,41 @@ def look(
     `shapes` are the least and the largest height, in widths, of photographs that it was fitted on.
     """
     canvases: Canvases | OneCanvas | None = detector.canvases
+    placed: Area | None = None
     if canvases is not None and usual is not None and usual.mean.shape != (1, 1):
-        canvases = OneCanvas((usual.mean.shape[0], usual.mean.shape[1]))
+        calibrated = usual.mean.shape[0], usual.mean.shape[1]
+        placed = looked_at(detector.recipe, calibrated, region_at(roi, *calibrated))
+        usual = usual_at(usual, placed)
+        canvases = OneCanvas((placed.height, placed.width))
     shots: list[Shot] = []
     found: list[Seen | InputError] = []
-    prepared: list[tuple[int, Geometry, Region]] = []
+    prepared: list[tuple[int, Geometry, Region, Area]] = []
     for place, pixels in enumerate(photographs):
         try:
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
             if shapes is not None:
                 _need_shape(pixels.shape[0], pixels.shape[1], shapes)
-            if isinstance(canvases, OneCanvas):
-                _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), canvases.canvas)
+            if placed is not None:
+                _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), calibrated)
             shot, geometry = _prepared(detector, preparation, inside, pixels)
+            area = placed or looked_at(detector.recipe, shot.size, shot.counted)
+            shot = _cut(shot, area)
             detector.need_shape((*shot.size, detector.shape[-1]))
         except InputError as error:
             found.append(error)
             continue
         shots.append(shot)
-        prepared.append((place, geometry, inside))
+        prepared.append((place, geometry, inside, area))
         found.append(InputError("it was not scored"))
     score = partial(_judge_batch, (detector.for_scoring, usual))
     name = detector.score_name
     scored = score_shots(score, (name,), shots, detector.recipe, canvases, shares=detector.shares)
-    for (place, geometry, inside), shot, scores in zip(prepared, shots, scored, strict=True):
+    for (place, geometry, inside, area), shot, scores in zip(prepared, shots, scored, strict=True):
         if isinstance(scores, InputError):
             found[place] = scores
             continue
         one = scores[name]
-        found[place] = Seen(one.score, *_padded(one.map, shot.counted, geometry.size), geometry, inside)
+        found[place] = Seen(one.score, *_padded(one.map, shot.counted, area, geometry.size), geometry, inside)
         if not np.isfinite(one.score):
             found[place] = InputError(
                 f"its score must be finite, got {one.score}; fit again, for weights may be broken, unless the score of "
@@ -208,13 +217,58 @@ def _need_shape(height: int, width: int, shapes: tuple[float, float]) -> None:
         )
 
 
+def looked_at(recipe: Recipe, size: tuple[int, int], counted: Bool[np.ndarray, "height width"] | None) -> Area:
+    """What a model sees of an input of this height and width: all, or what lies around the pixels that count.
+
+    Models that compare whole inputs see all of it. Others see the rectangle around these pixels, at least as large as
+    they need, as if photographs had been cut: what fills a photograph beyond is no texture that they know.
+    """
+    if counted is None or recipe.compares_positions:
+        return Area(0, 0, *size)
+    return rectangle_around(counted, least=recipe.least_size)
+
+
+def usual_at(usual: Usual, area: Area) -> Usual:
+    """What is usual at the positions of an area; unchanged where it is the same everywhere, `[1, 1]`."""
+    if usual.mean.shape in ((1, 1), (area.height, area.width)):
+        return usual
+    return Usual(usual.mean[area.window], usual.deviation[area.window])
+
+
+def admit(
+    detector: Detector,
+    preparation: Preparation,
+    roi: Bool[np.ndarray, "rows columns"] | None,
+    sizes: Iterable[tuple[int, int]],
+) -> None:
+    """Prepare for photographs of these heights and widths, one entry each: the fewer programs are compiled."""
+    if detector.canvases is None:
+        return
+    counts, inputs = Counter(sizes), Counter[tuple[int, int]]()
+    for size, count in counts.items():
+        # What cannot be scored says so when it is.
+        with suppress(InputError):
+            inside = region_at(roi, *size)
+            counted = None if inside is None else prepare_region(preparation, inside)
+            area = looked_at(detector.recipe, preparation.geometry(*size).inside, counted)
+            inputs[area.height, area.width] += count
+    detector.canvases.admit(inputs.elements())
+
+
+def _cut(shot: Shot, area: Area) -> Shot:
+    """What a photograph shows of an area."""
+    counted = None if shot.counted is None else shot.counted[area.window]
+    return Shot(shot.pixels[area.window], None if counted is None or counted.all() else counted)
+
+
 def _padded(
-    score_map: Float[np.ndarray, "p q"], counted: Bool[np.ndarray, "p q"] | None, size: tuple[int, int]
+    score_map: Float[np.ndarray, "p q"], counted: Bool[np.ndarray, "p q"] | None, area: Area, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """A map in the corner of the model's input, where what pads it does not count."""
+    """A map of an area of the model's input as one of all of it, and where that counts: not beyond the area."""
     if score_map.shape == size:
         return score_map, counted
-    beyond = [(0, whole - length) for whole, length in zip(size, score_map.shape, strict=True)]
+    corner = (area.top, area.left)
+    beyond = [(f, whole - f - length) for f, whole, length in zip(corner, size, score_map.shape, strict=True)]
     inside = np.ones(score_map.shape, bool) if counted is None else counted
     return np.pad(score_map, beyond, mode="edge"), np.pad(inside, beyond)
 
