@@ -266,6 +266,7 @@ INNER = {
     "linear.mahalanobis_of",
     "preparation.fill",
     "preparation.mirror",
+    "preparation.rectangle_around",
     "metrics.label_regions",
     "metrics.need_mapped",
     "metrics.sorted_run",

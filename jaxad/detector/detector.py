@@ -109,8 +109,9 @@ class Detector:
                 uint8 is divided by 255, uint16 by 65535, float must lie in [0, 1]. All are grey or all in colour, as
                 the images fitted on; `jaxad.Pipeline` takes mixed ones.
             any_range: take values outside [0, 1] too, such as images of noise; NaN is refused all the same.
-            dtype: what the model computes in; `"bfloat16"` is faster on accelerators and changes scores
-                slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is.
+            dtype: what a trained network computes in; `"bfloat16"` is faster on accelerators and changes scores
+                slightly, which `python -m benchmarks.heatmap` measures. Scores are float32 whatever it is; so are
+                closed forms, tables, and frozen networks.
 
         Raises:
             InputError: wrong rank, dtype, size or channel count, values outside [0, 1], or NaN; a file that cannot be
