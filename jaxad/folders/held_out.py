@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ from jaxad.datasets import Once, Sums
 from jaxad.detector import Detector
 from jaxad.folders.left_out import agree
 from jaxad.folders.roi import Roi
-from jaxad.images import UnreadableError, batches, read_photographs
+from jaxad.folders.training_images import read_once
+from jaxad.images import UnreadableError, batches
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.preparation import Preparation
 from jaxad.thresholds import FEWEST
@@ -102,15 +104,8 @@ def judge_held_out(
     once = Once(known)
 
     def readable() -> Iterator[tuple[Path, np.ndarray]]:
-        for done, (path, found) in enumerate(read_photographs(sizes, max_pixels=max_pixels, with_sums=True), start=1):
-            on_step("judging", done, len(sizes))
-            if isinstance(found, UnreadableError):
-                unreadable.append(found)
-                continue
-            copy = once.refuse(path, found)
-            if copy:
-                unreadable.append(copy)
-                continue
+        judging = partial(on_step, "judging")
+        for path, found in read_once(sizes, once, unreadable, max_pixels=max_pixels, on_step=judging):
             on_photograph(path, found.pixels)
             yield path, found.samples
 

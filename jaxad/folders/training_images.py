@@ -6,7 +6,8 @@ them: side by side, the last row and column flush with the border, so that toget
 that are left out at random. No window that a model learns from reaches over the border of a tile.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from jaxad.datasets import Once, Sums
 from jaxad.folders.plan import VALUES, Plan
 from jaxad.folders.roi import Roi
 from jaxad.folders.sizes import why_not_whole
-from jaxad.images import UnreadableError, read_photographs
+from jaxad.images import Photograph, UnreadableError, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
 from jaxad.patches import grid
 from jaxad.preparation import Area, Preparation, fill
@@ -174,25 +175,39 @@ def read_into(
         InputError: none can be read.
     """
     wanted = dict.fromkeys(path for cutter in cutters for path in cutter.areas)
-    once, unreadable = Once({}), []
-    for done, (path, found) in enumerate(read_photographs(wanted, max_pixels=max_pixels, with_sums=True), start=1):
-        on_step("reading", done, len(wanted))
-        if isinstance(found, UnreadableError):
-            unreadable.append(found)
-            continue
-        copy = once.refuse(path, found)
-        if copy:
-            unreadable.append(copy)
-            continue
-        pixels = found.pixels
+    once = Once({})
+    unreadable: list[UnreadableError] = []
+    for path, found in read_once(wanted, once, unreadable, max_pixels=max_pixels, on_step=partial(on_step, "reading")):
         for cutter in cutters:
-            cutter.take(path, pixels)
+            cutter.take(path, found.pixels)
     if not once.sums:
         raise InputError(f"no image to train on can be read, such as {unreadable[0]}")
     return [
         TrainingImages(cutter.images, {path: once.sums[path] for path in cutter.areas if path in once.sums}, unreadable)
         for cutter in cutters
     ]
+
+
+def read_once(
+    paths: Collection[Path],
+    once: Once,
+    unreadable: list[UnreadableError],
+    *,
+    max_pixels: int,
+    on_step: Callable[[int, int], None],
+) -> Iterator[tuple[Path, Photograph]]:
+    """The photographs of these files that can be read and are no copies; the others go to `unreadable`.
+
+    `on_step` is called with how many are done, and how many there are.
+    """
+    for done, (path, found) in enumerate(read_photographs(paths, max_pixels=max_pixels, with_sums=True), start=1):
+        on_step(done, len(paths))
+        if isinstance(found, UnreadableError):
+            unreadable.append(found)
+        elif copy := once.refuse(path, found):
+            unreadable.append(copy)
+        else:
+            yield path, found
 
 
 def doubt_range(images: Float[np.ndarray, "m h w c"]) -> list[str]:
