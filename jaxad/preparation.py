@@ -18,6 +18,9 @@ from jaxad._options import GREY_WEIGHTS
 Mode = Literal["native", "scale", "resize", "letterbox", "stretch"]
 MODES = ("native", "scale", "resize", "letterbox", "stretch")
 
+MOST_STRETCH = 1.05
+"""How many times as high, in widths, a region of interest may be as a photograph, or the other way round."""
+
 
 class Geometry(NamedTuple):
     """Where a photograph lies inside the model's input; sizes are (height, width) in pixels."""
@@ -122,12 +125,16 @@ class Preparation:
 
 
 def need_same_aspect(region: tuple[int, int], size: tuple[int, int]) -> None:
-    """Refuse a region of interest whose height and width are no multiple of a photograph's, but for a rounded pixel.
+    """Refuse a region of interest of another shape than a photograph's; sizes are (height, width) in pixels.
+
+    Shapes may differ by a rounded pixel, and by `MOST_STRETCH` as photographs of one view do that were cut by hand: over
+    each the region is stretched.
 
     Raises:
         InputError: stretched over the photograph the region would mark other places than those that were drawn.
     """
-    if abs(region[0] * size[1] - region[1] * size[0]) > max(*region, *size):
+    tall, wide = region[0] * size[1], region[1] * size[0]
+    if abs(tall - wide) > max(*region, *size, (MOST_STRETCH - 1) * min(tall, wide)):
         raise InputError(
             f"the region of interest is {region[0]} x {region[1]} pixels (height x width) and does not fit {size[0]} x "
             f"{size[1]}; draw it on a photograph of that shape"

@@ -83,7 +83,7 @@ def fit_folder(
         holdout: share of the normal images to hold out.
         rate: false-positive rate to aim at.
         roi: a mask file, see `jaxad.images.read_mask`: only where it is white are images looked at; its height and
-            width stand to each other as in the photographs.
+            width stand to each other as in the photographs, to a twentieth.
         max_pixels: the largest height times width of a file; see `jaxad.images.read_photograph`.
         seed: of the held-out images, weights and crops; the same one gives the same bits.
         checkpoints: a folder to keep what training has reached in, every so many epochs; see `jaxad.fit`.
