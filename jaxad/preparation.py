@@ -127,8 +127,8 @@ class Preparation:
 def need_same_aspect(region: tuple[int, int], size: tuple[int, int]) -> None:
     """Refuse a region of interest of another shape than a photograph's; sizes are (height, width) in pixels.
 
-    Shapes may differ by a rounded pixel, and by `MOST_STRETCH` as photographs of one view do that were cut by hand: over
-    each the region is stretched.
+    Shapes may differ by a rounded pixel, and by `MOST_STRETCH` as photographs of one view do that were cut by hand:
+    the region is stretched over each.
 
     Raises:
         InputError: stretched over the photograph the region would mark other places than those that were drawn.

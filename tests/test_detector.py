@@ -246,6 +246,16 @@ def test_sources_that_cannot_be_scored(source, words, detector):
 
 
 @pytest.mark.parametrize(
+    ("key", "words"),
+    [(7, "got int; write jax.random.key"), (jax.random.split(jax.random.key(0), 3), r"single one, got .* keys \[3\]")],
+)
+@pytest.mark.parametrize("recipe", ["patch-components", "auto"])
+def test_bad_key(key, words, recipe, unchecked):
+    with pytest.raises(InputError, match=words):
+        fit(key, recipe, np.zeros((8, 16, 16, 1), np.float32))
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"loss_name": "negative_elb"}, "unknown loss_name 'negative_elb'.*did you mean 'negative_elbo'"),

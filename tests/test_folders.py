@@ -19,6 +19,7 @@ from jaxad._check import InputError
 from jaxad.calibration import fit_trust, fit_usual, unusualness
 from jaxad.datasets import file_sum
 from jaxad.folders import evaluate_folder, fit_folder, inspect_folder, judging, score_folder, sources
+from jaxad.folders.fitting import _warnings
 from jaxad.folders.pictures import deep_png, picture
 from jaxad.folders.plan import choose_preparation, plan_fit
 from jaxad.folders.training_images import doubt_range, plan_tiles, read_tiles
@@ -32,6 +33,7 @@ from jaxad.results import find_regions, read_results
 from tests.bad_photographs import BAD
 from tests.photograph_folder import AT_ONCE, QUICK, SPOT, WHOLE, photograph, save, unlike_each_other, write_set
 from tests.results_folder import rows_of, tree_of
+from tests.small_pipelines import make_part
 
 pytestmark = pytest.mark.usefixtures("compile_fast")
 
@@ -270,8 +272,13 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     seen = load_pipeline(tmp_path / "a.jaxad")
     np.testing.assert_array_equal(seen.roi, mask > 0)
     assert seen.verify() == []
-    pixels = evaluate_folder(seen, root)["pixels"]
-    assert (pixels["auroc"], pixels["pixels"]) == (None, 8 * 32 * 14)
+    found = evaluate_folder(seen, root)
+    assert (found["pixels"]["auroc"], found["pixels"]["pixels"]) == (None, 8 * 32 * 14)
+    # No mark within the region: neither good nor defective.
+    assert found["images"] == {"good": 4}
+    assert "images with no defect within the region of interest are left out: 4" in found["warnings"]
+    assert {row["reason"] for row in found["not_used"]} == {"its defects lie outside the region of interest"}
+    assert len(found["not_used"]) == 4
     wide = dataclasses.replace(seen, roi=np.pad(np.ones((32, 20), bool), ((0, 0), (0, 20))))
     pixels = evaluate_folder(wide, root)["pixels"]
     masks = np.zeros((8, 32, 40), bool)
@@ -281,7 +288,54 @@ def test_region_of_interest_is_kept_and_hides_defects(root: Path, tmp_path: Path
     assert pixels["pixels"] == 8 * 32 * 20
     for metric, name in ((metrics.aupro, "aupro"), (metrics.pixel_auroc, "auroc")):
         assert pixels[name] == pytest.approx(metric(masks, wide.score(paths).map, inside=inside), abs=1e-6)
-    assert "outside the region of interest" in pixels["notes"][0]
+    assert pixels["notes"] == ["pixels outside the region of interest do not count"]
+
+
+@pytest.mark.slow
+def test_nothing_is_found_outside_a_region_that_is_all_anomalous(made: Pipeline, tmp_path: Path) -> None:
+    roi = np.zeros((32, 40), bool)
+    roi[4:20, 10:30] = True
+    looked = dataclasses.replace(
+        made, roi=roi, pixel_limit=-1.0, threshold=dataclasses.replace(made.threshold, value=-1.0)
+    )
+    photo = save(tmp_path / "in" / "a.png", photograph(7))
+    score_folder(looked, photo, tmp_path / "out")
+    (row,) = (json.loads(line) for line in (tmp_path / "out" / "regions.jsonl").read_text().splitlines())
+    assert (row["box"], row["area"]) == ([10, 4, 30, 20], roi.sum())
+    panels = np.asarray(Image.open(next((tmp_path / "out" / "pictures").iterdir())), np.int32)
+    heat = panels[:, 40:80].sum(axis=-1)
+    assert heat[:2].max() < heat[6:18, 12:28].max() / 2
+
+
+def test_a_region_of_dust_is_doubted() -> None:
+    part = make_part(AT_ONCE, Preparation(1), np.arange(4000).reshape(50, 80) < 3)
+    (sentence,) = (words for words in _warnings(part, [], left_out=0) if "region" in words)
+    assert sentence.startswith("the region of interest is 3 pixels of 4000, and nothing else is looked at")
+    whole = dataclasses.replace(part, roi=np.ones((50, 80), bool))
+    assert not any("region" in words for words in _warnings(whole, [], left_out=0))
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ([0.0, 5.0], "all black, as"),
+        ([9.0, 0.5], "all white, as"),
+        ([1.0, 1.0], "all black or all white, as"),
+        ([9, 5], ""),
+    ],
+)
+def test_frames_without_a_picture_that_are_called_normal_are_said(
+    scores: list[float], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = make_part(AT_ONCE, Preparation(1))
+    part = dataclasses.replace(part, threshold=dataclasses.replace(part.threshold, value=1.0))
+    seen = []
+    monkeypatch.setattr(judging, "golden_scores", lambda *given: seen.append(given[-1]) or np.array(scores))
+    sentences = judging.doubt_even_frames(part)
+    assert len(sentences) == bool(words)
+    assert words in "".join(sentences)
+    ((black, white),) = seen
+    assert (black.max(), white.min(), white.shape) == (0, np.iinfo(white.dtype).max, part.golden[0].shape)
 
 
 @pytest.mark.parametrize("shape", [(40, 32), (32, 32), (16, 40)])

@@ -142,6 +142,8 @@ def choose_recipe(
 def _need_key(key: object) -> None:
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise InputError(f"key must come from jax.random.key(seed), got {type(key).__name__}; write jax.random.key(0)")
+    if key.shape:
+        raise InputError(f"key must be a single one, got an array of keys {list(key.shape)}; take one of them")
 
 
 def _fit(keys: PRNGKeys, recipe: Recipe, images: Pixels, extras: Extras) -> tuple[list[Detector], History]:

@@ -22,6 +22,8 @@ from jaxad.folders.inspection import name_reasons
 from jaxad.images import Header, UnreadableError, batches, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
 
+_OUTSIDE = "its defects lie outside the region of interest"
+
 
 class Judged(NamedTuple):
     """What was found on the photographs that could be scored."""
@@ -35,6 +37,8 @@ class Judged(NamedTuple):
     """Masks that could not be used."""
     copies: list[Path]
     """Images with the same pixels as one that the pipeline was fitted on; they do not count."""
+    outside: list[Path]
+    """Images whose defects all lie outside the region of interest, of which the pixels inside count."""
 
 
 def evaluate_folder(
@@ -49,7 +53,8 @@ def evaluate_folder(
     """Measure a pipeline on a labelled folder in one of the layouts that `jaxad.datasets.survey` knows.
 
     Where the folder says which images are to test on these count, else all; never a copy of an image that the pipeline
-    was trained on, by the SHA-256 of bytes or pixels, nor one that is good by one copy and defective by another.
+    was trained on, by the SHA-256 of bytes or pixels, nor one that is good by one copy and defective by another. An
+    image whose defects lie outside the region of interest, by its mask, counts as neither good nor defective.
     Images stream through, and memory is bounded however many there are: what the pixel metrics need goes, beyond a few
     million pixels, into a scratch file without a name in the system's folder for temporary files (TMPDIR), 4 bytes a
     good pixel and 8 a defective one. Where the pipeline has a region of interest, only its pixels count.
@@ -96,9 +101,8 @@ def evaluate_folder(
         judged = _judge(made, items, pixels, seen, workers=workers, max_pixels=max_pixels, on_image=on_image)
         pixel_metrics = _pixel_metrics(judged, within_region=made.roi is not None)
     if not judged.scores:
-        first = (
-            judged.errors[0][1] if judged.errors else "it has the same pixels as one that the pipeline was fitted on"
-        )
+        known = "it has the same pixels as one that the pipeline was fitted on" if judged.copies else _OUTSIDE
+        first = judged.errors[0][1] if judged.errors else known
         raise InputError(f"no image of {str(root)!r} can be scored; the first: {first}")
     truth, scores = np.array([defect != GOOD for defect in judged.defects]), np.array(judged.scores)
     if truth.all() or not truth.any():
@@ -107,6 +111,9 @@ def evaluate_folder(
     if judged.copies:
         warnings.append(f"images with the same pixels as one that was fitted on are left out: {len(judged.copies)}")
     left_out += [(path, "it has the same pixels as an image that was fitted on") for path in judged.copies]
+    if judged.outside:
+        warnings.append(f"images with no defect within the region of interest are left out: {len(judged.outside)}")
+    left_out += [(path, _OUTSIDE) for path in judged.outside]
     named = {path for path, _ in (*found.unreadable, *judged.masks)}
     return {
         "images": dict(Counter(judged.defects).most_common()),
@@ -173,7 +180,7 @@ def _judge(
     max_pixels: int,
     on_image: Callable[[int, int, int], None] | None,
 ) -> Judged:
-    judged = Judged([], [], pixels, [], [], [])
+    judged = Judged([], [], pixels, [], [], [], [])
 
     def fail(item: Item, reason: str) -> None:
         judged.errors.append((item.path, " ".join(reason.split())))
@@ -196,13 +203,16 @@ def _judge(
             if isinstance(one, InputError):
                 fail(item, str(one))
                 continue
-            judged.scores.append(one.score)
-            judged.defects.append(item.defect)
-            mask = _mask(item, one.map.shape, max_pixels)
+            mask, inside = _mask(item, one.map.shape, max_pixels), pipeline.region_at(made.roi, *one.map.shape)
             if isinstance(mask, str):
                 judged.masks.append((item.masks[0], mask))
             elif mask is not None:
-                pixels.add(mask, one.map, inside=pipeline.region_at(made.roi, *mask.shape))
+                pixels.add(mask, one.map, inside=inside)
+                if inside is not None and mask.any() and not mask[inside].any():
+                    judged.outside.append(item.path)
+                    continue
+            judged.scores.append(one.score)
+            judged.defects.append(item.defect)
     return judged
 
 
@@ -255,11 +265,11 @@ def _pixel_metrics(judged: Judged, *, within_region: bool) -> dict[str, Any]:
     nothing = {"auroc": None, "aupro": None, **counts}
     if not pixels.defective:
         lacking = f"no defect{where_seen} has a readable mask of its image's size"
-        why = lacking if set(judged.defects) - {GOOD} else "no image shows a defect"
+        why = lacking if judged.outside or set(judged.defects) - {GOOD} else "no image shows a defect"
         return {**nothing, "notes": [*notes, f"no pixel metrics: {why}"]}
     if pixels.defective == pixels.pixels:
         return {**nothing, "notes": [*notes, "no pixel metrics: all pixels are of defects"]}
-    without = len(judged.scores) - pixels.images
+    without = len(judged.scores) + len(judged.outside) - pixels.images
     if without:
         notes.append(f"images of defects without a mask of their size do not count among the pixels: {without}")
     return {"auroc": pixels.auroc(), "aupro": pixels.aupro(), **counts, "notes": notes}

@@ -23,7 +23,7 @@ from jaxad.datasets.layouts import SPLITS, says_good, word_of
 from jaxad.detector import Candidate
 from jaxad.fitting import NothingToldWarning, choose_recipe, derived, fit
 from jaxad.folders.inspection import folder_warnings, name_reasons
-from jaxad.folders.judging import judge
+from jaxad.folders.judging import doubt_even_frames, judge
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.roi import read_roi
 from jaxad.folders.training_images import doubt_range, make_cutters, read_into
@@ -34,6 +34,8 @@ from jaxad.recipes import ChoiceRecipe, Recipe, is_trained, settled_fields
 from jaxad.sharding import is_first, wait_for_all
 
 PACKAGES = ("jaxad", "jax", "flax", "numpy", "pillow")
+SMALL_REGION = 0.001
+"""Share of a photograph, below which a region of interest may be dust on a mask."""
 _NO_USE = "checkpoints have no use: recipe {!r} is not trained, it is fitted again in one go"
 
 OnStep = Callable[[str, int, int], None]
@@ -227,6 +229,7 @@ def fit_folder(
             *_warnings(made, headers.values(), left_out=len(unfit)),
             *([] if checkpoints is None or is_trained(chosen) else [_NO_USE.format(detector.recipe.name)]),
             *faults,
+            *doubt_even_frames(made),
         ],
     }
     # Last, for any of the above may refuse the model.
@@ -291,4 +294,9 @@ def _warnings(made: pipeline.Pipeline, headers: Iterable[Header], *, left_out: i
         sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
     if left_out:
         sentences.append(f"images that were left out: {left_out}")
+    if made.roi is not None and made.roi.mean() < SMALL_REGION:
+        sentences.append(
+            f"the region of interest is {np.count_nonzero(made.roi)} pixels of {made.roi.size}, and nothing else is "
+            "looked at: see whether the mask is what you meant"
+        )
     return sentences

@@ -25,6 +25,7 @@ from jaxad.folders.left_out import judge_left_out
 from jaxad.folders.plan import Plan
 from jaxad.folders.roi import Roi
 from jaxad.folders.training_images import TILE, TileCutter, TrainingImages, joined, plan_tiles
+from jaxad.pipeline import Pipeline, golden_scores
 from jaxad.preparation import Preparation
 
 LOOKED_AT = 64
@@ -112,6 +113,20 @@ def judge(
     held = judged_anew(held, detector, preparation, left_out)
     seconds["learn from all"] = time.perf_counter() - began
     return Judged(detector, training, held, {}, faults, seconds)
+
+
+def doubt_even_frames(made: Pipeline) -> list[str]:
+    """A sentence where photographs that are all black, or all white, are called normal."""
+    like = made.golden[0]
+    frames = {"black": np.zeros_like(like), "white": np.full_like(like, np.iinfo(like.dtype).max)}
+    scores = golden_scores(made.detector, made.preparation, made.usual, list(frames.values()))
+    normal = [name for name, score in zip(frames, scores, strict=True) if score <= made.threshold.value]
+    if not normal:
+        return []
+    return [
+        f"photographs that are all {' or all '.join(normal)}, as of a covered lens or a failing lamp, are called "
+        f"normal: what {made.detector.recipe.name} judges by is not in them; where they may come, try another recipe"
+    ]
 
 
 def _few(sizes: Mapping[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:

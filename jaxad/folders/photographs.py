@@ -105,7 +105,11 @@ def _result(
     made: pipeline.Pipeline, one: Source, pixels: Pixels, found: Found, milliseconds: float, how: How
 ) -> Result:
     score, score_map = found
-    anomalous = score > how.limit
+    anomalous, inside, shown = score > how.limit, pipeline.region_at(made.roi, *score_map.shape), score_map
+    if inside is not None:
+        # Nothing is found outside, even where all of the inside is anomalous.
+        least = np.float32(min(made.pixel_limit, made.colour_limits[0]))
+        shown = np.where(inside, score_map, np.minimum(score_map, least))
     return Result(
         file=one.name,
         defect=one.defect,
@@ -113,8 +117,8 @@ def _result(
         calibrated=float(made.calibrate(np.float32(score))),
         anomalous=anomalous,
         milliseconds=milliseconds,
-        regions=find_regions(score_map, limit=made.pixel_limit) if anomalous else [],
-        picture=picture(pixels, score_map, made.colour_limits),
+        regions=find_regions(shown, limit=made.pixel_limit) if anomalous else [],
+        picture=picture(pixels, shown, made.colour_limits),
         map=None if how.maps is None else _encoded(score_map, how.maps, made.colour_limits),
     )
 

@@ -80,8 +80,9 @@ def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -
     """What to write in place of a field that cannot be set."""
     takers = [part for part, its in inside.items() if name in _offered(its)]
     if takers:
-        settings = " or ".join(f"{part}.{name}={value}" for part in takers)
-        return f"{recipe.name} has no {name} of its own and its parts have: write {settings}"
+        settings = ", ".join(f"{part}.{name}={value}" for part in takers)
+        some = ", or some of these" if len(takers) > 1 else ""
+        return f"{recipe.name} has no {name} of its own and its parts have: write {settings}{some}"
     shown = name_settings(recipe)
     lacks = f"{recipe.name} has no {name}; " if name and name not in _offered(recipe) else ""
     return f"{lacks}write field=value with one of {shown}"
