@@ -141,8 +141,10 @@ def need_images(images: object, *, what: str = "images", any_dtype: bool = False
     """Refuse what is not a float [n, h, w, c] array, or one of any dtype; values are not looked at."""
     shape, dtype = getattr(images, "shape", None), getattr(images, "dtype", None)
     if shape is None or dtype is None:
-        first = images[0] if isinstance(images, list | tuple) and images else images
-        mended = "put images of one size together by numpy.stack"
+        listed = images if isinstance(images, list | tuple) and images else [images]
+        first, mended = listed[0], "put images of one size together by numpy.stack"
+        if len({getattr(one, "shape", None) for one in listed}) > 1:
+            mended = "bring them to one size, or save them as files, which jaxad.folders.fit_folder takes in any sizes"
         if isinstance(first, str | os.PathLike):
             mended = "files are fitted on by jaxad.folders.fit_folder, on the command line by jaxad fit DIR"
         raise InputError(f"{what} must be a float32 array [n, h, w, c], got {type(images).__name__}; {mended}")

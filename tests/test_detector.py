@@ -763,6 +763,8 @@ def test_files_say_which_call_takes_them(unchecked):
             InputError, match=r"float32 array \[n, h, w, c\], got .*; .*jaxad.folders.fit_folder.*jaxad fit DIR"
         ):
             fit(jax.random.key(0), "gradient-neighbours", files)
+    with pytest.raises(InputError, match="got list; bring them to one size, or save them as files"):
+        fit(jax.random.key(0), "patch-components", [np.zeros((16, 16, 1)), np.zeros((16, 17, 1))])
     with pytest.raises(InputError, match="got list; put images of one size together by numpy.stack"):
         fit(jax.random.key(0), "gradient-neighbours", list(SMALL))
 
