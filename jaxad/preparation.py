@@ -34,6 +34,11 @@ class Geometry(NamedTuple):
     size: tuple[int, int]
     """The input's size."""
 
+    @property
+    def enlarged(self) -> float:
+        """How many times as high or as wide the photograph becomes, whichever is more."""
+        return max(self.inside[0] / self.source[0], self.inside[1] / self.source[1])
+
 
 class Area(NamedTuple):
     """A rectangle of an image, in its pixels."""

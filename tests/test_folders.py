@@ -496,10 +496,16 @@ def test_photographs_of_another_shape_than_those_fitted_on_are_not_compared(tmp_
     done = fit_folder(tmp_path / "set", tmp_path / "a.jaxad", recipe=WHOLE, rate=0.4, resize=24)
     assert not any("position by position" in sentence for sentence in done["warnings"])
     made = load_pipeline(tmp_path / "a.jaxad")
-    assert made.shapes == (0.8, 0.8)
+    assert (made.shapes, made.enlarged) == ((0.8, 0.8), 1.0)
     files = [
         save(tmp_path / f"{h}x{w}.png", photograph(1, (h, w))) for h, w in ((64, 80), (34, 40), (40, 32), (32, 80))
     ]
+    # The model sees 19 x 24 pixels.
+    made.score(photograph(1, (10, 12)))
+    with pytest.raises(
+        InputError, match="its 8 x 10 pixels would be enlarged 2.4 times, to 19 x 24, .* 1 times at most"
+    ):
+        made.score(photograph(1, (8, 10)))
     run = score_folder(made, files, tmp_path / "out")
     assert run["counts"]["scored"] == 2
     failed = {Path(row["file"]).name: row["reason"] for row in rows_of(tmp_path / "out", "errors.csv")}
@@ -507,11 +513,14 @@ def test_photographs_of_another_shape_than_those_fitted_on_are_not_compared(tmp_
     assert "has 32 x 80 pixels, 0.4 times as high as wide, and whole photographs of 0.8 are" in failed["32x80.png"]
     with pytest.raises(InputError, match="image 1 cannot be scored: it has 32 x 80 pixels"):
         made.score(files[::3])
-    # What was fitted on, of whatever shapes, is scored, and that these are many is said.
+    # What was fitted on, of whatever shapes and sizes, is scored, and that these are many is said.
     save(tmp_path / "set" / "high.png", photograph(11, (80, 32)))
+    save(tmp_path / "set" / "small.png", photograph(12, (8, 10)))
     done = fit_folder(tmp_path / "set", tmp_path / "b.jaxad", recipe=WHOLE, rate=0.4)
     assert any("compares photographs position by position" in sentence for sentence in done["warnings"])
-    run = score_folder(load_pipeline(tmp_path / "b.jaxad"), tmp_path / "set", tmp_path / "again")
+    made = load_pipeline(tmp_path / "b.jaxad")
+    assert made.enlarged == made.preparation.geometry(8, 10).enlarged > 2
+    run = score_folder(made, tmp_path / "set", tmp_path / "again")
     assert run["counts"]["failed"] == 0
 
 

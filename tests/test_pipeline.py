@@ -113,7 +113,7 @@ def test_what_cannot_be_taken_is_refused(made: Pipeline, source: object, words: 
 @pytest.mark.slow
 def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
-    for one in (made, with_roi, with_usual(made), dataclasses.replace(made, shapes=(0.5, 0.8))):
+    for one in (made, with_roi, with_usual(made), dataclasses.replace(made, shapes=(0.5, 0.8), enlarged=1.5)):
         one.save(tmp_path / "a.jaxad")
         back = load_pipeline(tmp_path / "a.jaxad")
         for field in dataclasses.fields(Pipeline):

@@ -192,6 +192,7 @@ def fit_folder(
         roi=inside,
         usual=held.usual,
         shapes=plan.shapes(preparation.mode) if whole else None,
+        enlarged=plan.enlarged(preparation) if whole else None,
     )
     unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
     not_used = [

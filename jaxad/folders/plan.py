@@ -61,6 +61,11 @@ class Plan(NamedTuple):
             low, high = low * low / high, high * high / low
         return (low, high) if mode in ("letterbox", "stretch") else None
 
+    def enlarged(self, preparation: Preparation) -> float:
+        """How many times as large the smallest photograph becomes, at least 1, prepared so."""
+        sizes = (*self.train.values(), *self.held_out.values())
+        return max(1.0, *(preparation.geometry(*size).enlarged for size in sizes))
+
 
 def normal_headers(found: Survey, copies: Copies) -> dict[Path, Header]:
     """What the normal images of a folder say of themselves, each photograph once.

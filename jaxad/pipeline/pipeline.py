@@ -51,6 +51,8 @@ class Pipeline:
             unit of the model.
         shapes: the least and the largest height, in widths, of the photographs that it was fitted on, where whole ones
             are compared: others are refused. None where they are not, or a jaxad before 0.1 wrote the file.
+        enlarged: how many times as large the smallest of them became, at least 1: others that would be enlarged more
+            than twice as much are refused. None as for `shapes`.
     """
 
     detector: Detector
@@ -66,6 +68,7 @@ class Pipeline:
     roi: Bool[np.ndarray, "h w"] | None = None
     usual: Usual | None = None
     shapes: tuple[float, float] | None = None
+    enlarged: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.golden) != len(self.golden_scores):
@@ -115,7 +118,8 @@ class Pipeline:
         Returns:
             Score and map `[h, w]` of each, or why the model cannot score it, in their order.
         """
-        seen = look(self.detector, self.preparation, self.roi, self.usual, batch, shapes=self.shapes)
+        judges = (self.detector, self.preparation, self.roi, self.usual)
+        seen = look(*judges, batch, shapes=self.shapes, enlarged=self.enlarged)
         return [one if isinstance(one, InputError) else brought_back(one) for one in seen]
 
     def admit(self, sizes: Iterable[tuple[int, int]]) -> None:
@@ -168,6 +172,7 @@ class Pipeline:
             "pixel_limit": self.pixel_limit,
             "provenance": self.provenance,
             **({} if self.shapes is None else {"shapes": self.shapes}),
+            **({} if self.enlarged is None else {"enlarged": self.enlarged}),
         }
         return arrays, document
 
@@ -240,6 +245,7 @@ class _Stored(msgspec.Struct):
     pixel_limit: float
     provenance: dict[str, Any]
     shapes: tuple[float, float] | None = None
+    enlarged: float | None = None
 
 
 AXES_AND_KIND = {"normal_scores": "1f", "golden_scores": "1f", "roi": "2b", "usual/mean": "2f", "usual/deviation": "2f"}
@@ -287,6 +293,7 @@ def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.
         roi=arrays.get(f"{PART}roi"),
         usual=usual,
         shapes=stored.shapes,
+        enlarged=stored.enlarged,
     )
 
 

@@ -28,6 +28,8 @@ from jaxad.recipes import Recipe
 MOST_SCALE = 1.1
 """How many times as large, or as small, a photograph may be as those whose positions were calibrated, and how many
 times as high or as wide as those that were compared whole."""
+MOST_ENLARGED = 2.0
+"""How many times as much a photograph may be enlarged to be compared whole as the smallest of those fitted on."""
 
 Pixels = Shaped[np.ndarray, "h w c"]
 Region = Bool[np.ndarray, "h w"] | None
@@ -84,10 +86,12 @@ def look(
     photographs: Sequence[Shaped[np.ndarray, "..."]],
     *,
     shapes: tuple[float, float] | None = None,
+    enlarged: float | None = None,
 ) -> list[Seen | InputError]:
     """What the detector says of photographs of any sizes, or why it can say nothing of one, in their order.
 
-    `shapes` are the least and the largest height, in widths, of photographs that it was fitted on.
+    `shapes` are the least and the largest height, in widths, of photographs that it was fitted on, and `enlarged` how
+    many times as large the smallest of these became.
     """
     canvases: Canvases | OneCanvas | None = detector.canvases
     placed: Area | None = None
@@ -104,6 +108,8 @@ def look(
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
             if shapes is not None:
                 _need_shape(pixels.shape[0], pixels.shape[1], shapes)
+            if enlarged is not None:
+                _need_pixels(preparation.geometry(pixels.shape[0], pixels.shape[1]), enlarged)
             if placed is not None:
                 _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), calibrated)
             shot, geometry = _prepared(detector, preparation, inside, pixels)
@@ -214,6 +220,16 @@ def _need_shape(height: int, width: int, shapes: tuple[float, float]) -> None:
         raise InputError(
             f"it has {height} x {width} pixels, {height / width:.3g} times as high as wide, and whole photographs of "
             f"{wanted} are compared; take photographs of that shape, or fit on such as these"
+        )
+
+
+def _need_pixels(geometry: Geometry, enlarged: float) -> None:
+    """Refuse a photograph of few pixels: enlarged much it shows nothing sharp, and what is not there is not found."""
+    if geometry.enlarged > MOST_ENLARGED * enlarged:
+        own, wanted = (" x ".join(map(str, pair)) for pair in (geometry.source, geometry.inside))
+        raise InputError(
+            f"its {own} pixels would be enlarged {geometry.enlarged:.3g} times, to {wanted}, and compared with others "
+            f"that were enlarged {enlarged:.3g} times at most; take photographs of more pixels"
         )
 
 
