@@ -7,7 +7,7 @@ from jaxad._check import InputError
 from jaxad.methods import PATCH_VAE, RECIPES, AutoRecipe, named
 from jaxad.pooling import POOLS
 from jaxad.protocols import PROTOCOLS, as_published
-from jaxad.recipes import from_document, to_document, with_settings
+from jaxad.recipes import from_document, setting_wherever, to_document, with_settings
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -130,6 +130,18 @@ def test_every_setting_takes_the_text_it_shows(recipe):
         with_settings(recipe, ["nonsense"])
     _, _, shown = str(caught.value).partition("with one of ")
     assert with_settings(recipe, shown.split(", ")) == recipe
+
+
+def test_a_field_is_set_wherever_it_is():
+    """As `jaxad fit --epochs` does."""
+
+    def trained(name):
+        return with_settings(RECIPES[name], setting_wherever(RECIPES[name], "epochs", 3))
+
+    assert trained("conv-ae").epochs == 3
+    assert [part.epochs for part in trained("image-vae").parts] == [3, 3, 3]
+    assert [getattr(part, "epochs", None) for part in trained("surface").parts] == [None, None, 3]
+    assert setting_wherever(RECIPES["auto"], "epochs", 3) == ["epochs=3"]  # which is refused
 
 
 @pytest.mark.parametrize(

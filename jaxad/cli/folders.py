@@ -59,7 +59,9 @@ def fit(
     holdout: Annotated[float, typer.Option(help="Share of the normal images to set the threshold by.")] = 0.2,
     fpr: Annotated[float, typer.Option(help="False-positive rate to aim at.")] = 0.01,
     roi: Annotated[Path | None, typer.Option(help="A mask: look only where it is white.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's own.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Instead of the recipe's own, and those of all its parts.")
+    ] = None,
     checkpoints: Kept = None,
     every: Every = 1,
     resume: Resume = False,
@@ -82,11 +84,11 @@ def fit(
 
     from jaxad import folders
     from jaxad.methods import named, with_backbone
-    from jaxad.recipes import count_epochs, with_settings
+    from jaxad.recipes import count_epochs, setting_wherever, with_settings
     from jaxad.sharding import make_mesh
 
-    given = [*(settings or ()), *([] if epochs is None else [f"epochs={epochs}"])]
     asked = named(recipe)
+    given = [*(settings or ()), *([] if epochs is None else setting_wherever(asked, "epochs", epochs))]
     chosen = with_settings(asked if backbone is None else with_backbone(asked, backbone), given)
 
     with fitting(count_epochs(chosen)) as (on_step, on_epoch):

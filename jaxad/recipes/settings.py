@@ -70,6 +70,17 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
     return replace(recipe, **changes, **held)
 
 
+def setting_wherever(recipe: Recipe, name: str, value: object) -> list[str]:
+    """Settings for `with_settings` that give a field this value: of the recipe, or of every part that has it.
+
+    >>> from jaxad.methods import RECIPES
+    >>> setting_wherever(RECIPES["surface"], "epochs", 5)
+    ['drawn-defects.epochs=5']
+    """
+    parts = [f"{part.name}." for part in getattr(recipe, "parts", ()) if name in _offered(part)]
+    return [f"{part}{name}={value}" for part in ([""] if name in _offered(recipe) else parts or [""])]
+
+
 def _offered(recipe: Recipe) -> dict[str, Any]:
     """The fields that can be set, with their types."""
     types = get_type_hints(type(recipe))
