@@ -45,7 +45,9 @@ BETWEEN_ROOMS = {
     "metrics": {"Curve"},
     "models": {"Rest"},
     "patches": {"fold_axis", "map_tiles"},
-    "pipeline": {"Seen", "admit", "brought_back", "judge", "judged_anew", "look", "looked_at", "usual_at"},
+    "pipeline": {
+        *("Seen", "admit", "area_of", "brought_back", "judge", "judged_anew", "look", "looked_at", "usual_at")
+    },
     "recipes": {"ConvertedLayers", "Scores", "Shape", "Variables", "name_settings", "need_types"},
     "results": {"Output", "Result", "UnwrittenError", "kept_at"},
     "training": {"make_epoch"},

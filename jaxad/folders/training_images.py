@@ -71,7 +71,7 @@ def plan_tiles(
     """
     if recipe.compares_positions:
         return _whole(sizes, preparation)
-    seen = {size: _area(size, preparation, roi, recipe) for size in set(sizes.values())}
+    seen = {size: pipeline.area_of(recipe, preparation, roi, size) for size in set(sizes.values())}
     areas = {path: seen[size] for path, size in sizes.items()}
     heights, widths = {area.height for area in areas.values()}, {area.width for area in areas.values()}
     shapes = [(area.height, area.width) for area in areas.values()]
@@ -220,10 +220,3 @@ def doubt_range(images: Float[np.ndarray, "m h w c"]) -> list[str]:
         f"{most:.3f}, of 0 for black to 1 for white; light them better, or, where 16-bit files hold fewer bits, spread "
         "these over the range"
     ]
-
-
-def _area(size: tuple[int, int], preparation: Preparation, roi: Roi, recipe: Recipe) -> Area:
-    """What is seen of the prepared photographs of this height and width; see `jaxad.pipeline.looked_at`."""
-    inside = pipeline.region_at(roi, *size)
-    counted = None if inside is None else pipeline.prepare_region(preparation, inside)
-    return pipeline.looked_at(recipe, preparation.geometry(*size).size, counted)

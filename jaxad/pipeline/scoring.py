@@ -108,10 +108,11 @@ def look(
             inside = region_at(roi, pixels.shape[0], pixels.shape[1])
             if shapes is not None:
                 _need_shape(pixels.shape[0], pixels.shape[1], shapes)
+            planned = preparation.geometry(pixels.shape[0], pixels.shape[1])
             if enlarged is not None:
-                _need_pixels(preparation.geometry(pixels.shape[0], pixels.shape[1]), enlarged)
+                _need_pixels(planned, enlarged)
             if placed is not None:
-                _need_scale(preparation.geometry(pixels.shape[0], pixels.shape[1]), calibrated)
+                _need_scale(planned, calibrated)
             shot, geometry = _prepared(detector, preparation, inside, pixels)
             area = placed or looked_at(detector.recipe, shot.size, shot.counted)
             shot = _cut(shot, area)
@@ -244,6 +245,19 @@ def looked_at(recipe: Recipe, size: tuple[int, int], counted: Bool[np.ndarray, "
     return rectangle_around(counted, least=recipe.least_size)
 
 
+def area_of(
+    recipe: Recipe, preparation: Preparation, roi: Bool[np.ndarray, "rows columns"] | None, size: tuple[int, int]
+) -> Area:
+    """What a model sees of photographs of this height and width, once they are prepared; see `looked_at`.
+
+    Raises:
+        InputError: the region has another shape, or nothing of it is left.
+    """
+    inside = region_at(roi, *size)
+    counted = None if inside is None else prepare_region(preparation, inside)
+    return looked_at(recipe, preparation.geometry(*size).inside, counted)
+
+
 def usual_at(usual: Usual, area: Area) -> Usual:
     """What is usual at the positions of an area; unchanged where it is the same everywhere, `[1, 1]`."""
     if usual.mean.shape in ((1, 1), (area.height, area.width)):
@@ -264,9 +278,7 @@ def admit(
     for size, count in counts.items():
         # What cannot be scored says so when it is.
         with suppress(InputError):
-            inside = region_at(roi, *size)
-            counted = None if inside is None else prepare_region(preparation, inside)
-            area = looked_at(detector.recipe, preparation.geometry(*size).inside, counted)
+            area = area_of(detector.recipe, preparation, roi, size)
             inputs[area.height, area.width] += count
     detector.canvases.admit(inputs.elements())
 
