@@ -255,7 +255,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
 def _with_shape(X: Any) -> Any:
     """X itself, such as a data frame or a sparse matrix, or the array of a list and of what else has no shape."""
-    return X if hasattr(X, "shape") else np.asarray(X)
+    if hasattr(X, "shape"):
+        return X
+    shapes = dict.fromkeys(one.shape for one in X if hasattr(one, "shape")) if isinstance(X, list | tuple) else ()
+    if len(shapes) > 1:
+        raise InputError(
+            f"samples of X must have one shape, got {' and '.join(map(str, list(shapes)[:2]))}; bring images to one "
+            "size, or save them as files, which jaxad.folders.fit_folder takes in any sizes"
+        )
+    return np.asarray(X)
 
 
 def _with_channels(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -172,6 +172,7 @@ def test_search_over_recipes_in_a_pipeline():
         ({}, WIDE, "feature 2 of X spans more than float64 holds; scale it down"),
         ({}, IMAGES[:, None, None], r"rows \[n, features\] or images"),
         ({}, IMAGES[:0], "0 sample"),
+        ({}, [IMAGES[0], IMAGES[1][:4]], r"one shape, got \(5, 6\) and \(4, 6\); bring images to one size"),
     ],
 )
 def test_bad_input_is_refused(settings, samples, words, unchecked):
