@@ -191,6 +191,13 @@ def test_mixed_sizes_depths_and_colours_fit_and_score(tmp_path: Path, recipe: ob
         with Image.open(root / row["file"]) as image:
             assert np.load(tmp_path / "out" / "maps" / f"{number:06d}.npy").shape == image.size[::-1]
     write_report(tmp_path / "out")
+    wanted = pytest.approx(((32 * 40) ** 0.5, (90 * 33) ** 0.5)) if recipe is QUICK else None
+    assert made.sides == wanted
+    assert not run["warnings"]
+    large = [save(tmp_path / f"{side}.png", photograph(1, (side, side))) for side in (20, 80, 82)]
+    run = score_folder(made, large[recipe is WHOLE :], tmp_path / "large")
+    told = [word for word in run["warnings"] if "much larger or smaller than all that were fitted on: 2" in word]
+    assert len(told) == (recipe is QUICK)
 
 
 def headers(*sizes: tuple[int, int], channels: int = 1) -> list[Header]:

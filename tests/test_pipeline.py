@@ -113,14 +113,15 @@ def test_what_cannot_be_taken_is_refused(made: Pipeline, source: object, words: 
 @pytest.mark.slow
 def test_file_brings_back_every_field(made: Pipeline, tmp_path: Path) -> None:
     with_roi = dataclasses.replace(made, roi=np.eye(32, 40, dtype=bool))
-    for one in (made, with_roi, with_usual(made), dataclasses.replace(made, shapes=(0.5, 0.8), enlarged=1.5)):
+    told = dataclasses.replace(made, shapes=(0.5, 0.8), enlarged=1.5, sides=(30.0, 40.5))
+    for one in (made, with_roi, with_usual(made), told):
         one.save(tmp_path / "a.jaxad")
         back = load_pipeline(tmp_path / "a.jaxad")
         for field in dataclasses.fields(Pipeline):
             before, after = getattr(one, field.name), getattr(back, field.name)
             if field.name == "detector":
                 assert (after.recipe, after.shape) == (before.recipe, before.shape)
-            elif isinstance(before, np.ndarray | tuple) and field.name not in ("colour_limits", "shapes"):
+            elif isinstance(before, np.ndarray | tuple) and field.name not in ("colour_limits", "shapes", "sides"):
                 assert len(after) == len(before)
                 assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(after, before, strict=True))
             else:

@@ -19,6 +19,7 @@ from jaxad.datasets import Item, Survey, file_sum, find_copies, pixel_sum, surve
 from jaxad.datasets.layouts import GOOD
 from jaxad.datasets.mask_pairs import mask_of
 from jaxad.folders.inspection import name_reasons
+from jaxad.folders.sizes import doubt_scale
 from jaxad.images import Header, UnreadableError, batches, read_photographs
 from jaxad.images.photograph import MAX_PIXELS
 
@@ -96,7 +97,9 @@ def evaluate_folder(
         )
     fitted: dict[str, list[str]] = dict(made.provenance.get("pixel_sha256") or {})
     seen = {*fitted.get("train", ()), *(fitted.get("holdout", ()) if found.split else ())}
-    made.admit((found.headers[item.path].height, found.headers[item.path].width) for item in items)
+    sizes = {found.name(item.path): (found.headers[item.path].height, found.headers[item.path].width) for item in items}
+    warnings += doubt_scale(made.sides, sizes)
+    made.admit(sizes.values())
     with metrics.PixelMetrics(expected=_pixels_to_come(items, found.headers, made.roi)) as pixels:
         judged = _judge(made, items, pixels, seen, workers=workers, max_pixels=max_pixels, on_image=on_image)
         pixel_metrics = _pixel_metrics(judged, within_region=made.roi is not None)

@@ -26,6 +26,7 @@ from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.judging import doubt_even_frames, judge
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.roi import read_roi
+from jaxad.folders.sizes import sides
 from jaxad.folders.training_images import doubt_range, make_cutters, read_into
 from jaxad.images import Header
 from jaxad.images.photograph import MAX_PIXELS
@@ -178,6 +179,9 @@ def fit_folder(
         on_step=step,
     )
     seconds |= more
+    unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
+    unused = {error.path for error in unfit}
+    used = [size for path, size in {**plan.train, **plan.held_out}.items() if path not in unused]
     made = pipeline.Pipeline(
         detector=detector,
         preparation=held.preparation,
@@ -193,8 +197,8 @@ def fit_folder(
         usual=held.usual,
         shapes=plan.shapes(preparation.mode) if whole else None,
         enlarged=plan.enlarged(preparation) if whole else None,
+        sides=sides(used) if held.preparation.mode in ("native", "scale") else None,
     )
-    unfit = [*plan.left_out, *training.unreadable, *held.unreadable]
     not_used = [
         *found.not_used,
         *copies.not_learned(found.root),

@@ -14,6 +14,7 @@ from jaxad import pipeline, recipes, thresholds
 from jaxad._addresses import AnyPath, at, is_address, shown
 from jaxad._check import InputError, need_at_least, need_one_of
 from jaxad.folders.photographs import HERE, How, Loop, Maps
+from jaxad.folders.sizes import doubt_scale
 from jaxad.folders.sources import Source, find_sources, need_apart
 from jaxad.images import UnreadableError, read_headers
 from jaxad.images.photograph import MAX_PIXELS
@@ -94,7 +95,7 @@ def score_folder(
         )
         send(now=True)
         began, before = time.perf_counter(), len(output.rows)
-        _score_all(made, found.images, output, how, loop=score, on_image=on_image, send=send)
+        sizes = _score_all(made, found.images, output, how, loop=score, on_image=on_image, send=send)
         seconds = time.perf_counter() - began
         run = {
             **facts_of(made, name, fingerprint),
@@ -105,7 +106,7 @@ def score_folder(
             "seconds": seconds,
             "not_used": [{"path": path, "reason": reason} for path, reason in found.not_used],
             "hidden": found.hidden,
-            "warnings": [*warnings, *_unlike_before(output)],
+            "warnings": [*warnings, *doubt_scale(made.sides, sizes), *_unlike_before(output)],
         }
         output.finish(run)
         send(now=True)
@@ -165,7 +166,8 @@ def _score_all(
     loop: Loop,
     on_image: Callable[[int, int, int], None] | None,
     send: Callable[..., None],
-) -> None:
+) -> dict[str, tuple[int, int]]:
+    """Score what is not done, and say of which heights and widths it is."""
     done = output.done()
     waiting = [one for one in sources if one.name not in done]
     total = len(done) + len(waiting)
@@ -185,3 +187,4 @@ def _score_all(
                     output.fail(*row)
             report()
             send()
+    return {one.name: size for one, size in zip(waiting, sizes, strict=True) if size and one.name not in output.failed}

@@ -1,7 +1,7 @@
 """Whether photographs are of sizes that belong together, and at which one they fit memory; nothing here loads jax."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ ALMOST = 0.1
 So little that the border which fits a photograph in is narrower than a tenth of the side, at each end. Whether
 what they show is aligned the pixels say: see `jaxad.fitting.choosing`.
 """
+MOST_SIDES = 1.5
+"""How many times as large or as small as all others a photograph may be before its scale is doubted."""
 
 
 def why_not_whole(sizes: Sequence[tuple[int, int]], channels: int, *, values: int) -> str | None:
@@ -58,6 +60,25 @@ def scaled_down(box: tuple[int, int], count: int, channels: int, values: int) ->
     factor = math.sqrt(values / total)
     why = f"{count} photographs of {times(box)} are scaled by {factor:.2f} to hold no more than {values} numbers"
     return (max(1, math.floor(box[0] * factor)), max(1, math.floor(box[1] * factor))), why
+
+
+def sides(sizes: Iterable[tuple[int, int]]) -> tuple[float, float]:
+    """The least and the largest of the square roots of what these heights and widths hold."""
+    found = [math.sqrt(height * width) for height, width in sizes]
+    return min(found), max(found)
+
+
+def doubt_scale(fitted: tuple[float, float] | None, sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """A sentence where photographs, by name, are much larger or smaller than all those between the `fitted` sides."""
+    low, high = fitted or (0.0, math.inf)
+    odd = [name for name, one in sizes.items() if not low / MOST_SIDES <= sides([one])[0] <= high * MOST_SIDES]
+    if not odd:
+        return []
+    return [
+        f"photographs much larger or smaller than all that were fitted on: {len(odd)}, first {odd[0]!r} of "
+        f"{times(sizes[odd[0]])} pixels; they are judged at their own size, wrongly if they show things larger or "
+        "smaller: take all at one scale, or fit on such as these"
+    ]
 
 
 def need_bounded(headers: Mapping[Path, Header], preparation: Preparation) -> None:

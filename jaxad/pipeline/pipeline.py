@@ -53,6 +53,8 @@ class Pipeline:
             are compared: others are refused. None where they are not, or a jaxad before 0.1 wrote the file.
         enlarged: how many times as large the smallest of them became, at least 1: others that would be enlarged more
             than twice as much are refused. None as for `shapes`.
+        sides: square roots of the least and the largest count of pixels of the photographs that it was fitted on, where
+            the model sees them at their own size: what has another scale is judged wrongly. None where it does not.
     """
 
     detector: Detector
@@ -69,6 +71,7 @@ class Pipeline:
     usual: Usual | None = None
     shapes: tuple[float, float] | None = None
     enlarged: float | None = None
+    sides: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if len(self.golden) != len(self.golden_scores):
@@ -173,6 +176,7 @@ class Pipeline:
             "provenance": self.provenance,
             **({} if self.shapes is None else {"shapes": self.shapes}),
             **({} if self.enlarged is None else {"enlarged": self.enlarged}),
+            **({} if self.sides is None else {"sides": self.sides}),
         }
         return arrays, document
 
@@ -246,6 +250,7 @@ class _Stored(msgspec.Struct):
     provenance: dict[str, Any]
     shapes: tuple[float, float] | None = None
     enlarged: float | None = None
+    sides: tuple[float, float] | None = None
 
 
 AXES_AND_KIND = {"normal_scores": "1f", "golden_scores": "1f", "roi": "2b", "usual/mean": "2f", "usual/deviation": "2f"}
@@ -294,6 +299,7 @@ def _from_document(detector: Detector, stored: _Stored, arrays: Mapping[str, np.
         usual=usual,
         shapes=stored.shapes,
         enlarged=stored.enlarged,
+        sides=stored.sides,
     )
 
 
