@@ -16,6 +16,7 @@ from tests import (
     drawn,  # noqa: F401  (its profile)
     fast_compilation,
     garbage,
+    kept_context,
     one_platform,
     shape_checks,  # noqa: F401  (pyproject.toml names it)
 )
@@ -43,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     So do the processes that tests start. Where slow tests are left out, hypothesis draws few examples.
     """
     garbage.collect_seldom()
+    kept_context.keep()
     one_platform.trace_one()
     if hasattr(config, "workerinput"):
         take_a_core(**config.workerinput)

@@ -14,7 +14,7 @@ from jaxad.extents import Batch
 from jaxad.fitting import make_loss, start
 from jaxad.methods import PATCH_VAE, RECIPES
 from jaxad.sharding import make_mesh
-from tests import fast_compilation, garbage, one_platform
+from tests import fast_compilation, garbage, kept_context, one_platform
 
 CONV = replace(RECIPES["conv-ae"], epochs=1, batch_size=12)
 DENSE = replace(RECIPES["latent-ocsvm"], epochs=1, batch_size=12)
@@ -89,5 +89,6 @@ def main():
 
 if __name__ == "__main__":
     garbage.collect_seldom()
+    kept_context.keep()
     one_platform.trace_one()
     main()

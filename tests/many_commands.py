@@ -13,7 +13,7 @@ from pathlib import Path
 import jax  # noqa: F401  (imported, not started: nothing that a fork would break runs yet)
 
 from jaxad.cli import main
-from tests import garbage
+from tests import garbage, kept_context
 from tests.quick_command import trace_few
 
 
@@ -51,4 +51,5 @@ def _end(arguments: list[str], folder: str, written: list[Path]) -> int:
 
 if __name__ == "__main__":
     garbage.collect_seldom()
+    kept_context.keep()
     json.dump([run(*one) for one in json.load(sys.stdin)], sys.stdout)

@@ -18,7 +18,7 @@ import jax
 from jaxad.folders import fit_folder
 from jaxad.methods import RECIPES
 from jaxad.sharding import make_mesh
-from tests import fast_compilation, garbage, one_platform
+from tests import fast_compilation, garbage, kept_context, one_platform
 
 RECIPE = replace(RECIPES["dense-ae"], encoder=(4, 2), decoder=(4,), epochs=4, batch_size=4)
 
@@ -29,6 +29,7 @@ def main():
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
     losses = []
     garbage.collect_seldom()
+    kept_context.keep()
     one_platform.trace_one()
 
     def on_epoch(done, terms):

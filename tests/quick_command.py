@@ -3,7 +3,7 @@
 import sys
 
 from jaxad.cli import main
-from tests import garbage, one_platform
+from tests import garbage, kept_context, one_platform
 
 
 def trace_few(arguments: list[str]) -> None:
@@ -14,5 +14,6 @@ def trace_few(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     garbage.collect_seldom()
+    kept_context.keep()
     trace_few(sys.argv[1:])
     main()

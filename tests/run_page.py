@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tests import garbage, one_platform
+from tests import garbage, kept_context, one_platform
 
 SETUP = re.compile(r"^<!-- setup(?: (?P<hidden>python))?\n(?P<made>.*?)^-->$", re.M | re.S)
 FENCE = re.compile(
@@ -90,6 +90,7 @@ def run(path: Path) -> None:
 
 if __name__ == "__main__":
     garbage.collect_seldom()
+    kept_context.keep()
     one_platform.trace_one()
     here = Path.cwd()
     for page in sys.argv[1:]:  # each in a folder of its own
