@@ -501,3 +501,69 @@ def test_a_file_that_lacks_what_the_score_needs_is_refused(tmp_path: Path) -> No
 def test_any_recipe_is_a_kind() -> None:
     assert {type(recipe) for recipe in RECIPES.values()} <= set(KINDS.values())
     assert Recipe not in KINDS.values()
+
+
+class Product(Recipe, kind="tests.Product"):
+    """Two others, held by fields of any names; their scores are multiplied."""
+
+    first: Recipe = RECIPES["pixel-neighbours"]
+    others: tuple[Recipe, ...] = (dataclasses.replace(RECIPES["pixel-components"], count=2),)
+    holdout: float = 0.25
+
+    @property
+    def ingredients(self) -> tuple[Recipe, ...]:
+        return (self.first, *self.others)
+
+    def combine(self, variables: Any, scored: Any) -> dict[str, Any]:
+        one, other = (scored[part.name][part.score_name] for part in self.ingredients)
+        return {"score": (one.score * other.score, one.map * other.map)}
+
+
+def test_recipes_of_others_are_kept_whatever_holds_these(tmp_path: Path) -> None:
+    detector, _ = jaxad.fit(jax.random.key(0), Product(), IMAGES)
+    detector.save(tmp_path / "product.jaxad")
+    again = jaxad.load(tmp_path / "product.jaxad")
+    assert again.recipe == detector.recipe == Product()
+    np.testing.assert_array_equal(again.score(IMAGES).score, detector.score(IMAGES).score)
+    changed = with_settings(Product(), ["pixel-components.count=3", "holdout=0.5"])
+    assert (changed.others[0].count, changed.holdout) == (3, 0.5)
+    assert changed.first is Product().first
+
+
+class Settles(methods.PatchCoreRecipe, kind="tests.Settles"):
+    def settle(self, images: Any) -> Recipe:
+        return dataclasses.replace(self, bank=7)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"holdout": 0.0}, "holdout must be above 0: units of scores come from held-out normal images"),
+        ({"others": (RECIPES["pixel-neighbours"],)}, "ingredients must have different names, got"),
+        ({"others": (RECIPES["auto"],)}, "'auto' must score by itself, and is a choice among others"),
+        ({"others": (7,)}, "others of recipe 'tests.Product' must be recipes, got 7"),
+        ({"first": dataclasses.replace(RECIPES["pixel-neighbours"], holdout=0.2)}, "must leave holdout at 0, got 0.2"),
+        ({"first": Settles()}, r"leaves open what the images decide \(bank\); let settle of Product settle it too"),
+    ],
+)
+def test_others_that_cannot_be_put_together_are_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        jaxad.fit(jax.random.key(0), Product(**change), IMAGES)
+
+
+class Light(jaxad.SolvedRecipe, kind="tests.Light"):
+    """How far an image's mean is from usual; of the whole alone, so that its map says nothing."""
+
+    def solve(self, images: Any) -> Any:
+        return {"mean": images.mean()}
+
+    def score(self, variables: Any, images: Any) -> Any:
+        return jnp.abs(jnp.mean(images, axis=(1, 2, 3)) - variables["mean"]), jnp.zeros(images.shape[:3])
+
+
+def test_scores_beside_a_map_are_kept_where_it_is_calibrated() -> None:
+    detector, _ = jaxad.fit(jax.random.key(0), Light(holdout=0.25), IMAGES)
+    found = detector.score_all(IMAGES)
+    assert detector.score_name == "calibrated"
+    np.testing.assert_array_equal(found["calibrated"].score, found["score"].score)
+    assert np.ptp(found["calibrated"].score) > 0

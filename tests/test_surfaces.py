@@ -133,9 +133,9 @@ def test_what_a_part_fits_after_training_is_kept(tmp_path):
     [
         ({"holdout": 0.0}, "holdout must be above 0"),
         ({"parts": ()}, "parts must be at least one"),
-        ({"parts": (GRADIENTS, GRADIENTS)}, "under different names"),
+        ({"parts": (GRADIENTS, GRADIENTS)}, "must have different names"),
         ({"parts": (replace(GRADIENTS, holdout=0.2),)}, "must leave holdout at 0, got 0.2"),
-        ({"parts": (RECIPES["auto"],)}, "part 'auto' must be a recipe of its own, and is a choice among others"),
+        ({"parts": (RECIPES["auto"],)}, "ingredient 'auto' must score by itself, and is a choice among others"),
         ({"parts": (replace(COMPONENTS, scales=((64, 8, 3),)),)}, "images must be at least 64 x 64 pixels"),
         ({"parts": (replace(COMPONENTS, scales=((4, 2, 16),)),)}, "16 numbers, so 1 to 15 components; got 16"),
         ({"parts": (replace(COMPONENTS, crops=3, scales=((4, 2, 3),)),)}, "crops for 3 components must be at least 4"),

@@ -3,6 +3,7 @@
 from jaxad.detector.arrays import flat
 from jaxad.detector.batches import Found, Names, Shot, score_shots
 from jaxad.detector.computing import (
+    CALIBRATED,
     Scored,
     example_of,
     naming,
@@ -16,7 +17,7 @@ from jaxad.detector.computing import (
     template,
     what_is,
 )
-from jaxad.detector.detector import CALIBRATED, PART, Candidate, Detector, Scores, on_devices
+from jaxad.detector.detector import PART, Candidate, Detector, Scores, on_devices
 from jaxad.detector.left_out import each_left_out
 from jaxad.detector.loading import from_contents
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxad._check import InputError, mend_opacity, need_one_of
 from jaxad._types import AnyArray, Images, Maps
-from jaxad.calibration import Unit, Usual
+from jaxad.calibration import Unit, Usual, unusualness
 from jaxad.extents import Batch
 from jaxad.pooling import POOLS
 from jaxad.recipes import NetworkRecipe, PooledMap, Recipe, Shape, SolvedRecipe, Variables, name_settings
@@ -26,6 +26,8 @@ class Scored(NamedTuple):
     map: Maps
 
 
+CALIBRATED = "calibrated"
+"""The name of the score that judges where normal images were held out to say what is usual."""
 KEPT_COLLECTION = "tables"
 """Variables that keep their precision, whatever a model computes in; see `NetworkRecipe.for_scoring`."""
 
@@ -55,12 +57,19 @@ class InPrecision:
 
 
 def apply_recipe(
-    recipe: Recipe, shape: Shape, variables: PyTree, batch: Batch, *, dtype: DTypeLike = "float32"
+    recipe: Recipe,
+    shape: Shape,
+    variables: PyTree,
+    batch: Batch,
+    *,
+    dtype: DTypeLike = "float32",
+    usual: Usual | None = None,
 ) -> dict[str, Scored]:
     """Every score of a batch by name, of a recipe that was fitted on images of `shape`; jit-safe.
 
     Where a photograph goes on beyond its canvas, maps are right from the recipe's `reach` pixels inside on. Scores that
-    are pooled from maps are pooled where pixels are counted, by default on all the photograph.
+    are pooled from maps are pooled where pixels are counted, by default on all the photograph. With what is `usual` the
+    map that judges is there in deviations above it too, with the score pooled from that, or else the recipe's own.
     """
     found: Any
     if recipe.ingredients:
@@ -78,8 +87,13 @@ def apply_recipe(
     for name, one in found.items():
         _need_scored(recipe, one, (n, h, w))
         one = jax.tree.map(_as_float32, one)
-        is_pair = isinstance(one, tuple) and not isinstance(one, PooledMap)
-        scores[name] = Scored(*one) if is_pair else pooled(recipe, one, counted=batch.counted)
+        scores[name] = Scored(*one) if _is_pair(one) else pooled(recipe, one, counted=batch.counted)
+    if usual is not None:
+        judged = scores[recipe.score_name]
+        score, score_map = judged.score, unusualness(judged.map, usual)
+        if not _is_pair(found[recipe.score_name]):
+            score = pool_anew(recipe, judged, score_map, usual, counted=batch.counted)
+        scores[CALIBRATED] = Scored(score, score_map)
     return scores
 
 
@@ -269,6 +283,11 @@ def naming(recipe: Recipe, function: str, shape: Shape) -> Iterator[None]:
             f"{what_is(recipe)}: {function} ends in {type(error).__name__} ({reason}) for images of {times(shape)}; "
             f"mend it{', or its fields: ' if settings else ''}{settings}"
         ) from error
+
+
+def _is_pair(found: Any) -> bool:
+    """Whether a score gave numbers of its own beside its map."""
+    return isinstance(found, tuple) and not isinstance(found, PooledMap)
 
 
 def _as_float32(leaf: Any) -> Any:

@@ -19,16 +19,16 @@ from jaxad import bundle, recipes
 from jaxad._check import InputError, naming, need_channels_last, need_images, need_one_of
 from jaxad._types import AnyArray, Images
 from jaxad.batching import run_in_batches
-from jaxad.calibration import Usual, unusualness
+from jaxad.calibration import Usual
 from jaxad.canvases import Canvases
 from jaxad.detector.arrays import flat
 from jaxad.detector.batches import Found, Names, Shot, score_shots
 from jaxad.detector.computing import (
+    CALIBRATED,
     Scored,
     apply_recipe,
     for_scoring,
     need_shape,
-    pool_anew,
     reconstruct_images,
     times,
     what_is,
@@ -38,7 +38,6 @@ from jaxad.images import WHOLE, batches, photographs, unit_pixels
 from jaxad.recipes import Recipe
 from jaxad.sharding import automatic, shares, whole
 
-CALIBRATED = "calibrated"
 PART = "part/"
 """Names of arrays in a bundle that begin so belong to `jaxad.pipeline`, which adds them."""
 DTYPES = ("float32", "bfloat16")
@@ -122,7 +121,8 @@ class Detector:
     def score_all(self, source: Any, *, any_range: bool = False, dtype: DTypeLike = "float32") -> dict[str, Scores]:
         """Every score of the model by name, from one pass; else as `score`.
 
-        Where the recipe holds normal images out, `"calibrated"` is its score in units of what is usual among them.
+        Where the recipe holds normal images out, `"calibrated"` is its map in units of what is usual among them, with
+        the score that is pooled from that; a score that the recipe gives beside its map stays as it is.
         """
         return self._scored(source, None, any_range, dtype)
 
@@ -154,13 +154,7 @@ class Detector:
         if extent is not None and counted is None:
             counted = on_photograph((images.shape[1], images.shape[2]), extent)
         batch = Batch(images, extent, counted)
-        scored = apply_recipe(self.recipe, self.shape, self.variables, batch, dtype=dtype)
-        if self.usual is None:
-            return scored
-        judged = scored[self.recipe.score_name]
-        score_map = unusualness(judged.map, self.usual)
-        score = pool_anew(self.recipe, judged, score_map, self.usual, counted=counted)
-        return {**scored, CALIBRATED: Scored(score, score_map)}
+        return apply_recipe(self.recipe, self.shape, self.variables, batch, dtype=dtype, usual=self.usual)
 
     def need_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse images of height, width and channels that it cannot judge.

@@ -23,7 +23,7 @@ from jaxad.fitting.learning import Extras, FitDivergedError, Watched, train
 from jaxad.fitting.soundness import need_finite_variables, need_method, need_score, need_tree
 from jaxad.images import unit_pixels
 from jaxad.methods import named
-from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, Shape, SolvedRecipe, need_types
+from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, Shape, SolvedRecipe, need_types, settled_fields
 from jaxad.thresholds import FEWEST, count_held_out
 from jaxad.training import History, OnEpoch
 
@@ -234,6 +234,13 @@ def _fit_parts(
     terms, compile_seconds, seconds = {}, 0.0, 0.0
     for part in recipe.ingredients:  # before the first is trained
         need_method(part, len(images), shape_of(images))
+        settled = derived(part, "settle", images, images)
+        if settled != part:
+            raise InputError(
+                f"{what_is(recipe)}: its ingredient {part.name!r} leaves open what the images decide "
+                f"({', '.join(settled_fields(part, settled))}); let settle of {type(recipe).__name__} settle it too, "
+                "as jaxad.methods.FusionRecipe does"
+            )
     for i, part in enumerate(recipe.ingredients):
         part_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, i)
         kept = extras.checkpoints and extras.checkpoints.part(part.name)

@@ -1,7 +1,7 @@
 """Whether a recipe gives what it should, told by its shapes before anything is computed."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from jaxtyping import Array, PyTree
 from jaxad._check import InputError, name_some
 from jaxad._types import PRNGKey
 from jaxad.detector import example_of, flat, naming, need_sound, score_shapes, shape_of, what_is
-from jaxad.recipes import NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
+from jaxad.recipes import ChoiceRecipe, NetworkRecipe, Recipe, Shape, SolvedRecipe, Variables
 from jaxad.thresholds import count_held_out
 from jaxad.training import LossFunction, Terms
 
@@ -31,6 +31,7 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
         raise InputError(
             f"{what_is(recipe)}: its fields must hash, so that programs are compiled once: {error}; use tuples"
         ) from None
+    _need_ingredients(recipe)
     need_sound(recipe, shape)
     if not 0 <= recipe.holdout < 1:
         raise InputError(f"holdout must lie in [0, 1), got {recipe.holdout}")
@@ -41,6 +42,28 @@ def need_method(recipe: Recipe, count: int, shape: Shape) -> None:
                 f"{what_is(recipe)}: takes {recipe.least_images} images at the least, got {kept}; use more"
             )
         _need_network(recipe, count, shape)
+
+
+def _need_ingredients(recipe: Recipe) -> None:
+    """Refuse others to put together that have no place of their own, or no unit, in what is fitted."""
+    parts: Sequence[Any] = recipe.ingredients
+    if not parts:
+        return
+    names = [getattr(part, "name", None) for part in parts]
+    problems = [] if recipe.holdout else ["holdout must be above 0: units of scores come from held-out normal images"]
+    if len(set(names)) < len(names):
+        problems.append(f"ingredients must have different names, got {names}; name them by dataclasses.replace")
+    for part in parts:
+        if not isinstance(part, Recipe):
+            problems.append(f"ingredients must be recipes, got {part!r}")
+        elif isinstance(part, ChoiceRecipe):
+            problems.append(f"ingredient {part.name!r} must score by itself, and is a choice among others: take one")
+        elif part.holdout:
+            problems.append(
+                f"ingredient {part.name!r} must leave holdout at 0, got {part.holdout:g}: the whole holds out for all"
+            )
+    if problems:
+        raise InputError(f"{what_is(recipe)}: {'; '.join(problems)}")
 
 
 @lru_cache(maxsize=64)

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxad._check import InputError, raise_problems
+from jaxad._check import InputError
 from jaxad.calibration import Unit, in_unit
 from jaxad.pooling import SHARES
-from jaxad.recipes import ChoiceRecipe, Recipe, Shape, Variables
+from jaxad.recipes import Recipe, Shape, Variables
 
 FUSED = "fused"
 
@@ -32,11 +32,6 @@ class FusionRecipe(Recipe, kind="fusion"):
     def ingredients(self) -> tuple[Recipe, ...]:
         """See `Recipe`."""
         return self.parts
-
-    @property
-    def judges_by_holdout(self) -> bool:
-        """See `Recipe`; the units of the parts are all that the held-out images give."""
-        return False
 
     @property
     def reach(self) -> int | None:
@@ -70,22 +65,9 @@ class FusionRecipe(Recipe, kind="fusion"):
         return replace(self, parts=tuple(part.settle(images) for part in self.parts))
 
     def check(self, shape: Shape) -> None:
-        """See `Recipe`; the parts must be different, score at once, and leave holding out to the sum."""
-        names = [part.name for part in self.parts]
-        problems = [] if self.holdout else ["holdout must be above 0: units come from held-out normal images"]
-        if not names or len(set(names)) < len(names):
-            problems.append(f"parts must be at least one, under different names; got {names}")
-        problems += [
-            f"part {part.name!r} must leave holdout at 0, got {part.holdout:g}: the fusion holds out for all"
-            for part in self.parts
-            if part.holdout
-        ]
-        problems += [
-            f"part {part.name!r} must be a recipe of its own, and is a choice among others: name one of them"
-            for part in self.parts
-            if isinstance(part, ChoiceRecipe)
-        ]
-        raise_problems(problems)
+        """See `Recipe`."""
+        if not self.parts:
+            raise InputError("parts must be at least one recipe, got none")
 
     def combine(self, variables: Variables, scored: Mapping[str, Any]) -> dict[str, Any]:
         """The sum, `fused`, and what each part adds to it, by its name, of images and of pixels; no unit."""

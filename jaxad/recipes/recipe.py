@@ -73,13 +73,20 @@ class Recipe:
 
     @property
     def ingredients(self) -> tuple["Recipe", ...]:
-        """The recipes whose scores it puts together, by `combine`; they are fitted first."""
+        """The recipes whose scores it puts together, by `combine`; they are fitted first.
+
+        Each has a name of its own and no `holdout`: that of the whole, above 0, holds out for all, to give the units
+        of their scores.
+        """
         return ()
 
     @property
     def judges_by_holdout(self) -> bool:
-        """Whether scores are z-scores by position, of the images that `holdout` keeps from training."""
-        return bool(self.holdout)
+        """Whether maps are in z-scores by position, of the images that `holdout` keeps from training.
+
+        To a recipe with `ingredients` these give the units of their scores instead.
+        """
+        return bool(self.holdout) and not self.ingredients
 
     @property
     def reach(self) -> int | None:
@@ -152,7 +159,8 @@ class Recipe:
     def settle(self, images: Float[Any, "n h w c"]) -> "Recipe":
         """The recipe with what its fields leave open decided by the normal images `[n, h, w, c]` to fit on.
 
-        Detectors keep the recipe that comes of it. By default nothing is open.
+        Detectors keep the recipe that comes of it. By default nothing is open. One whose `ingredients` leave something
+        open settles them too, as `jaxad.methods.FusionRecipe` does.
         """
         return self
 

@@ -12,8 +12,6 @@ from jaxad.recipes.methods import NetworkRecipe
 from jaxad.recipes.recipe import KINDS, Recipe
 
 R = TypeVar("R", bound=Recipe)
-RECIPES_INSIDE = ("parts", "candidates", "photographs")
-"""Fields that hold recipes."""
 RENAMED = {"loss": "loss_name", "score": "score_name"}
 RETIRED = (
     *("model", "loss_name", "score_name", "epochs", "batch_size", "learning_rate", "learning_rate_decay"),
@@ -21,8 +19,8 @@ RETIRED = (
     *("contamination", "validation", "noise_train", "noise_test", "train_on_noise"),
 )
 """Fields that jaxad 0.1 wrote and nothing depends on: of training where nothing is trained, and of experiments."""
-UNSETTABLE = ("name", "summary", "source", *RECIPES_INSIDE)
-"""Fields that describe a system; the others are its settings."""
+UNSETTABLE = ("name", "summary", "source")
+"""Fields that describe a system; the others, but for recipes, are its settings."""
 
 
 def with_settings(recipe: R, settings: Sequence[str]) -> R:
@@ -40,7 +38,7 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
     >>> with_settings(PATCH_VAE, ["epochs=5", "window=16,16"]).window
     (16, 16)
     """
-    inside = {part.name: part for holder in RECIPES_INSIDE for part in getattr(recipe, holder, ())}
+    inside = {part.name: part for parts in _inside(recipe).values() for part in parts}
     offered, problems = _offered(recipe), []
     changes: dict[str, Any] = {}
     texts: dict[str, list[str]] = {}
@@ -63,9 +61,8 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
             problems.append(f"{part}: {error}")
     raise_problems(problems)
     held: dict[str, Any] = {
-        holder: tuple(inside[part.name] for part in getattr(recipe, holder))
-        for holder in RECIPES_INSIDE
-        if hasattr(recipe, holder)
+        holder: _as_held(type(recipe), holder, [inside[part.name] for part in parts])
+        for holder, parts in _inside(recipe).items()
     }
     return replace(recipe, **changes, **held)
 
@@ -77,14 +74,42 @@ def setting_wherever(recipe: Recipe, name: str, value: object) -> list[str]:
     >>> setting_wherever(RECIPES["surface"], "epochs", 5)
     ['drawn-defects.epochs=5']
     """
-    parts = [f"{part.name}." for part in getattr(recipe, "parts", ()) if name in _offered(part)]
+    inside = [part for parts in _inside(recipe).values() for part in parts]
+    parts = [f"{part.name}." for part in inside if name in _offered(part)]
     return [f"{part}{name}={value}" for part in ([""] if name in _offered(recipe) else parts or [""])]
+
+
+def _holders(kind: type[Recipe]) -> dict[str, bool]:
+    """The fields of a kind that hold recipes, and whether each holds a tuple of them or one."""
+    holders = {}
+    for name, hint in get_type_hints(kind).items():
+        many = get_origin(hint) is tuple
+        held = get_args(hint)[0] if many and get_args(hint) else hint
+        if isinstance(held, type) and issubclass(held, Recipe):
+            holders[name] = many
+    return holders
+
+
+def _inside(recipe: Recipe) -> dict[str, tuple[Recipe, ...]]:
+    """The recipes inside a recipe, by the field that holds them."""
+    held = {name: getattr(recipe, name) for name in _holders(type(recipe))}
+    return {name: given if isinstance(given, tuple) else (given,) for name, given in held.items()}
+
+
+def _stand_ins(kind: type[Recipe]) -> dict[str, Any]:
+    """JSON for the fields of a kind that hold recipes, which are read apart."""
+    return {name: () if many else {} for name, many in _holders(kind).items()}
+
+
+def _as_held(kind: type[Recipe], name: str, recipes: Sequence[Any]) -> Any:
+    """What a field of a kind holds, of these recipes or what stands for them."""
+    return tuple(recipes) if _holders(kind)[name] else recipes[0]
 
 
 def _offered(recipe: Recipe) -> dict[str, Any]:
     """The fields that can be set, with their types."""
-    types = get_type_hints(type(recipe))
-    return {f.name: types[f.name] for f in fields(recipe) if f.name not in (*UNSETTABLE, *recipe.without_use)}
+    types, left = get_type_hints(type(recipe)), {*UNSETTABLE, *recipe.without_use, *_inside(recipe)}
+    return {field.name: types[field.name] for field in fields(recipe) if field.name not in left}
 
 
 def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -> str:
@@ -110,13 +135,13 @@ def need_types(recipe: Recipe) -> None:
     Raises:
         InputError: there is one.
     """
-    for name in RECIPES_INSIDE:
-        for part in getattr(recipe, name, ()):
+    inside = _inside(recipe)
+    for name, parts in inside.items():
+        for part in parts:
             if not isinstance(part, Recipe):
                 raise InputError(f"{name} of recipe {recipe.name!r} must be recipes, got {part!r}")
-    given = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in RECIPES_INSIDE}
-    inside = {name: () for name in RECIPES_INSIDE if hasattr(recipe, name)}
-    need_fields({**given, **inside}, type(recipe), what=f"recipe {recipe.name!r}", of="its class")
+    given = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in inside}
+    need_fields({**given, **_stand_ins(type(recipe))}, type(recipe), what=f"recipe {recipe.name!r}", of="its class")
 
 
 def count_epochs(recipe: Recipe) -> int:
@@ -132,7 +157,11 @@ def is_trained(recipe: Recipe) -> bool:
 def to_document(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON, with the name of its kind; `from_document` reads it."""
     document = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    inside = {name: [to_document(part) for part in document[name]] for name in RECIPES_INSIDE if name in document}
+    inside = {
+        name: to_document(held) if isinstance(held, Recipe) else [to_document(part) for part in held]
+        for name, held in document.items()
+        if name in _holders(type(recipe))
+    }
     return {"kind": recipe.kind, **document, **inside}
 
 
@@ -157,15 +186,21 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
             f"kind of recipe must be one of {', '.join(sorted(KINDS))}, got {name!r}; import the module that defines "
             "it first, on the command line with --import MODULE"
         )
-    inside = [name for name in RECIPES_INSIDE if name in document]
+    inside = {name: many for name, many in _holders(kind).items() if name in document}
     known = {field.name for field in fields(kind)}
     given = {RENAMED.get(name, name): value for name, value in document.items() if name != "kind"}
     values = {name: value for name, value in given.items() if name in known or name not in RETIRED}
     own = "" if kind.__module__.startswith("jaxad.") else f"{kind.__module__}.{kind.__qualname__}, as it is now"
     version = own or "this version of jaxad"
-    recipe = need_fields({**values, **dict.fromkeys(inside, ())}, kind, what="recipe", of=version)
-    parts = {name: need_fields(document[name], tuple[dict[str, Any], ...], what=f"recipe's {name}") for name in inside}
-    recipes: dict[str, Any] = {name: tuple(map(from_document, parts[name])) for name in inside}
+    stand_ins = {name: one for name, one in _stand_ins(kind).items() if name in inside}
+    recipe = need_fields({**values, **stand_ins}, kind, what="recipe", of=version)
+    parts = {
+        name: need_fields(
+            document[name] if many else [document[name]], tuple[dict[str, Any], ...], what=f"recipe's {name}"
+        )
+        for name, many in inside.items()
+    }
+    recipes: dict[str, Any] = {name: _as_held(kind, name, [*map(from_document, parts[name])]) for name in inside}
     return replace(recipe, **recipes)
 
 
