@@ -181,6 +181,8 @@ REFUSED = [
     (["demo", "--write", "/proc/here"], ["/proc/here", "cannot be"]),
     (["demo", "--write", ".", "--texture", "brik"], ["brik", "did you mean 'brick'"]),
     (["demo", "--write", "bricks", "--count", "0"], ["count"]),
+    (["demo", "--count", "5"], ["--count", "--write"]),
+    (["demo", "--write", "bricks", "--out", "out"], ["--write", "--out"]),
     (["fit", "nowhere", "-o", "a.jaxad"], ["nowhere", "no such folder"]),
     (["fit", ".", "-o", "a.jaxad"], ["must hold images"]),
     (["fit", ".", "-o", "a.jaxad", "--recipe", "patch-vea"], ["patch-vea", "did you mean 'patch-vae'"]),

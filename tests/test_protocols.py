@@ -14,6 +14,7 @@ from jaxad._check import InputError
 from jaxad.checkpoints import Checkpoints
 from jaxad.methods import CONV_AE, DENSE_AE, LATENT_OCSVM, PATCH_VAE, SSIM_AE
 from jaxad.protocols import dense_ae, output
+from jaxad.protocols.patch_vae import PatchVAEExperiment
 from jaxad.recipes import from_document
 from jaxad.training import DivergedError
 
@@ -304,12 +305,29 @@ def test_doubts_about_the_data_and_the_detector_are_told(tmp_path, monkeypatch):
         ("conv-ae", {"validation": 1.0}, r"validation must be a share in \[0, 1\), got 1.0"),
         ("conv-ae", {"contamination": -0.5}, r"contamination must be a share in \[0, 1\), got -0.5"),
         ("patch-vae", {"anomaly": 1}, "normal and anomaly must be different classes, got 1 for both"),
+        ("patch-vae", {"contamination": 0.1}, "contamination=0.1 is of no use to .*, which goes by normal, anomaly"),
+        ("ssim-ae", {"normal": 3}, "normal=3 is of no use to the protocol of 'ssim-ae', which goes by anomaly_dataset"),
+        ("ssim-ae", {"dataset": "mnist"}, "dataset and anomaly_dataset must differ, got mnist for both"),
+        ("dense-ae", {"anomaly": 4}, "anomaly=4 is of no use"),
+        ("latent-ocsvm", {"noise_test": 5}, "noise_test=5 is of no use"),
+        (
+            "conv-ae",
+            {"experiment": PatchVAEExperiment},
+            "of kind 'patch_vae', and 'conv-ae' is of kind 'conv_ae'",
+        ),
     ],
 )
 def test_bad_runs_are_refused(name, change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         run_recipe(RECIPES[name], protocol=replace(PROTOCOLS[name], **change), out=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_of_another_recipe_are_not_mixed_with(tmp_path):
+    (tmp_path / "results.json").write_text('{"recipe": "conv-ae"}')
+    with pytest.raises(InputError, match="holds the results of conv-ae; choose another"):
+        run_recipe(RECIPES["dense-ae"], out=tmp_path)
+    assert (tmp_path / "results.json").exists()
 
 
 def test_a_recipe_that_was_published_nowhere(tmp_path):

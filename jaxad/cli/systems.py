@@ -35,21 +35,29 @@ app.add_typer(recipe_app, name="recipe")
 @app.command()
 def demo(
     texture: Annotated[str, typer.Option(help="Texture to learn: brick, grass or gravel.")] = "brick",
-    out: Annotated[Path, typer.Option(help="Folder for the figure and results.json.")] = Path("jaxad-demo"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figure and results.json; by default jaxad-demo.")
+    ] = None,
     write: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the photographs to a folder instead, as files.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="With --write: photographs to train on, and to test on.")] = 100,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="With --write: photographs to train on, and to test on; by default 100.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Learn a texture, find the defects drawn on it, draw where they are. Needs no data and no network."""
+    if count is not None and write is None:
+        raise InputError("--count is of the photographs that --write DIR writes; add that, or leave --count out")
+    if out is not None and write is not None:
+        raise InputError("--write DIR writes photographs and nothing into --out; leave one of them out")
     start_jax()
 
     from jaxad.protocols import demo as protocol
 
     if write is not None:
-        written = protocol.write_textures(texture, write, count=count, seed=seed)
+        written = protocol.write_textures(texture, write, count=count or 100, seed=seed)
         print(
             json.dumps(written) if as_json else f"look at {write}, then run: {command_line('jaxad', 'inspect', write)}"
         )
@@ -57,6 +65,7 @@ def demo(
 
     from jaxad.methods import TEXTURE_VAE
 
+    out = out or Path("jaxad-demo")
     with progress(f"training on {texture}", TEXTURE_VAE.epochs) as on_epoch:
         results = protocol.run_demo(texture=texture, out=out, seed=seed, on_epoch=on_epoch)
     rows = {"image AUROC": "image_auroc", "pixel AUROC": "pixel_auroc", "AUPRO (to 0.3)": "aupro"}
@@ -164,7 +173,12 @@ def run_recipe(
             every=every,
             resume=resume,
         )
-    rows = {f"AUROC, {label.replace('_', ' ')}": value for label, value in results["auroc"].items()}
+    of_members = {f", mean of {seeds}": "mean", f", spread of {seeds}": "spread"} if seeds > 1 else {}
+    rows = {
+        f"AUROC, {label.replace('_', ' ')}{more}": value
+        for more, which in (of_members or {"": ""}).items()
+        for label, value in (results[which] if which else results)["auroc"].items()
+    }
     warn(results["warnings"])
     show(results, rows, out, as_json=as_json)
 

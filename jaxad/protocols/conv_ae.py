@@ -22,6 +22,8 @@ SHUFFLE_SEED = 42
 class ContaminatedExperiment(Experiment):
     """Train on ones among which a few threes hide, then look for them by the size of their error."""
 
+    uses = ("normal", "anomaly", "contamination", "validation")
+
     def load(self) -> Data:
         """See `Experiment`; the contaminated set is split into the part trained on and the part watched."""
         anomalies = self.split("train", label=self.protocol.anomaly)
@@ -73,6 +75,8 @@ class ContaminatedExperiment(Experiment):
 
 class OtherDatasetExperiment(Experiment):
     """Train on all of one data set, tell another one from it."""
+
+    uses = ("anomaly_dataset",)
 
     def load(self) -> Data:
         """See `Experiment`."""

@@ -21,6 +21,9 @@ QUANTILE = 0.995
 class LatentSVMExperiment(Experiment):
     """The SVM on two-dimensional codes beside the same SVM on raw pixels."""
 
+    takes = "dense_ae"
+    uses = ("normal", "anomaly")
+
     def load(self) -> Data:
         """See `Experiment`; the baseline is fitted here, since it does not depend on the training."""
         train, test, anomalous = self.one_against_another()
@@ -65,6 +68,8 @@ class LatentSVMExperiment(Experiment):
 
 class NoiseExperiment(Experiment):
     """All digits against images of noise, with the threshold that the author wanted."""
+
+    uses = ("noise_train", "noise_test", "train_on_noise")
 
     def load(self) -> Data:
         """See `Experiment`."""

@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from jaxad import datasets
 from jaxad._types import Images
 from jaxad.datasets import ImageSet
 from jaxad.detector import Detector, Scores
+from jaxad.recipes import Recipe
 from jaxad.training import History
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class Protocol:
 
 class Experiment(ABC):
     """The published experiment on one system."""
+
+    takes: ClassVar[str] = Recipe.kind
+    """The kind of recipe whose scores it measures, see `jaxad.recipes.KINDS`; by default any."""
+    uses: ClassVar[tuple[str, ...]]
+    """The optional fields of a protocol that it goes by; the others stay at their defaults, or at None."""
 
     def __init__(self, recipe: Any, protocol: Protocol, *, seed: int, data_dir: str | os.PathLike[str] | None) -> None:
         self.recipe = recipe

@@ -54,3 +54,12 @@ def save_results(folder: Path, results: Mapping[str, Any]) -> None:
     """Write `results.json`; it is written last, so where it lies the run is complete."""
     with replacing(folder / "results.json") as path:
         path.write_text(json.dumps(results, indent=2, allow_nan=False) + "\n")
+
+
+def read_recipe(folder: Path) -> str:
+    """The recipe whose results a folder holds; empty where it holds none."""
+    try:
+        found = json.loads((folder / "results.json").read_text())
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("recipe", "")) if isinstance(found, dict) else ""

@@ -24,6 +24,9 @@ DEVIATIONS = (0.0, 4.0)
 class PatchVAEExperiment(Experiment):
     """Heatmaps of both scores, and how well their mean and maximum tell the classes apart."""
 
+    takes = "patch_vae"
+    uses = ("normal", "anomaly")
+
     def load(self) -> Data:
         """See `Experiment`."""
         train, test, anomalous = self.one_against_another()

@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import jax
 import numpy as np
 
 from jaxad import fitting
-from jaxad._check import InputError, need_at_least, need_output_folder
+from jaxad._check import InputError, need_at_least, need_output_folder, raise_problems
 from jaxad.checkpoints import open_checkpoints
 from jaxad.detector import Detector, Scores
 from jaxad.protocols.experiment import Data, Experiment, Numbers, Protocol
-from jaxad.protocols.output import environment, save_arrays, save_figure, save_results
+from jaxad.protocols.output import environment, read_recipe, save_arrays, save_figure, save_results
 from jaxad.protocols.published import SETTINGS, need_protocol
 from jaxad.recipes import Recipe, to_document
 from jaxad.training import OnEpoch
 
+CLASSES = ("normal", "anomaly", "anomaly_dataset")
+"""Fields of a protocol that say what is told from what."""
 FAULT_IMAGES = 2048
 """Training images that show whether a code is dead or a score constant; more would not change the answer."""
 
@@ -68,6 +71,9 @@ def run_recipe(
     open_checkpoints(checkpoints, every=every, resume=resume)
     experiment = make_experiment(recipe, protocol or need_protocol(recipe), seed=seed, data_dir=data_dir)
     folder = need_output_folder(out)
+    before = read_recipe(folder)
+    if before not in ("", recipe.name):
+        raise InputError(f"output folder {str(out)!r} holds the results of {before}; choose another with --out")
     began = time.perf_counter()
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
@@ -149,11 +155,28 @@ def make_experiment(
     """The experiment of a protocol.
 
     Raises:
-        InputError: the protocol contradicts itself.
+        InputError: the protocol contradicts itself, has no use for something that it says, or not for this recipe.
     """
+    experiment, problems = protocol.experiment, []
+    if experiment.takes not in [getattr(kind, "kind", None) for kind in type(recipe).__mro__]:
+        problems.append(
+            f"the protocol measures scores of a recipe of kind {experiment.takes!r}, and {recipe.name!r} is of kind "
+            f"{recipe.kind!r}; score the images by a detector"
+        )
+    usual = {field.name: None if field.default is MISSING else field.default for field in fields(protocol)}
+    for name in (*CLASSES, *SETTINGS):
+        value = getattr(protocol, name)
+        if name not in experiment.uses and value != usual[name]:
+            problems.append(
+                f"{name}={value} is of no use to the protocol of {recipe.name!r}"
+                + (f", which goes by {', '.join(experiment.uses)}" if experiment.uses else "")
+            )
     if protocol.normal is not None and protocol.normal == protocol.anomaly:
-        raise InputError(f"normal and anomaly must be different classes, got {protocol.normal} for both")
-    return protocol.experiment(recipe, protocol, seed=seed, data_dir=data_dir)
+        problems.append(f"normal and anomaly must be different classes, got {protocol.normal} for both")
+    if protocol.anomaly_dataset == protocol.dataset:
+        problems.append(f"dataset and anomaly_dataset must differ, got {protocol.dataset} for both")
+    raise_problems(problems)
+    return experiment(recipe, protocol, seed=seed, data_dir=data_dir)
 
 
 def _scored(detector: Detector, data: Data) -> tuple[dict[str, Scores], float]:
