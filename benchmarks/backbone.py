@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
+from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers, run_script
 from jaxad import backbones
 from jaxad.backbones.files import INSTALLED
 
@@ -65,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

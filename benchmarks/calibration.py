@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxad
+from benchmarks.measure import run_script
 from jaxad.detector import CALIBRATED
 
 PLACE = Path(__file__).parents[1] / "docs" / "images" / "calibration.png"
@@ -56,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

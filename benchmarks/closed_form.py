@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
+from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers, run_script
 from jaxad import linear
 
 TASKS = {"neighbours": "nearest neighbours, 6,000 rows", "components": "principal components, fitted"}
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

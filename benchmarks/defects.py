@@ -7,7 +7,6 @@ of them with a scratch, a stain, a foreign texture or a missing piece. What reci
 of defects (`jaxad.defects`).
 """
 
-import argparse
 import json
 import time
 from typing import Any
@@ -16,8 +15,9 @@ import jax
 import numpy as np
 
 import jaxad
-from benchmarks.measure import RESULTS, keep
+from benchmarks.measure import RESULTS, keep, parser, run_script
 from jaxad import metrics
+from jaxad._check import need_at_least
 from jaxad.datasets.textures import PHOTOGRAPHS
 
 TRAIN_COUNT, TEST_COUNT = 64, 160
@@ -56,11 +56,12 @@ def run(recipe: jaxad.recipes.Recipe, *, seeds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure one recipe, print, and keep it beside the others."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", choices=sorted(jaxad.RECIPES), required=True)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    arguments_of = parser(__doc__, peers=False)
+    arguments_of.add_argument("--recipe", choices=sorted(jaxad.RECIPES), required=True)
+    arguments_of.add_argument("--seeds", type=int, default=1)
+    arguments_of.add_argument("--json", action="store_true")
+    arguments = arguments_of.parse_args()
+    need_at_least(arguments.seeds, 1, what="seeds")
     result = run(jaxad.RECIPES[arguments.recipe], seeds=arguments.seeds)
     path = RESULTS / "defects.json"
     kept = json.loads(path.read_text())["rows"] if path.exists() else []
@@ -74,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,12 +1,13 @@
 """Two figures of the last results: `python -m benchmarks.figures` draws them again from the JSON in `results/`."""
 
+import argparse
 import json
 from typing import Any
 
 import matplotlib.pyplot as plt
 
 from benchmarks.heatmap import FLOP_A_WINDOW, JOBS
-from benchmarks.measure import RESULTS
+from benchmarks.measure import RESULTS, run_script
 
 OURS, THEIRS = "#d1495b", "#8d99ae"
 
@@ -53,8 +54,9 @@ def draw(maps: Any, trained: Any, sizes: Any) -> None:
 
 def main() -> None:
     """Draw the kept results."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     draw(*(json.loads((RESULTS / f"{name}.json").read_text()) for name in ("heatmap", "training", "memory")))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

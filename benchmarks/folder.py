@@ -25,7 +25,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from benchmarks.measure import RESULTS, keep, stamp
+from benchmarks.measure import RESULTS, keep, run_script, stamp
 from jaxad import fitting, folders, pipeline
 from jaxad.datasets import textures
 from jaxad.images import photographs, read_photographs
@@ -234,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

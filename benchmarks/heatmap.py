@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.drawn import drawn_detector
-from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers
+from benchmarks.measure import Peers, alternate, keep, matrix_product_peak, parser, ratio_to_peers, run_script
 from jaxad.methods.patch_vae import WindowScorer
 
 IMAGES, LOOP_WINDOWS = 200, 121
@@ -108,4 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

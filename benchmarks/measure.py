@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 
+from jaxad import InputError
 from jaxad.protocols.output import environment
 
 RESULTS = Path(__file__).parent / "results"
@@ -145,14 +146,35 @@ def stamp() -> dict[str, str]:
 
 
 def keep(name: str, result: Mapping[str, Any]) -> None:
-    """Write a result to `results/NAME.json` with its date, commit and machine."""
+    """Write a result to `results/NAME.json` with its date, commit and machine, and say so.
+
+    Raises:
+        InputError: there is NaN or infinity in it, which no JSON holds; what lay there stays.
+    """
+    try:
+        text = json.dumps({**result, **stamp(), "environment": environment()}, indent=1, allow_nan=False)
+    except ValueError:
+        raise InputError(f"what was measured holds NaN or infinity, so {name}.json stays what it was") from None
     RESULTS.mkdir(exist_ok=True)
-    kept = {**result, **stamp(), "environment": environment()}
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    path = RESULTS / f"{name}.json"
+    path.write_text(f"{text}\n")
+    print(f"wrote {path}", file=sys.stderr)
 
 
-def parser(text: str | None) -> argparse.ArgumentParser:
-    """Arguments that every benchmark with peers has."""
-    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--peers", metavar="PYTHON", help="interpreter with benchmarks/peers/requirements.txt installed")
+def parser(text: str | None, *, peers: bool = True) -> argparse.ArgumentParser:
+    """Arguments of a benchmark that keeps its result."""
+    said = f"What is measured takes the place of what {RESULTS} keeps of it, which the docs show; git diff says how."
+    made = argparse.ArgumentParser(description=text, epilog=said, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if peers:
+        words = "interpreter with benchmarks/peers/requirements.txt installed; without it no peer is kept"
+        made.add_argument("--peers", metavar="PYTHON", help=words)
     return made
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script: what it cannot take is one sentence and exit code 2."""
+    try:
+        main()
+    except (InputError, FileNotFoundError, NotADirectoryError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -5,7 +5,6 @@
 For every class the recipe is fitted on its training images alone and scores the whole test split.
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -15,8 +14,9 @@ import jax
 import numpy as np
 
 import jaxad
-from benchmarks.measure import RESULTS, keep
+from benchmarks.measure import RESULTS, keep, parser, run_script
 from jaxad import metrics
+from jaxad._check import need_at_least
 
 DATASETS = ("mnist", "fashion_mnist")
 CLASSES = 10
@@ -48,16 +48,17 @@ def run(dataset: str, recipe: jaxad.recipes.Recipe, *, seeds: int, data_dir: Pat
 
 def main() -> None:
     """Measure one recipe on one set, print, and keep it beside the others."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", choices=DATASETS, required=True)
-    parser.add_argument("--recipe", choices=sorted(jaxad.RECIPES), required=True)
-    parser.add_argument(
+    arguments_of = parser(__doc__, peers=False)
+    arguments_of.add_argument("--dataset", choices=DATASETS, required=True)
+    arguments_of.add_argument("--recipe", choices=sorted(jaxad.RECIPES), required=True)
+    arguments_of.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change a field of the recipe"
     )
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    arguments_of.add_argument("--seeds", type=int, default=1)
+    arguments_of.add_argument("--data-dir", type=Path)
+    arguments_of.add_argument("--json", action="store_true")
+    arguments = arguments_of.parse_args()
+    need_at_least(arguments.seeds, 1, what="seeds")
     recipe = jaxad.recipes.with_settings(jaxad.RECIPES[arguments.recipe], arguments.set)
     result = run(arguments.dataset, recipe, seeds=arguments.seeds, data_dir=arguments.data_dir)
     if not arguments.set:
@@ -74,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -91,6 +91,15 @@ def speed() -> str:
     return table(("what", "jaxad", "beside it", "goal", "met"), rows)
 
 
+def published_loop() -> str:
+    """What one Keras call a window makes, beside the kernel; the ratio to two digits."""
+    rates = {name: row["median"] for name, row in read("heatmap")["windows_per_second"].items()}
+    loop, kernel = rates["Keras, published loop"], rates["jaxad"]
+    times = float(f"{kernel / loop:.2g}")
+    made = f"The published loop, one Keras `predict` a window, makes {loop:.0f} windows/s"
+    return f"{made}: the kernel is {times:,.0f} times as fast.\n"
+
+
 def scaling() -> str:
     """One process beside the workers of a Ray cluster on the same machine."""
     kept = read("scaling")
@@ -237,7 +246,10 @@ def catalogue() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{made.__name__: made for made in (readme, one_class, defects, photos, speed, scaling, accelerators, catalogue)},
+    **{
+        made.__name__: made
+        for made in (readme, one_class, defects, photos, speed, published_loop, scaling, accelerators, catalogue)
+    },
     **{name: published(name) for name in SYSTEMS},
 }
 

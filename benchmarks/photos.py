@@ -10,14 +10,13 @@ set are drawn there, to be looked at and not to be passed on: the photographs ar
 in `results/photos.json`.
 """
 
-import argparse
 import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import RESULTS, keep
+from benchmarks.measure import RESULTS, keep, parser, run_script
 from benchmarks.misses import draw_worst, judge_set
 from jaxad import load_pipeline
 from jaxad.folders import evaluate_folder, fit_folder
@@ -80,13 +79,13 @@ def _share(value: float | None) -> str:
 
 def main() -> None:
     """Run the recipes asked for on every set, keep them, print the table of all that are kept."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="RECIPE", help=f"by default {', '.join(NAMES)}")
-    parser.add_argument("--data", type=Path, required=True, help="a folder of sets")
-    parser.add_argument("--sets", nargs="*", help="by default all of them")
-    parser.add_argument("--figures", type=Path, help="a folder for pictures of the worst misses and false alarms")
-    parser.add_argument("--note", default="", help="what else ran on the machine")
-    arguments = parser.parse_args()
+    arguments_of = parser(__doc__, peers=False)
+    arguments_of.add_argument("names", nargs="*", metavar="RECIPE", help=f"by default {', '.join(NAMES)}")
+    arguments_of.add_argument("--data", type=Path, required=True, help="a folder of sets")
+    arguments_of.add_argument("--sets", nargs="*", help="by default all of them")
+    arguments_of.add_argument("--figures", type=Path, help="a folder for pictures of the worst misses and false alarms")
+    arguments_of.add_argument("--note", default="", help="what else ran on the machine")
+    arguments = arguments_of.parse_args()
     path = RESULTS / "photos.json"
     kept: dict[str, dict[str, Any]] = json.loads(path.read_text())["sets"] if path.exists() else {}
     roots = sorted(one for one in arguments.data.iterdir() if (one / "train" / "good").is_dir())
@@ -101,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -1,4 +1,4 @@
-"""Run the published systems and their improved variants on the full data; print the table that README shows.
+"""Run the published systems and their improved variants on the full data; print the table of all kept results.
 
     python -m benchmarks.recipes [NAME ...] [--seeds 5] [--data-dir D] [--out DIR]
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxad
-from benchmarks.measure import stamp
+from benchmarks.measure import run_script, stamp
 from jaxad.protocols import PROTOCOLS, Protocol, as_published
 
 RESULTS = Path(__file__).parent / "results" / "recipes.json"
@@ -80,4 +80,4 @@ def _at(numbers: dict[str, Any], path: tuple[str, ...]) -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.folder import SIDE, make_part, write_photographs
-from benchmarks.measure import keep
+from benchmarks.measure import keep, run_script
 from jaxad.methods import RECIPES
 
 FEW = 64
@@ -100,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

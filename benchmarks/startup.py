@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.drawn import drawn_detector
-from benchmarks.measure import keep
+from benchmarks.measure import keep, parser, run_script
 
 ROUNDS = 5
 FIRST_HEATMAP = """
@@ -58,9 +58,10 @@ def run() -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print and keep."""
+    parser(__doc__, peers=False).parse_args()
     for name, value in run()["seconds"].items():
         print(f"{name:36} {value:6.2f} s")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.measure import run_script
+
 PLACE = Path(__file__).parents[1] / "docs" / "images" / "systems"
 PICTURES = {
     "conv-ae": ("reconstructions", "errors", "roc"),
@@ -34,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 import jaxad
-from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers
+from benchmarks.measure import Peers, alternate, keep, parser, ratio_to_peers, run_script
 from jaxad import training
 from jaxad.fitting import make_loss, start
 
@@ -65,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
