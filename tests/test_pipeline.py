@@ -50,6 +50,13 @@ def test_every_source_scores_alike(made: Pipeline, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_shown_it_is_one_line(made: Pipeline) -> None:
+    shown = repr(made)
+    assert shown.startswith(f"Pipeline(Detector({made.detector.recipe.name!r}, images of ")
+    assert len(shown) < 240
+    assert "array" not in shown
+
+
 def test_mixed_sizes_keep_their_order(made: Pipeline) -> None:
     pictures = [photograph(i, size) for i, size in enumerate([(32, 40), (32, 40), (20, 50), (32, 40)])]
     found = made.score(iter(pictures))

@@ -81,6 +81,11 @@ class Detector:
     mesh: Mesh | None = flax.struct.field(pytree_node=False, default=None)
     """The devices that share every batch; see `on_mesh`."""
 
+    def __repr__(self) -> str:
+        """What it is, in a line; its arrays have millions of numbers."""
+        count = sum(getattr(leaf, "size", 0) for leaf in jax.tree.leaves(self.variables))
+        return f"Detector({self.recipe.name!r}, images of {times(self.shape)}, {count} numbers)"
+
     def on_mesh(self, mesh: Mesh | None) -> "Detector":
         """The same detector, which shares every batch among the devices of a mesh; None takes it off again.
 

@@ -85,6 +85,10 @@ class Pipeline:
                 "of normal scores by jaxad.thresholds.for_false_positive_rate"
             )
 
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        return f"Pipeline({self.detector}, {self.preparation}, threshold {self.threshold.value:g})"
+
     def on_mesh(self, mesh: Mesh | None) -> "Pipeline":
         """The same pipeline, whose detector shares every batch among the devices of a mesh; see `Detector.on_mesh`.
 
