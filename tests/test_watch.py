@@ -1,6 +1,7 @@
 """Photographs that arrive: scored once each, whatever happens to them, to the disk and to the process meanwhile."""
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -304,6 +305,15 @@ def test_results_of_photographs_that_were_moved_away_stay(watch: Watch, inbox: P
     assert watch.rows() == {"a.png": "anomalous", "b.png": "normal"}
     assert watch.errors().keys() == {"broken.png"}
     assert run["counts"] == {"scored": 2, "anomalous": 1, "failed": 1}
+
+
+def test_photographs_of_another_scale_are_doubted(watch: Watch, inbox: Path) -> None:
+    save(inbox / "a.png", photograph(0))
+    watch.made = dataclasses.replace(watch.made, sides=(30.0, 40.0))
+    assert watch()["warnings"] == []
+    watch.made, watch.out = dataclasses.replace(watch.made, sides=(3.0, 4.0)), inbox.parent / "other"
+    (told,) = watch()["warnings"]
+    assert "much larger or smaller than all that were fitted on: 1, first 'a.png'" in told
 
 
 def test_removed_before_its_turn_it_is_reported(watch: Watch, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

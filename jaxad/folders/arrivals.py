@@ -16,6 +16,7 @@ from jaxad import pipeline
 from jaxad._check import InputError
 from jaxad.datasets.tree import Tree, walk
 from jaxad.folders.photographs import How, score_photographs
+from jaxad.folders.sizes import doubt_scale
 from jaxad.folders.sources import Source, as_utf8
 from jaxad.images import UnreadableError, read_photographs
 from jaxad.report import write_report
@@ -78,6 +79,8 @@ class Arrivals:
     lost: set[str] = field(default_factory=set)
     """Names that the results know of without a result, and that were no longer there when these were opened."""
     tree: Tree = field(default_factory=lambda: Tree([], [], [], [], 0))
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Heights and widths of photographs that were scored, by name."""
     scored: int = 0
     seconds: float = 0.0
     """That scoring took."""
@@ -174,6 +177,7 @@ class Arrivals:
                     if again:
                         output.expect({name: self.waiting[name].stamp})
                     output.add([found])
+                    self.sizes[name] = (photograph.samples.shape[0], photograph.samples.shape[1])
                     self.scored += 1
                     self.seconds += time.monotonic() - began
                     self._say(Watched(name, found.score, found.anomalous, ""), self.waiting[name].stamp)
@@ -207,7 +211,7 @@ class Arrivals:
         lost = self.lost - output.done() - self.waiting.keys()
         return {
             **self.facts,
-            "warnings": [*self.facts["warnings"], *lost_sentences(lost)],
+            "warnings": [*self.facts["warnings"], *doubt_scale(self.made.sides, self.sizes), *lost_sentences(lost)],
             "counts": output.counts(),
             "images_per_second": self.scored / (self.seconds or 1.0),
             "seconds": self.seconds,

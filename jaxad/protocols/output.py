@@ -26,9 +26,20 @@ def environment() -> dict[str, Any]:
         **{package: _version(package) for package in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "processor": _processor(),
         "device": f"{device.platform}: {device.device_kind}",
         "cores": os.cpu_count(),
     }
+
+
+def _processor() -> str:
+    """Its model, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor())
 
 
 def _version(package: str) -> str:
