@@ -323,9 +323,17 @@ def test_tfds_refuses_what_is_not_offered(name, split, words):
         datasets.tfds(name, split)
 
 
-def test_tfds_refuses_a_folder_that_does_not_exist(tmp_path):
+def test_tfds_refuses_a_folder_that_does_not_exist(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"data_dir must be a folder.*no such folder"):
         datasets.tfds("mnist", "train", data_dir=tmp_path / "nowhere")
+    file = tmp_path / "afile"
+    file.write_text("")
+    with pytest.raises(InputError, match=r"data_dir must be a folder.*it is a file"):
+        datasets.tfds("mnist", "test", data_dir=file)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "sets").mkdir()
+    with pytest.raises(InputError, match="data set 'mnist'"):
+        datasets.tfds("mnist", "test", data_dir="~/sets")
 
 
 def with_tensorflow(monkeypatch, there):

@@ -80,8 +80,9 @@ def tfds(
     """
     need_one_of(name, SETS, what="data set")
     need_one_of(split, SPLITS, what="split")
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise InputError(f"data_dir must be a folder that holds prepared sets, got {str(data_dir)!r}: no such folder")
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        what = "it is a file" if Path(data_dir).expanduser().exists() else "no such folder"
+        raise InputError(f"data_dir must be a folder that holds prepared sets, got {str(data_dir)!r}: {what}")
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().resolve()
 
     file = _cache_file(cache_dir, name, split, root)
