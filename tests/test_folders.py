@@ -678,6 +678,7 @@ def test_held_out_images_are_judged_by_the_others(
     for found, wanted in zip(made.usual, fit_usual(first, trust=trust), strict=True):
         np.testing.assert_allclose(np.asarray(found)[where], np.ravel(wanted), rtol=1e-3, atol=1e-3)
     assert made.pixel_limit < max(expected) * 1.001
+    assert any("so photographs of about 24 x 30 alone can be scored" in sentence for sentence in done["warnings"])
     assert done["threshold"]["value"] == made.threshold.value
     assert made.verify() == []
 

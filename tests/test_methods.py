@@ -551,6 +551,32 @@ def test_others_that_cannot_be_put_together_are_refused(change: dict[str, Any], 
         jaxad.fit(jax.random.key(0), Product(**change), IMAGES)
 
 
+class Wrong(Product, kind="tests.Wrong"):
+    """What it makes of the others is none."""
+
+    gives: str = "missing"
+
+    def combine(self, variables: Any, scored: Any) -> dict[str, Any]:
+        return {"score": scored if self.gives == "scored" else scored[self.gives]}
+
+
+@pytest.mark.parametrize(
+    ("gives", "words"),
+    [
+        ("missing", r"recipe 'tests.Wrong' .*: combine ends in KeyError \('missing'\)"),
+        ("scored", "recipe 'tests.Wrong' .*: combine must give the anomaly map"),
+    ],
+)
+def test_what_others_are_made_into_is_looked_at_when_they_are_fitted(gives: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        jaxad.fit(jax.random.key(0), Wrong(gives=gives), IMAGES)
+
+
+def test_fields_that_hold_recipes_are_set_by_the_names_of_these() -> None:
+    with pytest.raises(InputError, match="cannot set 'first.holdout=0.5': that holds recipes; write pixel-nei"):
+        with_settings(Product(), ["first.holdout=0.5"])
+
+
 class Light(jaxad.SolvedRecipe, kind="tests.Light"):
     """How far an image's mean is from usual; of the whole alone, so that its map says nothing."""
 

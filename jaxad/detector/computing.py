@@ -77,7 +77,8 @@ def apply_recipe(
             part.name: apply_recipe(part, shape, variables[part.name]["variables"], batch, dtype=dtype)
             for part in recipe.ingredients
         }
-        found = recipe.combine(variables, scored)
+        with naming(recipe, "combine", shape):
+            found = recipe.combine(variables, scored)
     else:
         found = call_score(recipe, shape, variables, batch, dtype)
     if not isinstance(found, Mapping):
@@ -306,9 +307,10 @@ def _need_scored(recipe: Recipe, found: Any, shape: tuple[int, int, int]) -> Non
             "calibrated; let judges_beyond_maps be True"
         )
     if seen != wanted or (pair and not beyond and recipe.reach is not None and not recipe.ingredients):
+        function = "combine" if recipe.ingredients else "score"
         raise InputError(
-            f"{what_is(recipe)}: score must give the anomaly map [n, h, w], or scores [n] and the map for images of "
-            f"one size, so {wanted[-1]} for {shape[0]} images of {shape[1]} x {shape[2]} pixels; it gave "
+            f"{what_is(recipe)}: {function} must give the anomaly map [n, h, w], or scores [n] and the map for images "
+            f"of one size, so {wanted[-1]} for {shape[0]} images of {shape[1]} x {shape[2]} pixels; it gave "
             f"{', '.join(map(str, seen))}"
         )
     strange = [str(one.dtype) for one in parts if not jnp.issubdtype(one.dtype, jnp.floating)]

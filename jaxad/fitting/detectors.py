@@ -17,7 +17,7 @@ from jaxad._check import InputError, need_at_least, need_images
 from jaxad._types import Images, Pixels, PRNGKey, PRNGKeys
 from jaxad.calibration import fit_unit, fit_usual
 from jaxad.checkpoints import open_checkpoints
-from jaxad.detector import Candidate, Detector, naming, shape_of, what_is
+from jaxad.detector import Candidate, Detector, naming, score_shapes, shape_of, what_is
 from jaxad.fitting.choosing import OnCandidate, choose
 from jaxad.fitting.learning import Extras, FitDivergedError, Watched, train
 from jaxad.fitting.soundness import need_finite_variables, need_method, need_score, need_tree
@@ -254,6 +254,7 @@ def _fit_parts(
         terms.update({f"{part.name} {name}": values for name, values in history.terms.items()})
         compile_seconds, seconds = compile_seconds + history.compile_seconds, seconds + history.seconds
     shape = shape_of(images)
+    score_shapes(recipe, shape, members[0], (2, *shape))
     return [Detector(recipe, shape, member) for member in members], History(terms, compile_seconds, seconds)
 
 

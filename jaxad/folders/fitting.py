@@ -26,7 +26,7 @@ from jaxad.folders.inspection import folder_warnings, name_reasons
 from jaxad.folders.judging import doubt_even_frames, judge
 from jaxad.folders.plan import SHARE, describe, normal_headers, plan_fit
 from jaxad.folders.roi import read_roi
-from jaxad.folders.sizes import sides
+from jaxad.folders.sizes import sides, times
 from jaxad.folders.training_images import doubt_range, make_cutters, read_into
 from jaxad.images import Header
 from jaxad.images.photograph import MAX_PIXELS
@@ -295,6 +295,11 @@ def _provenance(
 
 def _warnings(made: pipeline.Pipeline, headers: Iterable[Header], *, left_out: int) -> list[str]:
     sentences = made.threshold.doubts(made.rate)
+    if made.detector.canvases is not None and made.preparation.box != (1, 1):
+        sentences.append(
+            "what is usual differs from position to position, so photographs of about "
+            f"{times(made.preparation.box)} alone can be scored"
+        )
     if made.preparation.channels == 3 and any(header.channels == 1 for header in headers):
         sentences.append("some images are grey and some in colour; the grey ones were taken as colour")
     if left_out:

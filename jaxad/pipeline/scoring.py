@@ -209,7 +209,7 @@ def _need_scale(geometry: Geometry, canvas: tuple[int, int]) -> None:
         size, wanted = (" x ".join(map(str, pair)) for pair in (geometry.source, canvas))
         raise InputError(
             f"it has {size} pixels, and windows are judged by their positions on photographs of about {wanted}; take "
-            "photographs at that scale, or fit on such as these"
+            "photographs of that size, or fit on such as these, or on both"
         )
 
 

@@ -172,7 +172,14 @@ class Recipe:
         """
 
     def combine(self, variables: Variables, scored: Mapping[str, Any]) -> dict[str, Any]:
-        """Scores by name, of what each of the `ingredients` says by its name; for recipes that have some."""
+        """Scores by name, of what each of the `ingredients` says by its name; for recipes that have some.
+
+        Args:
+            variables: of each by its name: its own, `"variables"`, and the mean and the deviation of its scores of
+                held-out normal images, `"image"`, and of their pixels, `"map"`; see `jaxad.calibration.in_unit`.
+            scored: `scored[part.name][part.score_name]` has the scores `[n]` and the maps `[n, h, w]` of one of them,
+                as `.score` and `.map`.
+        """
         raise self._lacks("combine(self, variables, scored)")
 
     def whole(

@@ -114,6 +114,9 @@ def _offered(recipe: Recipe) -> dict[str, Any]:
 
 def _mend(recipe: Recipe, inside: Mapping[str, Recipe], name: str, value: str) -> str:
     """What to write in place of a field that cannot be set."""
+    held = _inside(recipe).get(name.partition(".")[0])
+    if held is not None:
+        return f"that holds recipes; write {' or '.join(f'{part.name}.field=value' for part in held)}"
     takers = [part for part, its in inside.items() if name in _offered(its)]
     if takers:
         settings = ", ".join(f"{part}.{name}={value}" for part in takers)
