@@ -168,8 +168,8 @@ def make_experiment(
         value = getattr(protocol, name)
         if name not in experiment.uses and value != usual[name]:
             problems.append(
-                f"{name}={value} is of no use to the protocol of {recipe.name!r}"
-                + (f", which goes by {', '.join(experiment.uses)}" if experiment.uses else "")
+                f"{name}={value} is of no use to the protocol of {recipe.name!r}, which goes by "
+                f"{', '.join(experiment.uses)}"
             )
     if protocol.normal is not None and protocol.normal == protocol.anomaly:
         problems.append(f"normal and anomaly must be different classes, got {protocol.normal} for both")

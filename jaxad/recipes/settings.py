@@ -60,9 +60,10 @@ def with_settings(recipe: R, settings: Sequence[str]) -> R:
         except InputError as error:
             problems.append(f"{part}: {error}")
     raise_problems(problems)
-    held: dict[str, Any] = {
-        holder: _as_held(type(recipe), holder, [inside[part.name] for part in parts])
-        for holder, parts in _inside(recipe).items()
+    holders = _holders(type(recipe))
+    held = {
+        name: _as_held([inside[part.name] for part in parts], many=holders[name])
+        for name, parts in _inside(recipe).items()
     }
     return replace(recipe, **changes, **held)
 
@@ -96,14 +97,14 @@ def _inside(recipe: Recipe) -> dict[str, tuple[Recipe, ...]]:
     return {name: given if isinstance(given, tuple) else (given,) for name, given in held.items()}
 
 
-def _stand_ins(kind: type[Recipe]) -> dict[str, Any]:
-    """JSON for the fields of a kind that hold recipes, which are read apart."""
-    return {name: () if many else {} for name, many in _holders(kind).items()}
+def _stand_ins(holders: Mapping[str, bool]) -> dict[str, Any]:
+    """JSON for fields that hold recipes, which are read apart."""
+    return {name: () if many else {} for name, many in holders.items()}
 
 
-def _as_held(kind: type[Recipe], name: str, recipes: Sequence[Any]) -> Any:
-    """What a field of a kind holds, of these recipes or what stands for them."""
-    return tuple(recipes) if _holders(kind)[name] else recipes[0]
+def _as_held(recipes: Sequence[Recipe], *, many: bool) -> Any:
+    """What a field holds of these recipes: a tuple of them, or the one."""
+    return tuple(recipes) if many else recipes[0]
 
 
 def _offered(recipe: Recipe) -> dict[str, Any]:
@@ -144,7 +145,8 @@ def need_types(recipe: Recipe) -> None:
             if not isinstance(part, Recipe):
                 raise InputError(f"{name} of recipe {recipe.name!r} must be recipes, got {part!r}")
     given = {one.name: getattr(recipe, one.name) for one in fields(recipe) if one.name not in inside}
-    need_fields({**given, **_stand_ins(type(recipe))}, type(recipe), what=f"recipe {recipe.name!r}", of="its class")
+    stand_ins = _stand_ins(_holders(type(recipe)))
+    need_fields({**given, **stand_ins}, type(recipe), what=f"recipe {recipe.name!r}", of="its class")
 
 
 def count_epochs(recipe: Recipe) -> int:
@@ -161,9 +163,8 @@ def to_document(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON, with the name of its kind; `from_document` reads it."""
     document = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     inside = {
-        name: to_document(held) if isinstance(held, Recipe) else [to_document(part) for part in held]
-        for name, held in document.items()
-        if name in _holders(type(recipe))
+        name: [to_document(part) for part in document[name]] if many else to_document(document[name])
+        for name, many in _holders(type(recipe)).items()
     }
     return {"kind": recipe.kind, **document, **inside}
 
@@ -195,16 +196,15 @@ def from_document(document: Mapping[str, Any]) -> Recipe:
     values = {name: value for name, value in given.items() if name in known or name not in RETIRED}
     own = "" if kind.__module__.startswith("jaxad.") else f"{kind.__module__}.{kind.__qualname__}, as it is now"
     version = own or "this version of jaxad"
-    stand_ins = {name: one for name, one in _stand_ins(kind).items() if name in inside}
-    recipe = need_fields({**values, **stand_ins}, kind, what="recipe", of=version)
+    recipe = need_fields({**values, **_stand_ins(inside)}, kind, what="recipe", of=version)
     parts = {
         name: need_fields(
             document[name] if many else [document[name]], tuple[dict[str, Any], ...], what=f"recipe's {name}"
         )
         for name, many in inside.items()
     }
-    recipes: dict[str, Any] = {name: _as_held(kind, name, [*map(from_document, parts[name])]) for name in inside}
-    return replace(recipe, **recipes)
+    held = {name: _as_held([*map(from_document, parts[name])], many=many) for name, many in inside.items()}
+    return replace(recipe, **held)
 
 
 def parse(text: str, kind: Any) -> Any:
