@@ -459,6 +459,8 @@ def test_slider_spans_all_scores(browser: webdriver.Chrome, tmp_path: Path, coun
     assert opened.find("verdict").text.startswith(f"{count} of {count} above")
     slider.send_keys(Keys.END)
     assert opened.find("verdict").text.startswith(f"0 of {count} above")
+    # It is drawn when its size is known, with the first picture of the page.
+    WebDriverWait(opened.browser, 10).until(lambda browser: browser.find_elements(By.CSS_SELECTOR, "#histogram .mark"))
     ticks = opened.browser.execute_script(
         "return [...document.querySelectorAll('#histogram text[text-anchor]')].map((tick) => tick.textContent)"
     )
